@@ -1,0 +1,94 @@
+from libc.stdint cimport int64_t
+
+
+cdef extern from "kernels.h" nogil:
+    enum:
+        NLLK_MAX_PARAMETERS
+        NLLK_LOSS_COUNT
+        NLLK_VECFN_COUNT
+        WANT_VALUE
+        WANT_GRAD
+        WANT_HESS
+
+    ctypedef struct nllk_sums:
+        double value
+        double[3] grad
+        double[3] hess
+        double weight
+        ptrdiff_t bad
+
+    ctypedef struct nllk_pointwise:
+        int want
+        int link
+        const void *parameter[3]
+        int parameter_stride[3]
+        const void *target
+        int target_stride
+        const void *weight
+        const void *extra
+        int extra_stride
+        double scale
+        int full
+        void *loss
+        void *grad[3]
+        void *hess[3]
+
+    ctypedef struct nllk_rowwise:
+        int want
+        int want_weight
+        const void *logits
+        ptrdiff_t row_stride
+        ptrdiff_t classes
+        const void *index
+        int index_is_64
+        const void *prob
+        const void *class_weight
+        const void *weight
+        int has_ignore
+        int64_t ignore_index
+        double smoothing
+        double z_loss
+        double softcap
+        double scale
+        void *loss
+        void *grad
+        void *hess
+
+    ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, nllk_sums *) noexcept nogil
+    ctypedef void (*nllk_vector_function)(const void *, void *, ptrdiff_t) noexcept nogil
+
+    ctypedef struct nllk_loss_info:
+        const char *name
+        const char *parameters
+        const char *links
+        const char *extra
+        const char *support
+        int rowwise
+        int linked
+    const nllk_loss_info nllk_losses[]
+
+    ctypedef struct nllk_vecfn_info:
+        const char *name
+        double low
+        double high
+        double ulp_f32
+        double ulp_f64
+    const nllk_vecfn_info nllk_vecfns[]
+
+    ctypedef struct nllk_table:
+        nllk_kernel loss[1]
+        nllk_kernel survey[2]
+        nllk_vector_function vector[1]
+
+    ctypedef struct nllk_level:
+        const char *name
+        const nllk_table *f32
+        const nllk_table *f64
+    int nllk_available_levels(const nllk_level **levels)
+
+
+# What a loss object needs: the table of a precision, how many threads a call may use, and the run itself.
+cdef const nllk_table *table(bint is_double) noexcept nogil
+cdef int thread_count(int asked) noexcept nogil
+cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size,
+             int threads, nllk_sums *total) except -1

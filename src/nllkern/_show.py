@@ -1,0 +1,45 @@
+"""What is installed and how it is set up."""
+
+import platform
+from pathlib import Path
+
+import numpy as np
+
+from ._engine import build_info, get_num_threads, simd_level, simd_levels
+
+__version__ = build_info()["version"]
+
+
+def get_include():
+    """The folder to give a C or Cython compiler (``-I``) for nllkern's headers.
+
+    Returns
+    -------
+    str
+        The headers themselves are ``nllkern/kernels.h`` and its tables, below that folder.
+    """
+    return str(Path(__file__).parent / "include")
+
+
+def config():
+    """The configuration as a dict: what ``show_config`` prints."""
+    build = build_info()
+    openmp = build["openmp"]
+    return {
+        "nllkern": build["version"],
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "SIMD level": simd_level(),
+        "SIMD levels": ", ".join(simd_levels()),
+        "OpenMP": f"{openmp // 100}-{openmp % 100:02}" if openmp else "none (one thread)",
+        "threads": get_num_threads(),
+        "compiler": build["compiler"],
+        "kernel flags": build["kernel flags"],
+    }
+
+
+def show_config():
+    """Print version, SIMD level in use, OpenMP, threads, and compiler."""
+    for key, value in config().items():
+        print(f"{key + ':':14} {value}")

@@ -1,0 +1,107 @@
+/* What a kernel is asked to do, and the table of kernels of one SIMD level.
+ *
+ * A kernel computes samples [begin, end) and returns nothing else than what it writes: no Python, no threads,
+ * no allocation.  Pointers are to float or to double, as the kernel's name says; strides count elements. */
+#ifndef NLLK_KERNELS_H
+#define NLLK_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NLLK_MAX_PARAMETERS 3
+
+/* Work on one block of samples: the sums go to the caller, who adds the blocks in their order. */
+typedef struct {
+    double value;                          /* sum of weight * loss */
+    double grad[NLLK_MAX_PARAMETERS];      /* sum of the gradient of each parameter that is one number */
+    double hess[NLLK_MAX_PARAMETERS];
+    double weight;                         /* of a survey: the sum of the weights of the samples that count */
+    ptrdiff_t bad;                         /* of a survey: the first class index out of range, or -1 */
+} nllk_sums;
+
+/* How much of a loss is wanted. */
+enum { WANT_VALUE, WANT_GRAD, WANT_HESS, WANT_COUNT };
+
+typedef struct {
+    int want, link;
+    const void *parameter[NLLK_MAX_PARAMETERS]; /* raw predictions; stride 0: one number for all samples */
+    int parameter_stride[NLLK_MAX_PARAMETERS];  /* 1 or 0 */
+    const void *target;
+    int target_stride;
+    const void *weight;      /* per sample, or NULL for 1 */
+    const void *extra;       /* a loss's own per-sample input (pos_weight), or NULL for 1 */
+    int extra_stride;
+    double scale;            /* multiplies gradients and second derivatives: 1 / the mean's denominator */
+    int full;                /* keep the constants */
+    void *loss;              /* per sample, or NULL */
+    void *grad[NLLK_MAX_PARAMETERS];
+    void *hess[NLLK_MAX_PARAMETERS];
+} nllk_pointwise;
+
+typedef struct {
+    int want;
+    int want_weight; /* a survey sums the weights */
+    const void *logits;
+    ptrdiff_t row_stride;
+    ptrdiff_t classes;
+    const void *index;        /* class indices, or NULL */
+    int index_is_64;
+    const void *prob;         /* target probabilities (rows of `classes`), or NULL */
+    const void *class_weight; /* or NULL for 1 */
+    const void *weight;       /* per sample, or NULL for 1 */
+    int has_ignore;
+    int64_t ignore_index;
+    double smoothing, z_loss;
+    double softcap;           /* 0 for none */
+    double scale;
+    void *loss, *grad, *hess; /* per sample; rows of `classes`; NULL where not wanted */
+} nllk_rowwise;
+
+typedef void (*nllk_kernel)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums);
+typedef void (*nllk_vector_function)(const void *x, void *y, ptrdiff_t n);
+
+/* One number per loss, and per function of vecmath.h and vecspecial.h, in the order of the tables. */
+#define NLLK_ROWWISE(NAME, ...) NLLK_LOSS_##NAME,
+#define NLLK_POINTWISE(NAME, ...) NLLK_LOSS_##NAME,
+enum {
+#include "kernels.inc"
+    NLLK_LOSS_COUNT
+};
+#undef NLLK_ROWWISE
+#undef NLLK_POINTWISE
+#define NLLK_VECFN(NAME, ...) NLLK_VECFN_##NAME,
+enum {
+#include "vecmath.inc"
+    NLLK_VECFN_COUNT
+};
+#undef NLLK_VECFN
+
+/* What is the same at every level: what Python needs to know to make the loss objects. */
+typedef struct {
+    const char *name, *parameters, *links, *extra, *support;
+    int rowwise, linked;
+} nllk_loss_info;
+extern const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT];
+
+typedef struct {
+    const char *name;
+    double low, high, ulp_f32, ulp_f64; /* domain and error bounds */
+} nllk_vecfn_info;
+extern const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT];
+
+/* The kernels of one SIMD level and precision. */
+typedef struct {
+    nllk_kernel loss[NLLK_LOSS_COUNT];
+    nllk_kernel survey[2]; /* of row-wise and of pointwise losses: to be run before the loss */
+    nllk_vector_function vector[NLLK_VECFN_COUNT];
+} nllk_table;
+
+typedef struct {
+    const char *name;
+    const nllk_table *f32, *f64;
+} nllk_level;
+
+/* The levels that this processor can run, baseline first; returns how many. */
+int nllk_available_levels(const nllk_level **levels);
+
+#endif

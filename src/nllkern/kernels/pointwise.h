@@ -1,0 +1,170 @@
+/* The one loop of all pointwise losses: links, the loss's own function, weights, sums.
+ *
+ * A loss is an inline function  NAME(parameters, target, extra, full, &point)  of one sample.  It is compiled into one
+ * tile function for each of its links and for each of: value; value and gradient; all with second derivatives.
+ * A tile function only sees plain arrays of one tile; `run_pointwise` makes a tile out of anything else (a single number
+ * for all samples, no weights, the last samples of the batch) in buffers of its own. */
+#ifndef NLLK_POINTWISE_H
+#define NLLK_POINTWISE_H
+
+#include "kernels.h"
+#include "links.h"
+
+#define TILE 128
+#define TILE_STEP 16 /* a tile is padded to a multiple of this */
+
+/* What a loss says about one sample.  Parameter j on the real line: slope = dL/dp, bend = d2L/dp2.
+ * A positive parameter theta: slope = theta dL/dtheta, bend = theta^2 d2L/dtheta2, log_bend = d2L/d(log theta)2. */
+typedef struct {
+    REAL value;
+    REAL slope[NLLK_MAX_PARAMETERS], bend[NLLK_MAX_PARAMETERS], log_bend[NLLK_MAX_PARAMETERS];
+} point;
+
+/* One tile: `n` samples, a multiple of TILE_STEP.  `weight` multiplies values, `grad_weight` = scale * weight the rest. */
+typedef struct {
+    const REAL *raw[NLLK_MAX_PARAMETERS], *target, *extra, *weight, *grad_weight;
+    REAL *loss, *grad[NLLK_MAX_PARAMETERS], *hess[NLLK_MAX_PARAMETERS];
+    int full;
+} tile;
+
+typedef void (*tile_function)(const tile *t, ptrdiff_t n);
+typedef void (*point_function)(const parameter *p, REAL y, REAL extra, int full, point *out);
+
+/* Sample i of a tile: `count` parameters, of which those in the bit set `linked` are positive and go through `link`.
+ * All of these are constants where this is called, and parameter j = 0, 1, 2 is written out below, not looped over: what
+ * does not apply is gone before the compiler looks for vectors. */
+NLLK_INLINE parameter read_parameter(int j, int count, int linked, int link, const tile *t, ptrdiff_t i)
+{
+    if (j >= count)
+        return (parameter){.raw = 0};
+    return linked >> j & 1 ? apply_link(link, t->raw[j][i]) : (parameter){.raw = t->raw[j][i]};
+}
+
+NLLK_INLINE void write_derivatives(int j, int count, int linked, int link, int want, const tile *t, ptrdiff_t i,
+                                   const parameter *p, const point *out)
+{
+    if (j >= count || want < WANT_GRAD)
+        return;
+    int positive = linked >> j & 1, counts = t->weight[i] != R(0.0);
+    REAL slope = positive ? chain_first(link, &p[j], out->slope[j]) : out->slope[j];
+    REAL bend = positive ? chain_second(link, &p[j], out->slope[j], out->bend[j], out->log_bend[j]) : out->bend[j];
+    REAL weight = t->grad_weight[i];
+    t->grad[j][i] = counts ? weight * slope : R(0.0);
+    if (want >= WANT_HESS)
+        t->hess[j][i] = counts ? weight * bend : R(0.0);
+}
+
+NLLK_INLINE void run_sample(point_function loss, int count, int linked, int link, int want, const tile *t, ptrdiff_t i)
+{
+    _Static_assert(NLLK_MAX_PARAMETERS == 3, "parameters are written out");
+    const parameter p[] = {read_parameter(0, count, linked, link, t, i), read_parameter(1, count, linked, link, t, i),
+                           read_parameter(2, count, linked, link, t, i)};
+    point out;
+    REAL weight = t->weight[i];
+    loss(p, t->target[i], t->extra[i], t->full, &out);
+    t->loss[i] = weight == R(0.0) ? R(0.0) : weight * out.value;
+    write_derivatives(0, count, linked, link, want, t, i, p, &out);
+    write_derivatives(1, count, linked, link, want, t, i, p, &out);
+    write_derivatives(2, count, linked, link, want, t, i, p, &out);
+}
+
+NLLK_INLINE void run_tile(point_function loss, int count, int linked, int link, int want, const tile *t, ptrdiff_t n)
+{
+    const tile local = *t;
+    n &= ~(ptrdiff_t)(TILE_STEP - 1); /* tells the compiler that there is no remainder */
+    /* Outputs may be the inputs themselves: sample i is read before it is written, which is all that `simd` asks for. */
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        run_sample(loss, count, linked, link, want, &local, i);
+}
+
+/* Samples [begin, begin + n) of an array with stride 1, as they lie or copied and padded; or one number repeated. */
+NLLK_INLINE const REAL *tile_input(const void *x, int stride, ptrdiff_t begin, ptrdiff_t n, REAL *room)
+{
+    const REAL *from = x;
+    if (stride && n == TILE)
+        return from + begin;
+    for (ptrdiff_t i = 0; i < TILE; i++)
+        room[i] = stride ? from[begin + (i < n ? i : 0)] : from[0];
+    return room;
+}
+
+NLLK_INLINE void add_lanes(double *lanes, const REAL *x, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += TILE_STEP) {
+#pragma omp simd
+        for (int j = 0; j < TILE_STEP; j++)
+            lanes[j] += x[i + j];
+    }
+}
+
+NLLK_INLINE double sum_lanes(double *lanes)
+{
+    for (int half = TILE_STEP / 2; half; half /= 2)
+        for (int j = 0; j < half; j++)
+            lanes[j] += lanes[j + half];
+    return lanes[0];
+}
+
+/* An output of the loss: where its samples go, or the lanes that sum them. */
+typedef struct {
+    REAL *array; /* or NULL */
+    int summed;
+    double lanes[TILE_STEP];
+    REAL room[TILE];
+} output;
+
+static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, int count, tile_function run,
+                          nllk_sums *sums)
+{
+    const int want = a->want;
+    REAL room[NLLK_MAX_PARAMETERS + 4][TILE];
+    output out[1 + 2 * NLLK_MAX_PARAMETERS];
+    int outputs = 1 + want * count;
+    const REAL one = 1, scale = (REAL)a->scale;
+    for (int k = 0; k < outputs; k++) {
+        int j = (k - 1) % count;
+        out[k].array = k == 0 ? a->loss : k <= count ? a->grad[j] : a->hess[j];
+        out[k].summed = k == 0 || !a->parameter_stride[j];
+        memset(out[k].lanes, 0, sizeof out[k].lanes);
+    }
+    for (ptrdiff_t first = begin; first < end; first += TILE) {
+        ptrdiff_t n = end - first < TILE ? end - first : TILE;
+        tile t = {.full = a->full};
+        for (int j = 0; j < count; j++)
+            t.raw[j] = tile_input(a->parameter[j], a->parameter_stride[j], first, n, room[j]);
+        t.target = tile_input(a->target, a->target_stride, first, n, room[count]);
+        t.extra = tile_input(a->extra ? a->extra : &one, a->extra ? a->extra_stride : 0, first, n, room[count + 1]);
+        t.weight = tile_input(a->weight ? a->weight : &one, a->weight != NULL, first, n, room[count + 2]);
+        if (n < TILE) { /* samples past the end do not count */
+            if (t.weight != room[count + 2])
+                t.weight = memcpy(room[count + 2], t.weight, sizeof room[0]);
+            for (ptrdiff_t i = n; i < TILE; i++)
+                room[count + 2][i] = 0;
+        }
+        for (ptrdiff_t i = 0; i < TILE; i++)
+            room[count + 3][i] = scale * t.weight[i];
+        t.grad_weight = room[count + 3];
+        REAL *to[1 + 2 * NLLK_MAX_PARAMETERS];
+        for (int k = 0; k < outputs; k++)
+            to[k] = out[k].array && n == TILE ? out[k].array + first : out[k].room;
+        t.loss = to[0];
+        for (int j = 0; j < count; j++) {
+            t.grad[j] = want >= WANT_GRAD ? to[1 + j] : NULL;
+            t.hess[j] = want >= WANT_HESS ? to[1 + count + j] : NULL;
+        }
+        run(&t, (n + TILE_STEP - 1) & ~(ptrdiff_t)(TILE_STEP - 1));
+        for (int k = 0; k < outputs; k++) {
+            if (out[k].summed)
+                add_lanes(out[k].lanes, to[k], (n + TILE_STEP - 1) & ~(ptrdiff_t)(TILE_STEP - 1));
+            if (out[k].array && n < TILE)
+                memcpy(out[k].array + first, out[k].room, n * sizeof(REAL));
+        }
+    }
+    for (int k = 0; k < outputs; k++) {
+        double *sum = k == 0 ? &sums->value : k <= count ? &sums->grad[k - 1] : &sums->hess[k - 1 - count];
+        *sum = out[k].summed ? sum_lanes(out[k].lanes) : 0;
+    }
+}
+
+#endif

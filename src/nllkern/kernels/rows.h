@@ -1,0 +1,92 @@
+/* What every row of the softmax family needs once its exponentials are summed.
+ *
+ *   s       the logits after softcap,  top = max_k s_k,  e_k = exp(s_k - top)
+ *   rest  = sum_k e_k without one occurrence of the maximum;  total = 1 + rest
+ *   tau_k = class_weight_k ((1 - smoothing) t_k + smoothing / K),  mass = sum_k tau_k
+ *   loss  = sum_k tau_k (top - s_k) + mass log1p(rest) + z_loss lse^2,   lse = top + log1p(rest)
+ *   grad_k = ((mass + 2 z_loss lse) e_k - tau_k total) / total
+ *
+ * The maximum's own 1 is never added to `rest` and never subtracted from `total`: that keeps a confident,
+ * correct row's loss and gradient right to the last digits (Blanchard, Higham & Higham 2021). */
+#ifndef NLLK_ROWS_H
+#define NLLK_ROWS_H
+
+#include "kernels.h"
+#include "real.h"
+#include "vecmath.h"
+
+#define LANES 16 /* columns handled together: one AVX-512 register of floats */
+#define ROWS 32  /* rows handled together */
+
+typedef struct {
+    REAL top[ROWS], rest[ROWS], mass[ROWS];
+    REAL gap[ROWS];    /* sum_k tau_k (top - s_k) */
+    REAL weight[ROWS]; /* of the sample; 0: it does not count */
+    REAL loss[ROWS];
+    REAL pull[ROWS];    /* 2 z_loss lse */
+    REAL inverse[ROWS]; /* weight * scale / total */
+} row_block;
+
+/* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of
+ * the additions is the same for every row, whatever the width of a register. */
+#define DEFINE_REDUCE(NAME, TYPE, OP)                                                                        \
+    static void NAME(TYPE *restrict x, TYPE *restrict y)                                                     \
+    {                                                                                                        \
+        _Static_assert(LANES == 16, "four halvings");                                                        \
+        for (int i = 0; i < ROWS * 8; i++)                                                                   \
+            y[i] = OP(x[2 * i], x[2 * i + 1]);                                                               \
+        for (int i = 0; i < ROWS * 4; i++)                                                                   \
+            x[i] = OP(y[2 * i], y[2 * i + 1]);                                                               \
+        for (int i = 0; i < ROWS * 2; i++)                                                                   \
+            y[i] = OP(x[2 * i], x[2 * i + 1]);                                                               \
+        for (int i = 0; i < ROWS; i++)                                                                       \
+            x[i] = OP(y[2 * i], y[2 * i + 1]);                                                               \
+    }
+#define ADD(a, b) ((a) + (b))
+DEFINE_REDUCE(reduce_max, REAL, max_)
+DEFINE_REDUCE(reduce_sum, double, ADD)
+#undef ADD
+
+/* The target's column of row i, or -1 where the row is ignored. */
+NLLK_INLINE ptrdiff_t target_of(const nllk_rowwise *a, ptrdiff_t i)
+{
+    int64_t t = a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
+    return a->has_ignore && t == a->ignore_index ? -1 : (ptrdiff_t)t;
+}
+
+/* high + low += x, in double; `low` holds what additions of doubles lose (Knuth's TwoSum). */
+NLLK_INLINE void wide_add(double *high, double *low, const REAL *x, int n)
+{
+    (void)low;
+#pragma omp simd
+    for (int j = 0; j < n; j++) {
+#if NLLK_BITS == 64
+        double a = high[j], sum = a + x[j], t = sum - a;
+        low[j] += (a - (sum - t)) + (x[j] - t);
+        high[j] = sum;
+#else
+        high[j] += x[j];
+#endif
+    }
+}
+
+/* From the sums to the losses and what the gradients need; returns the sum of the losses. */
+static double finish_rows(const nllk_rowwise *a, row_block *b, ptrdiff_t count)
+{
+    REAL z_loss = (REAL)a->z_loss, scale = (REAL)a->scale;
+    int any_z = a->z_loss != 0; /* 0 * inf is not wanted where lse^2 overflows */
+#pragma omp simd
+    for (int r = 0; r < ROWS; r++) {
+        REAL excess = log1p_(b->rest[r]), lse = b->top[r] + excess;
+        REAL value = mul_add(b->mass[r], excess, b->gap[r]) + (any_z ? z_loss * lse * lse : 0);
+        b->pull[r] = any_z ? 2 * z_loss * lse : 0;
+        b->inverse[r] = scale * b->weight[r] / (1 + b->rest[r]);
+        b->loss[r] = b->weight[r] == 0 ? 0 : b->weight[r] * value;
+    }
+    double sum = 0;
+    for (ptrdiff_t r = 0; r < count; r++)
+        sum += b->loss[r];
+    return sum;
+}
+
+#endif

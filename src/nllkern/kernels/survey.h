@@ -1,0 +1,59 @@
+/* What has to be known before a kernel writes anything: that every class index is in range, and the weights' sum. */
+#ifndef NLLK_SURVEY_H
+#define NLLK_SURVEY_H
+
+#include "rows_general.h"
+
+/* First row of [begin, end) whose class index is out of range, or -1. */
+NLLK_INLINE ptrdiff_t first_bad_index(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+{
+    uint64_t classes = (uint64_t)a->classes;
+    int bad = 0; /* one test for all rows: the loop has no exit and vectorises */
+    if (a->index_is_64)
+        for (ptrdiff_t i = begin; i < end; i++) {
+            int64_t t = ((const int64_t *)a->index)[i];
+            bad |= (uint64_t)t >= classes && !(a->has_ignore && t == a->ignore_index);
+        }
+    else
+        for (ptrdiff_t i = begin; i < end; i++) {
+            int32_t t = ((const int32_t *)a->index)[i];
+            bad |= (uint64_t)(int64_t)t >= classes && !(a->has_ignore && t == a->ignore_index);
+        }
+    for (ptrdiff_t i = begin; bad && i < end; i++) {
+        int64_t t = a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
+        if ((uint64_t)t >= classes && !(a->has_ignore && t == a->ignore_index))
+            return i;
+    }
+    return -1;
+}
+
+/* sums->bad and, where the mean wants it, sums->weight: the sum of the weights of the rows that count. */
+static void survey_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
+{
+    const REAL *weight = a->weight, *class_weight = a->class_weight, *prob = a->prob;
+    sums->bad = a->index ? first_bad_index(a, begin, end) : -1;
+    sums->weight = 0;
+    if (sums->bad >= 0 || !a->want_weight)
+        return;
+    for (ptrdiff_t i = begin; i < end; i++) {
+        ptrdiff_t t = a->index ? target_of(a, i) : -1;
+        if (a->index ? t < 0 : ignored_row(a, prob + i * a->classes))
+            continue;
+        sums->weight += (weight ? (double)weight[i] : 1) * (a->index && class_weight ? (double)class_weight[t] : 1);
+    }
+}
+
+static void survey_points(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
+{
+    const REAL *weight = a->weight;
+    double lanes[TILE_STEP] = {0};
+    ptrdiff_t i = begin;
+    for (; i + TILE_STEP <= end; i += TILE_STEP)
+        add_lanes(lanes, weight + i, TILE_STEP);
+    for (; i < end; i++)
+        lanes[0] += weight[i];
+    sums->bad = -1;
+    sums->weight = sum_lanes(lanes);
+}
+
+#endif

@@ -1,0 +1,350 @@
+/* exp, log and their relatives for vector loops: branch-free scalar functions which the compiler turns into packed
+ * code at every SIMD level.
+ *
+ * No `if`, only selects; no compare or conversion of 64-bit integers and no arithmetic shift of them, which SSE2 and
+ * AVX2 lack.  Polynomials are minimax fits (tools/coefficients.py); the error given there is the approximation alone.
+ * "Worst" is the largest error measured, |got - exact| / (eps * max(|exact|, smallest normal)), over all SIMD levels;
+ * the bounds that the tests enforce stand in vecmath.inc. */
+#ifndef NLLK_VECMATH_H
+#define NLLK_VECMATH_H
+
+#include "real.h"
+
+#if NLLK_BITS == 32
+typedef uint32_t UBITS;
+#else
+typedef uint64_t UBITS;
+#endif
+
+#define LOG2_E C(0x1.715476p+0, 0x1.71547652b82fep+0)
+/* ln 2 in two parts: n * LN2_HIGH is exact for |n| <= 2^9 (float), 2^12 (double). */
+#define LN2_HIGH C(0x1.62e4p-1, 0x1.62e42fefa4p-1)
+#define LN2_LOW C(0x1.7f7d1cp-20, -0x1.8432a1b0e2634p-43)
+
+/* Bits of +-2^n * m without the bits of m in [1, 2). */
+#define EXPONENT_FIELD ((BITS)(~(UBITS)0 << MANTISSA_BITS))
+
+/* Reals from a field of small integers in the low mantissa bits, as adding ROUND_MAGIC leaves them. */
+NLLK_INLINE REAL field_to_real(BITS b, int shift) { return real_of((BITS)((UBITS)b << shift)); }
+
+NLLK_INLINE REAL copysign_(REAL magnitude, REAL sign)
+{
+    BITS s = bits_of(R(-0.0));
+    return real_of((bits_of(magnitude) & ~s) | (bits_of(sign) & s));
+}
+
+/* ---- exponential ------------------------------------------------------------------------------------------------
+ *
+ * exp(x) = 2^n exp(r),  n = round(x / ln 2),  |r| <= ln(2)/2.
+ * 2^n is applied as two factors, so that the product of the first is exact and the second rounds once, also when the
+ * result is subnormal. */
+
+/* (exp(r) - 1 - r) / r^2 for |r| <= ln(2)/2.  Error of exp: 0.03 eps (float), 0.11 eps (double); of expm1: 0.13, 1.0?. */
+NLLK_INLINE REAL exp_poly(REAL r)
+{
+#if NLLK_BITS == 32
+    REAL p = 0x1.6ac918p-10f;
+    p = mul_add(p, r, 0x1.123e08p-7f);
+    p = mul_add(p, r, 0x1.555858p-5f);
+    p = mul_add(p, r, 0x1.55548cp-3f);
+    return mul_add(p, r, 0x1.fffffcp-2f);
+#else
+    REAL r2 = r * r;
+    REAL even = 0x1.2897c096e2e21p-22;
+    even = mul_add(even, r2, 0x1.a019b34c9ae5dp-16);
+    even = mul_add(even, r2, 0x1.6c16c17a1477cp-10);
+    even = mul_add(even, r2, 0x1.5555555553ad6p-5);
+    even = mul_add(even, r2, 0.5);
+    REAL odd = 0x1.8abb908e0c2bap-26;
+    odd = mul_add(odd, r2, 0x1.71f4bce76b39fp-19);
+    odd = mul_add(odd, r2, 0x1.a019f7bbd0bcdp-13);
+    odd = mul_add(odd, r2, 0x1.11111112d5675p-7);
+    odd = mul_add(odd, r2, 0x1.5555555554ea7p-3);
+    return mul_add(r, odd, even);
+#endif
+}
+
+/* x = n ln 2 + r; returns r, and n + bias in the low bits of *k. */
+NLLK_INLINE REAL exp_reduce(REAL x, REAL bias, BITS *k)
+{
+    REAL shifted = mul_add(x, LOG2_E, ROUND_MAGIC + bias);
+    REAL n = shifted - (ROUND_MAGIC + bias);
+    *k = bits_of(shifted);
+    return mul_add(n, -LN2_LOW, mul_add(n, -LN2_HIGH, x));
+}
+
+/* 2^n from n + 2*EXPONENT_BIAS in the low bits of k, -2*EXPONENT_BIAS < n < 2*EXPONENT_BIAS, applied to p. */
+NLLK_INLINE REAL exp_scale(REAL p, BITS k)
+{
+    BITS half = (BITS)((UBITS)k << (MANTISSA_BITS - 1)) & EXPONENT_FIELD;
+    BITS rest = (BITS)((UBITS)k << MANTISSA_BITS) - half;
+    return p * real_of(half) * real_of(rest);
+}
+
+/* Where the result is inf, and where it is 0.  Selecting these at the end is cheaper than clamping x, and it keeps NaN. */
+#define EXP_HIGH C(88.8, 709.8)
+#define EXP_LOW C(-104.0, -745.2)
+
+NLLK_INLINE REAL exp_polynomial(REAL r) { return mul_add(r, mul_add(r, exp_poly(r), R(1.0)), R(1.0)); }
+
+/* exp(x), all x. */
+NLLK_INLINE REAL exp_(REAL x)
+{
+    BITS k;
+    REAL r = exp_reduce(x, R(2.0) * EXPONENT_BIAS, &k);
+    REAL y = exp_scale(exp_polynomial(r), k);
+    y = x < EXP_LOW ? R(0.0) : y;
+    return x > EXP_HIGH ? REAL_INF : y;
+}
+
+/* exp(x) 2^k for an integer k, |k| <= 256 (float), 2048 (double): only the final result under- or overflows. */
+NLLK_INLINE REAL exp_scaled_(REAL x, REAL k)
+{
+    REAL n = mul_add(x, LOG2_E, ROUND_MAGIC) - ROUND_MAGIC;
+    REAL r = mul_add(n, -LN2_LOW, mul_add(n, -LN2_HIGH, x));
+    REAL m = n + k;
+    REAL y = exp_scale(exp_polynomial(r), bits_of(m + (ROUND_MAGIC + 2 * EXPONENT_BIAS)));
+    y = m < C(-150.0, -1075.0) ? R(0.0) : y;
+    return m > R(1.0) * (EXPONENT_BIAS + 1) ? REAL_INF : y;
+}
+
+/* For x <= 0 one factor of 2^n suffices if it is 2^(n + EXP_LIFT), which never underflows; the other is constant. */
+#define EXP_LIFT C(32.0, 64.0)
+#define EXP_UNLIFT C(0x1p-32, 0x1p-64)
+
+/* exp(x), x <= 0. */
+NLLK_INLINE REAL exp_nonpositive_(REAL x)
+{
+    BITS k;
+    REAL r = exp_reduce(x, EXP_LIFT + EXPONENT_BIAS, &k);
+    REAL y = exp_polynomial(r) * field_to_real(k, MANTISSA_BITS) * EXP_UNLIFT;
+    return x < EXP_LOW ? R(0.0) : y;
+}
+
+/* exp(x) - 1 = 2 (2^(n-1) (exp(r) - 1) + (2^(n-1) - 1/2)), all x. */
+NLLK_INLINE REAL expm1_(REAL x)
+{
+    BITS k;
+    REAL r = exp_reduce(x, R(1.0) * (EXPONENT_BIAS - 1), &k);
+    REAL half_scale = field_to_real(k, MANTISSA_BITS);
+    REAL q = mul_add(r * r, exp_poly(r), r);
+    REAL y = R(2.0) * mul_add(q, half_scale, half_scale - R(0.5));
+    y = x < C(-20.0, -40.0) ? R(-1.0) : y;
+    return x > EXP_HIGH ? REAL_INF : y;
+}
+
+/* ---- logarithm --------------------------------------------------------------------------------------------------
+ *
+ * u = 2^e m with m in [sqrt(1/2), sqrt(2)),  f = m - 1,  log(u) = e ln 2 + f + f^2 Q(f),  Q(f) = (log1p(f) - f) / f^2.
+ * float: Q is a polynomial.  double: with s = f / (2 + f), z = s^2, log1p(f) = 2 atanh(s) gives
+ * f^2 Q = -f^2/2 + s (f^2/2 + z A(z)),  A(z) = 2 (atanh(s)/s - 1) / z. */
+
+/* f^2 Q(f) = log1p(f) - f for f in [sqrt(1/2) - 1, sqrt(2) - 1].  Relative error 0.48 eps (float), 0.06 eps (double). */
+NLLK_INLINE REAL log1pmx_poly(REAL f)
+{
+#if NLLK_BITS == 32
+    REAL f2 = f * f;
+    REAL even = -0x1.4d4ddp-4f;
+    even = mul_add(even, f2, -0x1.0b05aep-3f);
+    even = mul_add(even, f2, -0x1.54a6e6p-3f);
+    even = mul_add(even, f2, -0x1.000172p-2f);
+    even = mul_add(even, f2, -0.5f);
+    REAL odd = 0x1.0836f2p-3f;
+    odd = mul_add(odd, f2, 0x1.225448p-3f);
+    odd = mul_add(odd, f2, 0x1.99a6e2p-3f);
+    odd = mul_add(odd, f2, 0x1.55554ap-2f);
+    REAL q = mul_add(f, odd, even);
+    return f2 * q;
+#else
+    REAL s = f / (2.0 + f);
+    REAL z = s * s;
+    REAL z2 = z * z;
+    REAL even = 0x1.2d5702637b1fcp-3;
+    even = mul_add(even, z2, 0x1.7464804224d4cp-3);
+    even = mul_add(even, z2, 0x1.24924936d77b1p-2);
+    even = mul_add(even, z2, 0x1.555555555556ap-1);
+    REAL odd = 0x1.39cd8c384446ep-3;
+    odd = mul_add(odd, z2, 0x1.c71c5ac9997c2p-3);
+    odd = mul_add(odd, z2, 0x1.999999998cd08p-2);
+    REAL a = mul_add(z, odd, even);
+    REAL h = 0.5 * f * f;
+    return mul_add(s, mul_add(a, z, h), -h);
+#endif
+}
+
+/* e (in *e) and 2^e (its bits, less those of 1.0: returned) of the reduction of a positive normal u. */
+NLLK_INLINE BITS log_reduce(REAL u, REAL *e)
+{
+    const BITS sqrt_half = bits_of(C(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1));
+#if NLLK_BITS == 32
+    BITS t = bits_of(u) - sqrt_half;
+    *e = (REAL)(t >> MANTISSA_BITS);
+#else
+    /* e + 1023 >= 0 in the low bits of 2^52 is a double without a conversion. */
+    const BITS bias = bits_of(1.0);
+    BITS t = bits_of(u) - sqrt_half;
+    *e = real_of((BITS)((UBITS)(t + bias) >> MANTISSA_BITS) | bits_of(0x1p52)) - (0x1p52 + EXPONENT_BIAS);
+#endif
+    return t & EXPONENT_FIELD;
+}
+
+NLLK_INLINE REAL log_assemble(REAL e, REAL f)
+{
+    return mul_add(e, LN2_HIGH, f + mul_add(e, LN2_LOW, log1pmx_poly(f)));
+}
+
+/* log(x) for x = inf, NaN, or positive and normal. */
+NLLK_INLINE REAL log_normal_(REAL x)
+{
+    REAL e;
+    BITS two_e = log_reduce(x, &e);
+    REAL y = log_assemble(e, real_of(bits_of(x) - two_e) - R(1.0));
+    return x < REAL_INF ? y : x;
+}
+
+/* log(x), all x: -inf at +-0, NaN below. */
+NLLK_INLINE REAL log_(REAL x)
+{
+    REAL scaled = x < REAL_MIN ? x * C(0x1p23, 0x1p52) : x;
+    REAL e_shift = x < REAL_MIN ? R(1.0) * MANTISSA_BITS : R(0.0);
+    REAL e;
+    BITS two_e = log_reduce(scaled, &e);
+    REAL y = log_assemble(e - e_shift, real_of(bits_of(scaled) - two_e) - R(1.0));
+    y = x < REAL_INF ? y : x;
+    y = x <= R(0.0) ? -REAL_INF : y;
+    return x < R(0.0) ? REAL_NAN : y;
+}
+
+/* f and e of u = 1 + x, with f correct in spite of the rounding of u: f = 2^-e x + (2^-e - 1).
+ * 2^-e is made from 2^(2-e), which is normal for every finite u. */
+NLLK_INLINE REAL log1p_reduce(REAL x, REAL *e, REAL *scale_less_one)
+{
+    BITS two_e = log_reduce(R(1.0) + x, e);
+    REAL scale = R(0.25) * real_of(bits_of(R(4.0)) - two_e);
+    *scale_less_one = scale - R(1.0);
+    return mul_add(x, scale, *scale_less_one);
+}
+
+/* log(1 + x), all x: -inf at -1, NaN below. */
+NLLK_INLINE REAL log1p_(REAL x)
+{
+    REAL e, d;
+    REAL f = log1p_reduce(x, &e, &d);
+    REAL y = log_assemble(e, f);
+    y = x < REAL_INF ? y : x;
+    y = x <= R(-1.0) ? -REAL_INF : y;
+    return x < R(-1.0) ? REAL_NAN : y;
+}
+
+/* Q(x) = (log1p(x) - x) / x^2 for x in [0, 1], for log1p(x) = x + x^2 Q.  Error of log1p: 0.05 eps (float), 0.08 eps (double).
+ * double: Q = -1/2 + d (x/2 + s d A(z)),  d = 1 / (2 + x),  s = x d,  z = s^2. */
+NLLK_INLINE REAL log1p_unit_poly(REAL x)
+{
+#if NLLK_BITS == 32
+    REAL q = -0x1.af49cep-9f;
+    q = mul_add(q, x, 0x1.4917cep-6f);
+    q = mul_add(q, x, -0x1.d6b08cp-5f);
+    q = mul_add(q, x, 0x1.b4ae08p-4f);
+    q = mul_add(q, x, -0x1.3a435ep-3f);
+    q = mul_add(q, x, 0x1.934b54p-3f);
+    q = mul_add(q, x, -0x1.ff23e6p-3f);
+    q = mul_add(q, x, 0x1.554ddp-2f);
+    return mul_add(q, x, -0x1.ffffd2p-2f);
+#else
+    REAL d = 1.0 / (2.0 + x);
+    REAL s = x * d;
+    REAL z = s * s;
+    REAL z2 = z * z;
+    REAL even = 0x1.5e7358e4ca699p-4;
+    even = mul_add(even, z2, 0x1.1089f5b6adc6cp-3);
+    even = mul_add(even, z2, 0x1.745cd50176c35p-3);
+    even = mul_add(even, z2, 0x1.24924922938fep-2);
+    even = mul_add(even, z2, 0x1.555555555554dp-1);
+    REAL odd = 0x1.548f3305b2efep-3;
+    odd = mul_add(odd, z2, 0x1.edc98c393221dp-4);
+    odd = mul_add(odd, z2, 0x1.3b1b2ebc23599p-3);
+    odd = mul_add(odd, z2, 0x1.c71c732660604p-3);
+    odd = mul_add(odd, z2, 0x1.999999999c41dp-2);
+    REAL a = mul_add(z, odd, even);
+    return mul_add(d, mul_add(s * d, a, 0.5 * x), -0.5);
+#endif
+}
+
+/* log(1 + x), x in [0, 1]. */
+NLLK_INLINE REAL log1p_unit_(REAL x) { return mul_add(x * x, log1p_unit_poly(x), x); }
+
+/* log(1 + x) - x, x > -1: f^2 Q(f) + (e ln 2 + f - x), where f - x = (2^-e - 1)(1 + x).
+ * Where the bracket cancels, |e| = 1, it is (e ln 2 + 2^-e - 1) + (2^-e - 1) x with an exact first part;
+ * towards x = -1 that part is too large, and the other order is accurate. */
+NLLK_INLINE REAL log1pmx_(REAL x)
+{
+    REAL e, d;
+    REAL f = log1p_reduce(x, &e, &d);
+    REAL first = x < R(-0.75) ? R(0.0) : e * LN2_HIGH;
+    REAL last = x < R(-0.75) ? e * LN2_HIGH : R(0.0);
+    REAL bracket = mul_add(e, LN2_LOW, mul_add(x, d, first + d) + last);
+    REAL y = log1pmx_poly(f) + bracket;
+    y = x < REAL_INF ? y : -x;
+    y = x <= R(-1.0) ? -REAL_INF : y;
+    return x < R(-1.0) ? REAL_NAN : y;
+}
+
+/* ---- logistic family --------------------------------------------------------------------------------------------
+ *
+ * All from e = exp(-|x|) in [0, 1], which never overflows; what a caller does not use is never computed. */
+
+typedef struct {
+    REAL e;                /* exp(-|x|) */
+    REAL softplus;         /* log(1 + exp(x)) */
+    REAL softplus_neg;     /* log(1 + exp(-x)) */
+    REAL sigmoid;          /* 1 / (1 + exp(-x)) */
+    REAL sigmoid_neg;      /* 1 / (1 + exp(x)) */
+    REAL log_softplus;     /* log(log(1 + exp(x))), ~ x for x -> -inf */
+} softplus_parts;
+
+NLLK_INLINE softplus_parts softplus_parts_(REAL x)
+{
+    softplus_parts s;
+    REAL e = exp_nonpositive_(-fabs_(x));
+    REAL q = log1p_unit_poly(e);
+    REAL l = mul_add(e * e, q, e);
+    REAL large = R(1.0) / (R(1.0) + e);
+    REAL small = e * large;
+    s.e = e;
+    s.softplus = max_(x, R(0.0)) + l;
+    s.softplus_neg = max_(-x, R(0.0)) + l;
+    s.sigmoid = x < R(0.0) ? small : large;
+    s.sigmoid_neg = x < R(0.0) ? large : small;
+    /* x < 0: log(softplus) = x + log(log1p(e) / e), and log1p(e) / e = 1 + e Q(e) keeps away from 0. */
+    s.log_softplus = log_normal_(x < R(0.0) ? mul_add(e, q, R(1.0)) : s.softplus) + min_(x, R(0.0));
+    return s;
+}
+
+NLLK_INLINE REAL sigmoid_(REAL x) { return softplus_parts_(x).sigmoid; }
+NLLK_INLINE REAL softplus_(REAL x) { return softplus_parts_(x).softplus; }
+NLLK_INLINE REAL log_softplus_(REAL x) { return softplus_parts_(x).log_softplus; }
+
+typedef struct {
+    REAL tanh;
+    REAL sech2; /* 1 - tanh^2 = 1 / cosh^2 */
+} tanh_parts;
+
+/* With m = expm1(-2|x|):  tanh|x| = -m / (2 + m),  sech^2(x) = 4 exp(-2|x|) / (2 + m)^2. */
+NLLK_INLINE tanh_parts tanh_parts_(REAL x)
+{
+    const REAL low = C(-107.0, -748.5); /* 4 exp(low) rounds to 0 */
+    REAL y = R(-2.0) * fabs_(x);
+    BITS k;
+    REAL r = exp_reduce(y < low ? low : y, EXP_LIFT + EXPONENT_BIAS, &k);
+    REAL lifted = field_to_real(k, MANTISSA_BITS);
+    REAL scale = lifted * EXP_UNLIFT;
+    REAL q = mul_add(r * r, exp_poly(r), r);
+    REAL m = mul_add(q, scale, scale - R(1.0));
+    REAL d = R(1.0) / (R(2.0) + m);
+    return (tanh_parts){copysign_(m * d, x), mul_add(q, lifted, lifted) * d * d * (R(4.0) * EXP_UNLIFT)};
+}
+
+NLLK_INLINE REAL tanh_(REAL x) { return tanh_parts_(x).tanh; }
+NLLK_INLINE REAL sech2_(REAL x) { return tanh_parts_(x).sech2; }
+
+#endif
