@@ -1,10 +1,10 @@
 /* The list of losses and of vector functions, and the SIMD levels that this processor can run, baseline first. */
-#include <float.h>
 #include <math.h>
 
 #include "kernels.h"
 
 #define LINKS_none ""
+#define LINKS_logit ""
 #define LINKS_positive "identity softplus log"
 #define LINKS_scale "identity softplus log variance log_variance"
 
@@ -15,7 +15,6 @@ const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT] = {
 #include "kernels.inc"
 };
 
-#define REAL_MIN FLT_MIN
 #define NLLK_VECFN(NAME, LOW, HIGH, ULP_F32, ULP_F64) {#NAME, LOW, HIGH, ULP_F32, ULP_F64},
 const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT] = {
 #include "vecmath.inc"

@@ -33,22 +33,25 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
     return narrow ? general_narrow_rows(a, begin, end, 0) : general_wide_rows(a, begin, end, 0);
 }
 
-/* A pointwise loss: a tile function for each link and each thing wanted, and the kernel that picks one. */
-#define TILES_(NAME, COUNT, LINKED, LINK)                                                                    \
-    static void NAME##_##LINK##_value(const tile *t, ptrdiff_t n)                                            \
+/* A pointwise loss: a tile function for each link, each thing wanted, weighted or plain; and the kernel that picks one. */
+#define TILE_(NAME, COUNT, LINKED, LINK, WANT, PLAIN)                                                        \
+    static void NAME##_##LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                                 \
     {                                                                                                        \
-        run_tile(NAME, COUNT, LINKED, LINK, WANT_VALUE, t, n);                                               \
-    }                                                                                                        \
-    static void NAME##_##LINK##_grad(const tile *t, ptrdiff_t n)                                             \
-    {                                                                                                        \
-        run_tile(NAME, COUNT, LINKED, LINK, WANT_GRAD, t, n);                                                \
-    }                                                                                                        \
-    static void NAME##_##LINK##_hess(const tile *t, ptrdiff_t n)                                             \
-    {                                                                                                        \
-        run_tile(NAME, COUNT, LINKED, LINK, WANT_HESS, t, n);                                                \
+        run_tile(NAME, COUNT, LINKED, LINK, WANT, PLAIN, t, n);                                              \
     }
-#define ROW_(NAME, COUNT, LINKED, LINK) [LINK] = {NAME##_##LINK##_value, NAME##_##LINK##_grad, NAME##_##LINK##_hess},
+#define TILES_(...)                                                                                          \
+    TILE_(__VA_ARGS__, WANT_VALUE, 0)                                                                        \
+    TILE_(__VA_ARGS__, WANT_VALUE, 1)                                                                        \
+    TILE_(__VA_ARGS__, WANT_GRAD, 0)                                                                         \
+    TILE_(__VA_ARGS__, WANT_GRAD, 1)                                                                         \
+    TILE_(__VA_ARGS__, WANT_HESS, 0)                                                                         \
+    TILE_(__VA_ARGS__, WANT_HESS, 1)
+#define ROW_(NAME, COUNT, LINKED, LINK)                                                                      \
+    [LINK % LINK_LOGIT] = {{NAME##_##LINK##_WANT_VALUE_0, NAME##_##LINK##_WANT_VALUE_1},                                  \
+              {NAME##_##LINK##_WANT_GRAD_0, NAME##_##LINK##_WANT_GRAD_1},                                    \
+              {NAME##_##LINK##_WANT_HESS_0, NAME##_##LINK##_WANT_HESS_1}},
 #define LINKS_none(F, ...) F(__VA_ARGS__, LINK_IDENTITY)
+#define LINKS_logit(F, ...) F(__VA_ARGS__, LINK_LOGIT)
 #define LINKS_positive(F, ...) LINKS_none(F, __VA_ARGS__) F(__VA_ARGS__, LINK_SOFTPLUS) F(__VA_ARGS__, LINK_LOG)
 #define LINKS_scale(F, ...)                                                                                  \
     LINKS_positive(F, __VA_ARGS__) F(__VA_ARGS__, LINK_VARIANCE) F(__VA_ARGS__, LINK_LOG_VARIANCE)
@@ -56,7 +59,7 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
     LINKS_##LINKS(TILES_, NAME, COUNT, LINKED)                                                               \
     void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)                \
     {                                                                                                        \
-        static const tile_function tiles[LINK_COUNT][WANT_COUNT] = {LINKS_##LINKS(ROW_, NAME, COUNT, LINKED)};   \
+        static const tile_function tiles[LINK_COUNT][WANT_COUNT][2] = {LINKS_##LINKS(ROW_, NAME, COUNT, LINKED)};   \
         const nllk_pointwise *a = arguments;                                                                 \
         run_pointwise(a, begin, end, COUNT, tiles[a->link][a->want], sums);                                  \
     }

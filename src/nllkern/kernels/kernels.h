@@ -30,7 +30,7 @@ typedef struct {
     int target_stride;
     const void *weight;      /* per sample, or NULL for 1 */
     const void *extra;       /* a loss's own per-sample input (pos_weight), or NULL for 1 */
-    int extra_stride;
+    ptrdiff_t extra_period;  /* how many there are before they repeat */
     double scale;            /* multiplies gradients and second derivatives: 1 / the mean's denominator */
     int full;                /* keep the constants */
     void *loss;              /* per sample, or NULL */

@@ -1,100 +1,145 @@
 /* Links: from the raw number u that a network hands over to a positive parameter theta.
  *
- *   link           theta         d theta/du / theta   d2 theta/du2 / theta
- *   identity       u             1 / u                0
- *   softplus       log(1 + e^u)  sigmoid(u) / theta   sigmoid(u) sigmoid(-u) / theta
- *   log            e^u           1                    1
- *   variance       sqrt(u)       1 / (2 u)            -1 / (4 u^2)
- *   log_variance   e^(u/2)       1/2                  1/4
+ *   link           theta         rate = d log(theta)/du
+ *   identity       u             1 / u
+ *   softplus       log(1 + e^u)  sigmoid(u) / theta
+ *   log            e^u           1
+ *   variance       sqrt(u)       1 / (2 u)
+ *   log_variance   e^(u/2)       1/2
+ *
+ * and the logit of a probability, which is not positive and whose loss works with z itself.
+ *
+ * A link is applied in two steps, `link_exponential` and `apply_link`, in loops of their own: a processor overlaps two short
+ * loops where it would wait in one long one.
  *
  * theta may lie far outside the range of REAL while the likelihood does not (sigma = e^-200 with a residual of 0), so it
- * is kept as theta = value * down^2 = value / up^2, `up` and `down` being powers of two, 1 unless theta is extreme.
- * Quotients by theta are written x / value * up * up. */
+ * is kept as theta = value * down^2 = value / up^2, `up` and `down` being powers of two, 1 unless theta is extreme. */
 #ifndef NLLK_LINKS_H
 #define NLLK_LINKS_H
 
 #include "vecmath.h"
 
-enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE, LINK_COUNT };
+enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE, LINK_COUNT, LINK_LOGIT = LINK_COUNT };
 
 typedef struct {
     REAL raw;
+    REAL e; /* what link_exponential made of it */
     REAL value, up, down;
-    REAL log;   /* log(theta), never infinite for a finite raw number */
-    REAL rate;  /* theta' / theta */
-    REAL curve; /* theta'' / theta */
+    REAL inverse; /* 1 / value, unless `divides` */
+    int divides;  /* identity, variance: quotients by theta are divided out, since 1 / theta might overflow alone */
+    REAL unit;    /* variance: theta; else 1 */
+    REAL share;   /* log_variance: 1/2, which `rate` leaves out; else 1 */
+    int limited;  /* log: theta is so large that it stands here as e^LINK_LIMIT */
+    REAL log_of, log_plus;  /* log(theta) = log(log_of) + log_plus, log_of normal; finite for a finite raw number */
+    REAL rate;  /* d log(theta)/du */
+    REAL curve; /* (d rate/du) / rate^2 if `in_log`, else that + 1 = theta theta'' / theta'^2 */
+    int in_log;
 } parameter;
+
+NLLK_INLINE REAL log_theta(const parameter *p) { return log_normal_(p->log_of) + p->log_plus; }
+
+/* x / value, which is x / theta in theta's own scale; and x / theta. */
+NLLK_INLINE REAL over_value(REAL x, const parameter *p) { return p->divides ? x / p->value : x * p->inverse; }
+NLLK_INLINE REAL over_theta(REAL x, const parameter *p) { return over_value(x * p->up, p) * p->up; }
 
 /* |log(theta)| from which on theta is scaled by 2^-+LINK_SHIFT, and |log(theta)| beyond which every finite product
  * with a REAL has under- or overflowed. */
+#define LINK_LIMIT C(193.0, 1457.0)
 #define LINK_EXTREME C(60.0, 500.0)
 #define LINK_SHIFT C(192.0, 1536.0)
 #define LINK_UP C(0x1p96, 0x1p768)
 #define LINK_DOWN C(0x1p-96, 0x1p-768)
 
-/* theta = e^u as value, up, down. */
-NLLK_INLINE void exp_parameter(parameter *p, REAL u)
+/* The exponential that a link needs:
+ *   softplus: e^-|u|, times 2^LINK_SHIFT where u < -LINK_EXTREME;  logit: e^-|z|;
+ *   log, log_variance: theta in its own scale;  identity, variance: none. */
+NLLK_INLINE int link_has_exponential(int link) { return link != LINK_IDENTITY && link != LINK_VARIANCE; }
+
+NLLK_INLINE REAL link_exponential(int link, REAL u)
 {
-    int tiny = u < -LINK_EXTREME, huge = u > LINK_EXTREME;
-    p->up = tiny ? LINK_UP : huge ? LINK_DOWN : R(1.0);
-    p->down = tiny ? LINK_DOWN : huge ? LINK_UP : R(1.0);
-    p->value = exp_scaled_(u, tiny ? LINK_SHIFT : huge ? -LINK_SHIFT : R(0.0));
+    if (link == LINK_SOFTPLUS) {
+        int tiny = u < -LINK_EXTREME;
+        REAL x = -fabs_(u);
+        BITS k;
+        REAL r = exp_reduce(x < -LINK_LIMIT ? -LINK_LIMIT : x, EXP_LIFT + EXPONENT_BIAS, &k);
+        REAL scale = field_to_real(k + (tiny ? (BITS)(LINK_SHIFT - EXP_LIFT) : 0), MANTISSA_BITS);
+        REAL e = exp_polynomial(r) * scale * (tiny ? R(1.0) : EXP_UNLIFT);
+        return !tiny & (x < EXP_LOW) ? R(0.0) : e;
+    }
+    if (link == LINK_LOGIT)
+        return exp_nonpositive_(-fabs_(u));
+    REAL x = link == LINK_LOG_VARIANCE ? R(0.5) * u : u;
+    REAL limited = x < -LINK_LIMIT ? -LINK_LIMIT : x > LINK_LIMIT ? LINK_LIMIT : x;
+    return exp_scaled_(limited, x < -LINK_EXTREME ? LINK_SHIFT : x > LINK_EXTREME ? -LINK_SHIFT : R(0.0));
 }
 
-NLLK_INLINE parameter apply_link(int link, REAL u)
+/* With e = e^-|u|:  log1p(e) = e (1 + e q).  For u < 0 both theta and theta' hold a factor e, which their quotient and
+ * log(theta) - u do without: they keep their digits where e^u underflows. */
+NLLK_INLINE parameter softplus_parameter(REAL u, REAL lifted)
 {
-    parameter p = {.raw = u, .up = 1, .down = 1};
-    if (link == LINK_SOFTPLUS) {
-        /* With e = e^-|u|:  log1p(e) = e (1 + e q).  For u < 0 both theta and theta' hold a factor e, which their
-         * quotient and log(theta) - u do without: they keep their digits where e^u underflows. */
-        int tiny = u < -LINK_EXTREME;
-        REAL lifted = exp_scaled_(-fabs_(u), tiny ? LINK_SHIFT : R(0.0));
-        REAL e = tiny ? R(0.0) : lifted;
-        REAL q = log1p_unit_poly(e);
-        REAL soft = max_(u, R(0.0)) + mul_add(e * e, q, e);
-        REAL less_e = u < R(0.0) ? mul_add(e, q, R(1.0)) : soft; /* theta without the factor e */
-        p.up = tiny ? LINK_UP : R(1.0);
-        p.down = tiny ? LINK_DOWN : R(1.0);
-        p.value = tiny ? lifted : soft;
-        p.log = log_normal_(less_e) + min_(u, R(0.0));
-        p.rate = R(1.0) / ((R(1.0) + e) * less_e);
-        p.curve = p.rate * ((u < R(0.0) ? R(1.0) : e) / (R(1.0) + e));
-    } else if (link == LINK_LOG) {
-        exp_parameter(&p, u);
-        p.log = u;
-        p.rate = p.curve = 1;
-    } else if (link == LINK_LOG_VARIANCE) {
-        exp_parameter(&p, R(0.5) * u);
-        p.log = R(0.5) * u;
-        p.rate = R(0.5);
-        p.curve = R(0.25);
-    } else {
-        REAL valid = u > R(0.0) ? u : REAL_NAN; /* outside the domain everything is NaN */
-        p.value = link == LINK_VARIANCE ? SQRT(valid) : valid;
-        p.log = link == LINK_VARIANCE ? R(0.5) * log_(valid) : log_(valid);
-    }
+    int negative = u < R(0.0), tiny = u < -LINK_EXTREME;
+    REAL e = tiny ? R(0.0) : lifted;
+    REAL q = log1p_unit_poly(e), l = mul_add(e * e, q, e);
+    REAL soft = negative ? l : u + l;
+    REAL less_e = negative ? mul_add(e, q, R(1.0)) : soft; /* theta without the factor e */
+    parameter p = {.log_of = less_e, .log_plus = negative ? u : R(0.0), .unit = 1, .share = 1};
+    p.up = tiny ? LINK_UP : R(1.0);
+    p.down = tiny ? LINK_DOWN : R(1.0);
+    p.value = tiny ? lifted : soft;
+    p.inverse = R(1.0) / p.value;
+    p.rate = R(1.0) / ((R(1.0) + e) * less_e);
+    /* sigmoid(-u) - rate without its cancellation, or sigmoid(-u), over rate */
+    p.curve = e * (negative ? q : soft);
+    p.in_log = negative;
     return p;
 }
 
-/* dL/du from slope = theta dL/dtheta.  The identity divides, since 1/u may overflow where the quotient does not. */
-NLLK_INLINE REAL chain_first(int link, const parameter *p, REAL slope)
+/* The parameter of raw number u, e = link_exponential(link, u). */
+NLLK_INLINE parameter apply_link(int link, REAL u, REAL e)
 {
-    switch (link) {
-    case LINK_IDENTITY: return slope / p->raw;
-    case LINK_VARIANCE: return R(0.5) * slope / p->raw;
-    default: return slope * p->rate;
+    parameter p = {.up = 1, .down = 1, .rate = 1, .in_log = 1, .unit = 1, .share = 1};
+    if (link == LINK_SOFTPLUS) {
+        p = softplus_parameter(u, e);
+    } else if (link == LINK_LOG || link == LINK_LOG_VARIANCE) {
+        REAL x = link == LINK_LOG_VARIANCE ? R(0.5) * u : u;
+        int tiny = x < -LINK_EXTREME, huge = x > LINK_EXTREME;
+        p.up = tiny ? LINK_UP : huge ? LINK_DOWN : R(1.0);
+        p.down = tiny ? LINK_DOWN : huge ? LINK_UP : R(1.0);
+        p.value = e;
+        p.inverse = R(1.0) / e;
+        p.log_of = 1;
+        p.log_plus = x;
+        p.limited = x > LINK_LIMIT;
+        p.share = link == LINK_LOG_VARIANCE ? R(0.5) : R(1.0);
+    } else if (link != LINK_LOGIT) {
+        p.value = u > R(0.0) ? u : REAL_NAN; /* outside the domain everything is NaN */
+        p.value = link == LINK_VARIANCE ? SQRT(p.value) : p.value;
+        int subnormal = p.value < REAL_MIN;
+        p.log_of = subnormal ? p.value * C(0x1p23, 0x1p52) : p.value;
+        p.log_plus = subnormal ? C(-0x1.fe2804p+3, -0x1.205966f2b4f12p+5) : R(0.0); /* -23 or -52 times ln 2 */
+        p.divides = 1;
+        p.unit = link == LINK_VARIANCE ? p.value : R(1.0);
     }
+    p.raw = u;
+    p.e = e;
+    return p;
 }
 
-/* d2L/du2 from slope, bend = theta^2 d2L/dtheta2 and log_bend = d2L/d(log theta)2 = bend + slope, whichever of the
- * last two leaves nothing to cancel. */
+/* dL/du from the slope of a loss (pointwise.h says what that is). */
+NLLK_INLINE REAL chain_first(int link, const parameter *p, REAL slope)
+{
+    return link == LINK_VARIANCE ? R(0.5) * slope / p->value : p->divides ? slope : slope * p->rate;
+}
+
+/* d2L/du2: of bend and log_bend whichever leaves nothing to cancel. */
 NLLK_INLINE REAL chain_second(int link, const parameter *p, REAL slope, REAL bend, REAL log_bend)
 {
     switch (link) {
-    case LINK_IDENTITY: return bend / p->raw / p->raw;
-    case LINK_VARIANCE: return R(0.25) * (bend - slope) / p->raw / p->raw;
-    case LINK_SOFTPLUS: return mul_add(bend, p->rate * p->rate, slope * p->curve);
-    default: return log_bend * (p->rate * p->rate);
+    case LINK_VARIANCE: return R(0.25) * (bend - log_bend);
+    case LINK_SOFTPLUS: return p->rate * p->rate * mul_add(slope, p->curve, p->in_log ? log_bend : bend);
+    case LINK_LOG:
+    case LINK_LOG_VARIANCE: return log_bend;
+    default: return bend;
     }
 }
 

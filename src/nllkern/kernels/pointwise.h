@@ -14,16 +14,22 @@
 #define TILE_STEP 16 /* a tile is padded to a multiple of this */
 
 /* What a loss says about one sample.  Parameter j on the real line: slope = dL/dp, bend = d2L/dp2.
- * A positive parameter theta: slope = theta dL/dtheta, bend = theta^2 d2L/dtheta2, log_bend = d2L/d(log theta)2. */
+ * A positive parameter theta:
+ *     slope = share theta dL/dtheta,  bend = theta^2 d2L/dtheta2,  log_bend = share^2 d2L/d(log theta)2,
+ * or, where the parameter `divides`, since these products might overflow alone:
+ *     slope = dL/dtheta,  bend = d2L/dtheta2 / unit^2,  log_bend = dL/dtheta / unit^3 (if it has a variance link).
+ * `unit` and `share` are 1 but for the variance links. */
 typedef struct {
     REAL value;
     REAL slope[NLLK_MAX_PARAMETERS], bend[NLLK_MAX_PARAMETERS], log_bend[NLLK_MAX_PARAMETERS];
 } point;
 
-/* One tile: `n` samples, a multiple of TILE_STEP.  `weight` multiplies values, `grad_weight` = scale * weight the rest. */
+/* One tile: `n` samples, a multiple of TILE_STEP.  Values are multiplied by `weight`, derivatives by scale * weight. */
 typedef struct {
-    const REAL *raw[NLLK_MAX_PARAMETERS], *target, *extra, *weight, *grad_weight;
+    const REAL *raw[NLLK_MAX_PARAMETERS], *target, *extra, *weight;
+    const REAL *exponential[NLLK_MAX_PARAMETERS]; /* link_exponential of the linked parameters */
     REAL *loss, *grad[NLLK_MAX_PARAMETERS], *hess[NLLK_MAX_PARAMETERS];
+    REAL scale;
     int full;
 } tile;
 
@@ -37,45 +43,58 @@ NLLK_INLINE parameter read_parameter(int j, int count, int linked, int link, con
 {
     if (j >= count)
         return (parameter){.raw = 0};
-    return linked >> j & 1 ? apply_link(link, t->raw[j][i]) : (parameter){.raw = t->raw[j][i]};
+    if (!(linked >> j & 1))
+        return (parameter){.raw = t->raw[j][i]};
+    return apply_link(link, t->raw[j][i], link_has_exponential(link) ? t->exponential[j][i] : R(0.0));
 }
 
 NLLK_INLINE void write_derivatives(int j, int count, int linked, int link, int want, const tile *t, ptrdiff_t i,
-                                   const parameter *p, const point *out)
+                                   const parameter *p, const point *out, REAL weight)
 {
     if (j >= count || want < WANT_GRAD)
         return;
-    int positive = linked >> j & 1, counts = t->weight[i] != R(0.0);
+    int positive = linked >> j & 1;
     REAL slope = positive ? chain_first(link, &p[j], out->slope[j]) : out->slope[j];
     REAL bend = positive ? chain_second(link, &p[j], out->slope[j], out->bend[j], out->log_bend[j]) : out->bend[j];
-    REAL weight = t->grad_weight[i];
-    t->grad[j][i] = counts ? weight * slope : R(0.0);
+    REAL factor = t->scale * weight;
+    t->grad[j][i] = weight == R(0.0) ? R(0.0) : factor * slope;
     if (want >= WANT_HESS)
-        t->hess[j][i] = counts ? weight * bend : R(0.0);
+        t->hess[j][i] = weight == R(0.0) ? R(0.0) : factor * bend;
 }
 
-NLLK_INLINE void run_sample(point_function loss, int count, int linked, int link, int want, const tile *t, ptrdiff_t i)
+/* `plain`: every weight and every extra input is 1. */
+NLLK_INLINE void run_sample(point_function loss, int count, int linked, int link, int want, int plain, const tile *t,
+                            ptrdiff_t i)
 {
     _Static_assert(NLLK_MAX_PARAMETERS == 3, "parameters are written out");
     const parameter p[] = {read_parameter(0, count, linked, link, t, i), read_parameter(1, count, linked, link, t, i),
                            read_parameter(2, count, linked, link, t, i)};
     point out;
-    REAL weight = t->weight[i];
-    loss(p, t->target[i], t->extra[i], t->full, &out);
+    REAL weight = plain ? R(1.0) : t->weight[i], extra = plain ? R(1.0) : t->extra[i];
+    loss(p, t->target[i], extra, t->full, &out);
     t->loss[i] = weight == R(0.0) ? R(0.0) : weight * out.value;
-    write_derivatives(0, count, linked, link, want, t, i, p, &out);
-    write_derivatives(1, count, linked, link, want, t, i, p, &out);
-    write_derivatives(2, count, linked, link, want, t, i, p, &out);
+    write_derivatives(0, count, linked, link, want, t, i, p, &out, weight);
+    write_derivatives(1, count, linked, link, want, t, i, p, &out, weight);
+    write_derivatives(2, count, linked, link, want, t, i, p, &out, weight);
 }
 
-NLLK_INLINE void run_tile(point_function loss, int count, int linked, int link, int want, const tile *t, ptrdiff_t n)
+NLLK_INLINE void run_tile(point_function loss, int count, int linked, int link, int want, int plain, const tile *t,
+                          ptrdiff_t n)
 {
-    const tile local = *t;
+    REAL exponential[NLLK_MAX_PARAMETERS][TILE];
+    tile local = *t;
     n &= ~(ptrdiff_t)(TILE_STEP - 1); /* tells the compiler that there is no remainder */
+    for (int j = 0; j < count; j++)
+        if ((linked >> j & 1) && link_has_exponential(link)) {
+            for (ptrdiff_t i = 0; i < n; i++)
+                exponential[j][i] = link_exponential(link, t->raw[j][i]);
+        }
+    for (int j = 0; j < NLLK_MAX_PARAMETERS; j++)
+        local.exponential[j] = exponential[j];
     /* Outputs may be the inputs themselves: sample i is read before it is written, which is all that `simd` asks for. */
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        run_sample(loss, count, linked, link, want, &local, i);
+        run_sample(loss, count, linked, link, want, plain, &local, i);
 }
 
 /* Samples [begin, begin + n) of an array with stride 1, as they lie or copied and padded; or one number repeated. */
@@ -114,14 +133,15 @@ typedef struct {
     REAL room[TILE];
 } output;
 
-static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, int count, tile_function run,
+/* `tiles[0]` is the general function, `tiles[1]` the plain one. */
+static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, int count, const tile_function *tiles,
                           nllk_sums *sums)
 {
-    const int want = a->want;
-    REAL room[NLLK_MAX_PARAMETERS + 4][TILE];
+    const int want = a->want, plain = !a->weight && !a->extra;
+    REAL room[NLLK_MAX_PARAMETERS + 3][TILE];
     output out[1 + 2 * NLLK_MAX_PARAMETERS];
     int outputs = 1 + want * count;
-    const REAL one = 1, scale = (REAL)a->scale;
+    const REAL one = 1;
     for (int k = 0; k < outputs; k++) {
         int j = (k - 1) % count;
         out[k].array = k == 0 ? a->loss : k <= count ? a->grad[j] : a->hess[j];
@@ -130,21 +150,21 @@ static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t en
     }
     for (ptrdiff_t first = begin; first < end; first += TILE) {
         ptrdiff_t n = end - first < TILE ? end - first : TILE;
-        tile t = {.full = a->full};
+        tile t = {.full = a->full, .scale = (REAL)a->scale};
         for (int j = 0; j < count; j++)
             t.raw[j] = tile_input(a->parameter[j], a->parameter_stride[j], first, n, room[j]);
         t.target = tile_input(a->target, a->target_stride, first, n, room[count]);
-        t.extra = tile_input(a->extra ? a->extra : &one, a->extra ? a->extra_stride : 0, first, n, room[count + 1]);
-        t.weight = tile_input(a->weight ? a->weight : &one, a->weight != NULL, first, n, room[count + 2]);
-        if (n < TILE) { /* samples past the end do not count */
-            if (t.weight != room[count + 2])
-                t.weight = memcpy(room[count + 2], t.weight, sizeof room[0]);
-            for (ptrdiff_t i = n; i < TILE; i++)
+        if (!plain || n < TILE) {
+            const REAL *extra = a->extra;
+            for (ptrdiff_t i = 0, k = extra ? first % a->extra_period : 0; i < TILE; i++) {
+                room[count + 1][i] = extra ? extra[k] : 1;
+                k = extra && k + 1 < a->extra_period ? k + 1 : 0;
+            }
+            t.extra = room[count + 1];
+            t.weight = tile_input(a->weight ? a->weight : &one, a->weight != NULL, first, n, room[count + 2]);
+            for (ptrdiff_t i = n; i < TILE; i++) /* samples past the end do not count */
                 room[count + 2][i] = 0;
         }
-        for (ptrdiff_t i = 0; i < TILE; i++)
-            room[count + 3][i] = scale * t.weight[i];
-        t.grad_weight = room[count + 3];
         REAL *to[1 + 2 * NLLK_MAX_PARAMETERS];
         for (int k = 0; k < outputs; k++)
             to[k] = out[k].array && n == TILE ? out[k].array + first : out[k].room;
@@ -153,7 +173,7 @@ static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t en
             t.grad[j] = want >= WANT_GRAD ? to[1 + j] : NULL;
             t.hess[j] = want >= WANT_HESS ? to[1 + count + j] : NULL;
         }
-        run(&t, (n + TILE_STEP - 1) & ~(ptrdiff_t)(TILE_STEP - 1));
+        tiles[plain && n == TILE](&t, (n + TILE_STEP - 1) & ~(ptrdiff_t)(TILE_STEP - 1));
         for (int k = 0; k < outputs; k++) {
             if (out[k].summed)
                 add_lanes(out[k].lanes, to[k], (n + TILE_STEP - 1) & ~(ptrdiff_t)(TILE_STEP - 1));

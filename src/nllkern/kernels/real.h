@@ -43,6 +43,7 @@ typedef int64_t BITS;
 #error "define NLLK_BITS as 32 or 64"
 #endif
 
+#define HALF_LOG_2PI C(0x1.d67f1cp-1, 0x1.d67f1c864beb5p-1) /* log(2 pi) / 2 */
 #define REAL_INF ((REAL)__builtin_inf())
 #define REAL_NAN ((REAL)__builtin_nan(""))
 

@@ -15,6 +15,20 @@
 #include "real.h"
 #include "vecmath.h"
 
+/* exp(x) 2^64 (2^128 in double) for x <= 0.  Rows keep and sum their exponentials in this scale, in which the smallest that
+ * matter in the sum of a million are still normal numbers, and which saves a multiplication. */
+#define ROW_LIFT C(64.0, 128.0)
+#define ROW_LIFT_2 C(0x1p64, 0x1p128)
+#define ROW_UNLIFT_2 C(0x1p-64, 0x1p-128)
+
+NLLK_INLINE REAL exp_lifted_(REAL x)
+{
+    BITS k;
+    REAL r = exp_reduce(x, ROW_LIFT + EXPONENT_BIAS, &k);
+    REAL y = exp_polynomial(r) * field_to_real(k, MANTISSA_BITS);
+    return x < C(-126.0, -792.0) ? R(0.0) : y;
+}
+
 #define LANES 16 /* columns handled together: one AVX-512 register of floats */
 #define ROWS 32  /* rows handled together */
 
@@ -62,7 +76,8 @@ NLLK_INLINE void wide_add(double *high, double *low, const REAL *x, int n)
     for (int j = 0; j < n; j++) {
 #if NLLK_BITS == 64
         double a = high[j], sum = a + x[j], t = sum - a;
-        low[j] += (a - (sum - t)) + (x[j] - t);
+        double lost = (a - (sum - t)) + (x[j] - t);
+        low[j] += lost == lost ? lost : 0; /* not of an infinite sum */
         high[j] = sum;
 #else
         high[j] += x[j];

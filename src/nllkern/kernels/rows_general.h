@@ -27,7 +27,7 @@ NLLK_INLINE REAL tau_of(REAL t, REAL class_weight, REAL keep, REAL spread)
 NLLK_INLINE REAL cap_(REAL z, REAL softcap)
 {
     REAL s = softcap * tanh_(z / softcap);
-    return z == -REAL_INF ? z : s; /* masked stays masked */
+    return fabs_(z) < REAL_INF ? s : z; /* masked stays masked, and +inf or NaN what it is */
 }
 
 /* Both derivatives with respect to z of one class; `hess` is skipped by the compiler where it is not used. */
@@ -36,7 +36,7 @@ NLLK_INLINE void class_derivatives(REAL z, REAL tau, const row_terms *row, int c
     REAL slope = 1, bend = 0, s = z;
     if (capped) {
         tanh_parts t = tanh_parts_(z / row->softcap);
-        s = z == -REAL_INF ? z : row->softcap * t.tanh;
+        s = fabs_(z) < REAL_INF ? row->softcap * t.tanh : z;
         slope = t.sech2;
         bend = -2 * t.tanh * t.sech2 / row->softcap;
     }
@@ -49,16 +49,16 @@ NLLK_INLINE void class_derivatives(REAL z, REAL tau, const row_terms *row, int c
     *hess = z == -REAL_INF ? 0 : dss * slope * slope + ds * bend;
 }
 
-/* Sums of one row or one column: the maximum's 1 is counted, not added. */
+/* Sums of one row or one column: the maximum's 1 is counted, not added; `rest` is lifted. */
 typedef struct {
     REAL rest, ties, mass, gap;
 } row_sums;
 
 NLLK_INLINE void add_class(row_sums *sum, REAL s, REAL top, REAL tau)
 {
-    REAL e = exp_nonpositive_(s - top);
-    sum->rest += e == 1 ? 0 : e;
-    sum->ties += e == 1 ? 1 : 0;
+    REAL e = exp_lifted_(s - top);
+    sum->rest += e == ROW_LIFT_2 ? 0 : e;
+    sum->ties += e == ROW_LIFT_2 ? 1 : 0;
     sum->mass += tau;
     sum->gap += tau == 0 ? 0 : tau * (top - s);
 }
@@ -148,7 +148,7 @@ NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, p
             wide_add(gap, low[2], part[2], ROWS);
         }
         for (int r = 0; r < ROWS; r++) {
-            b.rest[r] = (REAL)((ties[r] - 1) + (rest[r] + low[0][r]));
+            b.rest[r] = (REAL)((ties[r] - 1) + (rest[r] + low[0][r]) * ROW_UNLIFT_2);
             b.mass[r] = (REAL)(mass[r] + low[1][r]);
             b.gap[r] = (REAL)(gap[r] + low[2][r]);
         }
@@ -251,7 +251,7 @@ NLLK_INLINE double general_wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptr
             for (int j = 0; j < LANES; j++)
                 totals[q] += sums[q][j] + low[q][j];
         b.top[0] = top;
-        b.rest[0] = (REAL)((ties - 1) + totals[0]);
+        b.rest[0] = (REAL)((ties - 1) + totals[0] * ROW_UNLIFT_2);
         b.mass[0] = (REAL)totals[1];
         b.gap[0] = (REAL)totals[2];
         sum += finish_rows(a, &b, 1);

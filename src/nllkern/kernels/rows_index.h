@@ -11,7 +11,7 @@
 
 typedef struct {
     row_block row;
-    double others[ROWS]; /* sum of e over the classes other than the target */
+    double others[ROWS]; /* sum of lifted e over the classes other than the target */
     REAL logit[ROWS];    /* of the target class */
     REAL own[ROWS];      /* e_t */
     REAL factor[ROWS];   /* grad_k = factor * e_k */
@@ -30,7 +30,7 @@ NLLK_INLINE void read_rows(const nllk_rowwise *a, ptrdiff_t first, ptrdiff_t cou
         b->target[r] = (BITS)t;
         b->row.mass[r] = mass;
         b->row.weight[r] = t < 0 || (mass == 0 && a->z_loss == 0) ? 0 : weight ? weight[first + r] : 1;
-        b->logit[r] = t < 0 ? 0 : z[r * a->row_stride + t];
+        b->logit[r] = b->row.weight[r] == 0 ? 0 : z[r * a->row_stride + t];
     }
 }
 
@@ -41,7 +41,8 @@ static double finish_index_rows(const nllk_rowwise *a, index_block *b, ptrdiff_t
     for (int r = 0; r < ROWS; r++) {
         REAL fall = b->logit[r] - row->top[r], own = exp_nonpositive_(fall);
         /* One of `others` and `own` holds the maximum's 1, which is left out without rounding. */
-        row->rest[r] = own == 1 ? (REAL)b->others[r] : (REAL)((b->others[r] - 1) + own);
+        double others = b->others[r] * ROW_UNLIFT_2;
+        row->rest[r] = own == 1 ? (REAL)others : (REAL)((others - 1) + own);
         row->gap[r] = row->mass[r] == 0 ? 0 : row->mass[r] * -fall;
         b->own[r] = own;
     }

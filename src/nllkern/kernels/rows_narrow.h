@@ -107,7 +107,7 @@ static double narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
             for (ptrdiff_t k = k0; k < stop; k++) {
 #pragma omp simd
                 for (int r = 0; r < ROWS; r++) {
-                    REAL x = exp_nonpositive_(e[k * ROWS + r] - b.row.top[r]);
+                    REAL x = exp_lifted_(e[k * ROWS + r] - b.row.top[r]);
                     e[k * ROWS + r] = x;
                     group[r] += (BITS)k == b.target[r] ? 0 : x;
                 }
@@ -123,7 +123,7 @@ static double narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
             for (ptrdiff_t k = 0; k < n; k++) {
 #pragma omp simd
                 for (int r = 0; r < ROWS; r++)
-                    e[k * ROWS + r] = (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * e[k * ROWS + r];
+                    e[k * ROWS + r] = (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * (ROW_UNLIFT_2 * e[k * ROWS + r]);
             }
             transpose_out(e, n, count, grad + first * n);
         }

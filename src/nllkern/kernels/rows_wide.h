@@ -26,62 +26,74 @@ static void row_max(const REAL *z, ptrdiff_t n, REAL *restrict top)
         top[j] = m[j];
 }
 
-/* e = exp(z - top) into `e` unless it is NULL, and LANES sums of it without column t. */
+/* e = exp(z - top), lifted, into `e` unless it is NULL, and LANES sums of it without column t. */
 NLLK_INLINE void row_exp(const REAL *z, REAL *e, ptrdiff_t n, REAL top, ptrdiff_t t, double *restrict sums)
 {
     ptrdiff_t whole = n & ~(ptrdiff_t)(LANES - 1);
-    REAL tail[LANES], lanes[LANES];
-    double high[LANES], low[LANES];
+    REAL tail[LANES];
+    double low[LANES];
     for (int j = 0; j < LANES; j++) {
         tail[j] = z[n - LANES + j];
-        high[j] = low[j] = 0;
+        low[j] = 0;
     }
     for (ptrdiff_t k = 0; k < whole; k += CHUNK) {
         ptrdiff_t stop = whole - k < CHUNK ? whole : k + CHUNK;
+        REAL lanes[LANES];
         for (int j = 0; j < LANES; j++)
             lanes[j] = 0;
         for (ptrdiff_t i = k; i < stop; i += LANES) {
             BITS own = (BITS)(t - i);
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
-                REAL x = exp_nonpositive_(z[i + j] - top);
+                REAL x = exp_lifted_(z[i + j] - top);
                 if (e)
                     e[i + j] = x;
                 lanes[j] += (BITS)j == own ? 0 : x;
             }
         }
-        wide_add(high, low, lanes, LANES);
-    }
-    if (whole < n) {
-        BITS seen = (BITS)(LANES - (n - whole)), own = (BITS)(t - (n - LANES));
+        if (stop == whole && whole < n) {
+            BITS seen = (BITS)(LANES - (n - whole)), own = (BITS)(t - (n - LANES));
 #pragma omp simd
-        for (int j = 0; j < LANES; j++) {
-            tail[j] = exp_nonpositive_(tail[j] - top);
-            lanes[j] = (BITS)j < seen || (BITS)j == own ? 0 : tail[j];
+            for (int j = 0; j < LANES; j++) {
+                REAL x = exp_lifted_(tail[j] - top);
+                if (e)
+                    e[n - LANES + j] = x;
+                lanes[j] += (BITS)j < seen || (BITS)j == own ? 0 : x;
+            }
         }
-        wide_add(high, low, lanes, LANES);
-        if (e)
+        if (k == 0)
             for (int j = 0; j < LANES; j++)
-                e[n - LANES + j] = tail[j];
+                sums[j] = lanes[j];
+        else
+            wide_add(sums, low, lanes, LANES);
     }
     for (int j = 0; j < LANES; j++)
-        sums[j] = high[j] + low[j];
+        sums[j] += low[j];
 }
 
-/* out = factor * e; `out` may be `e`. */
-static void row_scale(const REAL *e, REAL *out, ptrdiff_t n, REAL factor)
+/* out = first * second * e; `out` may be `e`. */
+NLLK_INLINE void row_scale(const REAL *e, REAL *out, ptrdiff_t n, REAL first, REAL second)
 {
     REAL tail[LANES];
 #pragma omp simd
     for (int j = 0; j < LANES; j++)
-        tail[j] = factor * e[n - LANES + j];
+        tail[j] = first * e[n - LANES + j] * second;
     for (ptrdiff_t i = 0; i + LANES <= n; i += LANES) {
 #pragma omp simd
         for (int j = 0; j < LANES; j++)
-            out[i + j] = factor * e[i + j];
+            out[i + j] = first * e[i + j] * second;
     }
     for (int j = 0; j < LANES; j++)
         out[n - LANES + j] = tail[j];
+}
+
+/* grad = factor * e for lifted e, in one multiplication unless factor / 2^ROW_LIFT is too small for it. */
+static void row_grad(const REAL *e, REAL *grad, ptrdiff_t n, REAL factor)
+{
+    if (fabs_(factor) > REAL_MIN * ROW_LIFT_2)
+        row_scale(e, grad, n, factor * ROW_UNLIFT_2, 1);
+    else
+        row_scale(e, grad, n, ROW_UNLIFT_2, factor);
 }
 
 static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
@@ -119,7 +131,7 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
             if (b.row.weight[r] == 0) {
                 memset(g + r * n, 0, n * sizeof *g);
             } else {
-                row_scale(e + r * n, g + r * n, n, b.factor[r]);
+                row_grad(e + r * n, g + r * n, n, b.factor[r]);
                 g[r * n + b.target[r]] = b.spike[r];
             }
         }

@@ -35,25 +35,32 @@ static void survey_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, n
     sums->weight = 0;
     if (sums->bad >= 0 || !a->want_weight)
         return;
+    double lost = 0;
     for (ptrdiff_t i = begin; i < end; i++) {
         ptrdiff_t t = a->index ? target_of(a, i) : -1;
         if (a->index ? t < 0 : ignored_row(a, prob + i * a->classes))
             continue;
-        sums->weight += (weight ? (double)weight[i] : 1) * (a->index && class_weight ? (double)class_weight[t] : 1);
+        double w = (weight ? (double)weight[i] : 1) * (a->index && class_weight ? (double)class_weight[t] : 1);
+        double sum = sums->weight + w, part = sum - w;
+        lost += (w - (sum - part)) + (sums->weight - part);
+        sums->weight = sum;
     }
+    sums->weight += lost;
 }
 
 static void survey_points(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
 {
     const REAL *weight = a->weight;
-    double lanes[TILE_STEP] = {0};
+    double high[TILE_STEP] = {0}, low[TILE_STEP] = {0};
     ptrdiff_t i = begin;
     for (; i + TILE_STEP <= end; i += TILE_STEP)
-        add_lanes(lanes, weight + i, TILE_STEP);
-    for (; i < end; i++)
-        lanes[0] += weight[i];
+        wide_add(high, low, weight + i, TILE_STEP);
+    if (i < end)
+        wide_add(high, low, weight + i, (int)(end - i));
+    for (int j = 0; j < TILE_STEP; j++)
+        high[j] += low[j];
     sums->bad = -1;
-    sums->weight = sum_lanes(lanes);
+    sums->weight = sum_lanes(high);
 }
 
 #endif

@@ -6,12 +6,12 @@
  *
  * Both softplus and both sigmoids come from one exp(-|z|); no difference of nearly equal numbers is taken.  At z = +-inf the
  * limits are exact: a term whose weight is 0 is left out. */
-#include "vecmath.h"
+#include "links.h"
 
 NLLK_INLINE void binary_cross_entropy(const parameter *p, REAL y, REAL pos_weight, int full, point *out)
 {
     (void)full;
-    softplus_parts s = softplus_parts_(p[0].raw);
+    softplus_parts s = softplus_parts_of(p[0].raw, p[0].e);
     REAL positive = pos_weight * y, negative = R(1.0) - y;
     out->value = (positive == R(0.0) ? R(0.0) : positive * s.softplus_neg) + (negative == R(0.0) ? R(0.0) : negative * s.softplus);
     out->slope[0] = negative * s.sigmoid - positive * s.sigmoid_neg;

@@ -10,38 +10,61 @@
 #include "links.h"
 #include "vecspecial.h"
 
+/* log r and log r - x for x = r - 1 known better than r: both from one reduction r = 2^e (1 + f) and one polynomial.
+ * The remainder is good for x >= GAMMA_NLL_SMALL; below, log r - x itself is. */
+#define GAMMA_NLL_SMALL R(-0.625)
+
+typedef struct {
+    REAL log, remainder;
+} log_ratio;
+
+NLLK_INLINE log_ratio log_ratio_(REAL r, REAL x)
+{
+    REAL e;
+    BITS two_e = log_reduce(r, &e);
+    REAL half = real_of(bits_of(R(1.0)) - two_e), less_one = half - R(1.0); /* 2^-e, 2^-e - 1 */
+    REAL f = x < GAMMA_NLL_SMALL ? real_of(bits_of(r) - two_e) - R(1.0) : mul_add(x, half, less_one);
+    REAL p = log1pmx_poly(f), high = e * LN2_HIGH;
+    return (log_ratio){high + (f + mul_add(e, LN2_LOW, p)), p + mul_add(e, LN2_LOW, mul_add(x, less_one, high + less_one))};
+}
+
 NLLK_INLINE void gamma_nll(const parameter *p, REAL y, REAL extra, int full, point *out)
 {
     (void)extra;
-    const REAL half_log_2pi = C(0x1.d67f1cp-1, 0x1.d67f1c864beb5p-1);
     const parameter *shape = &p[0], *rate = &p[1];
-    REAL up = shape->up, down = shape->down, a = shape->value * down * down;
-    REAL b1 = rate->value * rate->down, y1 = y * rate->down;
-    REAL by = b1 * y1;
-    /* x = r - 1 in the shape's own scale, which is finite where a is not. */
-    REAL x = mul_add_exact(b1 * up, y1 * up, -shape->value) / shape->value;
-    REAL r = (b1 * up) * (y1 * up) / shape->value;
-    REAL excess = a < REAL_INF ? mul_add_exact(b1, y1, -a) : shape->value * x * down * down; /* b y - a */
-    int in_range = r > C(0x1p-100, 0x1p-1000) && r < C(0x1p100, 0x1p1000);
-    REAL log_y = log_(y);
-    REAL remainder = log1pmx_(x); /* log r - (r - 1) */
-    REAL log_r = in_range ? log_(r) : (rate->log + log_y) - shape->log;
-    log_r = fabs_(x) < R(0.5) ? x + remainder : log_r;
+    REAL up = shape->up, down = shape->down, a = shape->value * down * down, log_a = log_theta(shape);
+    REAL b1 = rate->value * rate->down, y1 = y * rate->down, log_y = log_(y);
+    /* r and x = r - 1 in the shape's own scale, which is finite where a is not. */
+    REAL shift = rate->down * up, b2 = rate->value * shift, y2 = y * shift;
+    REAL x = over_value(mul_add_exact(b2, y2, -shape->value), shape), r = over_value(b2 * y2, shape);
+    /* Where r leaves the range of REAL its logarithm is summed from those of b, y and a; the one of b takes r's place. */
+    int in_range = (r > C(0x1p-100, 0x1p-1000)) & (r < C(0x1p100, 0x1p1000)) & !(shape->limited | rate->limited);
+    log_ratio ratio = log_ratio_(in_range ? r : rate->log_of, in_range ? x : rate->log_of - R(1.0));
+    REAL log_r = in_range ? ratio.log : ((ratio.log + rate->log_plus) + log_y) - log_a;
     REAL a_log_r = shape->value * log_r * down * down;
-    /* a (r - 1 - log r), by `remainder` unless 1 + x has lost digits or r is out of range */
+    int both = shape->limited & rate->limited; /* a is infinite, and so is all that log r = 0 does not make 0 */
+    REAL excess = a < REAL_INF ? mul_add_exact(b1, y1, -a) : both ? a_log_r : shape->value * x * down * down; /* b y - a */
+    REAL gap = both ? fabs_(log_r) : x < GAMMA_NLL_SMALL ? x - log_r : -ratio.remainder; /* r - 1 - log r */
     REAL outside = excess < REAL_INF ? excess - a_log_r : REAL_INF;
-    REAL gap = x > R(-0.7) ? -remainder : x - log_r;
-    REAL deviance = in_range ? shape->value * gap * down * down : outside;
-    gamma_parts g = gamma_parts_(a, shape->log);
-    REAL value = g.lgamma_part + half_log_2pi + deviance + (full ? log_y : R(0.0));
-    int meaningful = shape->value == shape->value && rate->value == rate->value && y == y;
-    int possible = y > R(0.0) && y < REAL_INF;
+    REAL deviance = in_range | both | (x < GAMMA_NLL_SMALL) ? shape->value * gap * down * down : outside;
+    gamma_parts g = gamma_parts_(a, log_a);
+    REAL value = (g.lgamma_part + HALF_LOG_2PI) + deviance + (full ? log_y : R(0.0));
+    /* NaN for what is no number, +inf for an impossible target: 0 < y < inf is where log(y) is finite. */
+    REAL known = shape->value + rate->value + y;
+    int meaningful = known == known, possible = log_y - log_y == R(0.0);
     REAL defined = possible ? R(0.0) : REAL_NAN;
+    defined = meaningful ? defined : REAL_NAN;
     out->value = !meaningful ? REAL_NAN : possible ? value : REAL_INF;
     out->slope[0] = (g.d - a_log_r) + defined;
     out->bend[0] = trigamma_scaled_(a) + defined;
     out->log_bend[0] = out->slope[0] + out->bend[0];
     out->slope[1] = excess + defined;
     out->bend[1] = a + defined;
-    out->log_bend[1] = by + defined;
+    out->log_bend[1] = b1 * y1 + defined;
+    if (shape->divides) {
+        out->slope[0] = (g.d / a - log_r) + defined;
+        out->bend[0] = trigamma_scaled_(a) / a / a + defined; /* unit = 1: gamma has no variance link */
+        out->slope[1] = (excess < REAL_INF ? excess / rate->value : y) + defined;
+        out->bend[1] = a / rate->value / rate->value + defined;
+    }
 }

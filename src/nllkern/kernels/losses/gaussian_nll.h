@@ -9,15 +9,21 @@
 NLLK_INLINE void gaussian_nll(const parameter *p, REAL y, REAL extra, int full, point *out)
 {
     (void)extra;
-    const REAL half_log_2pi = C(0x1.d67f1cp-1, 0x1.d67f1c864beb5p-1);
     const parameter *sigma = &p[1];
-    REAL z = (y - p[0].raw) / sigma->value * sigma->up * sigma->up;
-    REAL z2 = z * z;
-    REAL inverse = R(1.0) / sigma->value * sigma->up * sigma->up;
-    out->value = mul_add(R(0.5), z2, sigma->log) + (full ? half_log_2pi : R(0.0));
-    out->slope[0] = -z / sigma->value * sigma->up * sigma->up;
+    REAL difference = y - p[0].raw, inverse = over_theta(R(1.0), sigma);
+    REAL z = over_theta(difference, sigma), z2 = z * z;
+    /* A subnormal z has lost digits that z / sigma would show. */
+    REAL z_inverse = fabs_(z) < REAL_MIN ? difference * min_(inverse * inverse, REAL_MAX) : over_theta(z, sigma);
+    out->value = mul_add(R(0.5) * z, z, log_theta(sigma)) + (full ? HALF_LOG_2PI : R(0.0));
+    out->slope[0] = -z_inverse;
     out->bend[0] = inverse * inverse;
-    out->slope[1] = R(1.0) - z2;
+    out->slope[1] = sigma->share - sigma->share * z * z;
     out->bend[1] = mul_add(R(3.0), z2, -R(1.0));
-    out->log_bend[1] = z2 + z2;
+    out->log_bend[1] = R(2.0) * sigma->share * sigma->share * z * z;
+    if (sigma->divides) {
+        REAL s = z_inverse / sigma->unit, t = inverse / sigma->unit;
+        out->slope[1] = z2 < REAL_INF ? (R(1.0) - z2) / sigma->value : -z * z_inverse;
+        out->bend[1] = R(3.0) * s * s - t * t;
+        out->log_bend[1] = t * t - s * s;
+    }
 }

@@ -1,0 +1,185 @@
+"""Prints the polynomials of kernels/vecmath.h and kernels/vecspecial.h.  Needs mpmath only.
+
+    python tools/coefficients.py [--check] [name ...]
+
+For each polynomial: degree, interval, the largest error that it leaves in the function it serves
+(approximation alone, with rounded coefficients, in units of eps), and the coefficients from the
+highest power down, as they stand in the headers.  --check: fail if one does not stand there.
+"""
+
+import sys
+from pathlib import Path
+
+import mpmath as mp
+from minimax import fit, hex_float
+
+SQRT2 = mp.sqrt(2)
+HALF = mp.mpf(1) / 2
+HALF_LOG_2 = mp.log(2) / 2 * mp.mpf("1.001")  # and a little: n is rounded from an inexact product
+TINY = mp.mpf(10) ** -10  # below this the limits at 0 are taken; 1 / TINY: any error will do
+
+# a < SPLIT: polynomials in a; above: in 1 / (a + SHIFT).  Format, degrees of lgamma's slope and of
+# trigamma, SPLIT, SHIFT.
+GAMMA = {
+    "f32": (24, 6, 7, mp.mpf("0.5625"), mp.mpf("0.1875")),
+    "f64": (53, 18, 18, mp.mpf("0.78125"), mp.mpf("0.5625")),
+}
+BERNOULLI = [mp.bernoulli(2 * k) for k in range(1, 16)]
+
+
+# ---- exp and log: the functions fitted, and the size of an error that counts as 1 ---------------
+
+
+def exp_quotient(r):
+    """(exp(r) - 1 - r) / r^2."""
+    return (mp.expm1(r) - r) / r**2 if abs(r) > 1e-15 else HALF + r / 6 + r * r / 24
+
+
+def exp_weight(r):
+    """Relative to exp(r)."""
+    return mp.exp(r) / (r * r + TINY)
+
+
+def log1p_quotient(x, order):
+    """log1p(x) less its first `order` Taylor terms, over x^(order + 1)."""
+    if abs(x) < 1e-6:
+        return sum((-1) ** (k + order) * x**k / (k + order + 1) for k in range(9))
+    taylor = sum((-1) ** (k + 1) * x**k / k for k in range(1, order + 1))
+    return (mp.log1p(x) - taylor) / x ** (order + 1)
+
+
+def log1pmx_weight(f):
+    """Relative to log1p(f) - f, nearly."""
+    return 1 / (2 * abs(f) + TINY)
+
+
+def atanh_quotient(z):
+    """2 (atanh(s)/s - 1) / z,  z = s^2."""
+    s = mp.sqrt(z)
+    return 2 * (mp.atanh(s) / s - 1) / z if z > 1e-12 else mp.mpf(2) / 3 + 2 * z / 5
+
+
+def atanh_weight(z):
+    """Relative to log1p(f) - f, nearly, where f = 2 s / (1 - s)."""
+    return 2 / (mp.sqrt(z) + TINY)
+
+
+def log1p_unit_weight(x):
+    """Relative to log1p(x)."""
+    return mp.log1p(x) / (x * x) if x > 0 else 1 / TINY
+
+
+# ---- gamma; for large a by the expansions at infinity, where the definitions cancel -------------
+
+
+def scaled_digamma(a):
+    """D(a) = a (digamma(a) - log(a))."""
+    if a > 30:
+        return -HALF - sum(b / (2 * k + 2) * a ** (-2 * k - 1) for k, b in enumerate(BERNOULLI))
+    return a * (mp.digamma(a) - mp.log(a))
+
+
+def trigamma_rest(a):
+    """a^2 trigamma(a) - a - 1/2."""
+    if a > 30:
+        return sum(b * a ** (-2 * k - 1) for k, b in enumerate(BERNOULLI))
+    return a * a * mp.psi(1, a) - a - HALF
+
+
+def gamma_fits(kind):
+    bits, degree, trigamma_degree, split, shift = GAMMA[kind]
+
+    def slope_below(a):
+        return mp.digamma(1 + a)
+
+    def slope_below_weight(a):
+        return abs(scaled_digamma(a)) / a if a > 0 else 1 / TINY
+
+    def slope_above(v):
+        """From D = -1/2 - a v^2 delta'(v), the derivative being with respect to v."""
+        a = 1 / v - shift if v > TINY else 0
+        return -(scaled_digamma(a) + HALF) / (a * v * v) if a else mp.mpf(1) / 12 + shift * v / 6
+
+    def slope_above_weight(v):
+        return abs(scaled_digamma(1 / v - shift)) / ((1 - shift * v) * v) if v > 0 else 1 / TINY
+
+    def trigamma_below(a):
+        return mp.psi(1, 1 + a)
+
+    def trigamma_below_weight(a):
+        return (1 + a * a * mp.psi(1, 1 + a)) / (a * a) if a > 0 else 1 / TINY
+
+    def trigamma_above(v):
+        return trigamma_rest(1 / v - shift) / v if v > TINY else mp.mpf(1) / 6
+
+    def trigamma_above_weight(v):
+        a = 1 / v - shift if v > 0 else 0
+        return (trigamma_rest(a) + a + HALF) / v if a else 1 / TINY
+
+    top = 1 / (split + shift)
+    options = {"grid": 250, "antiderivative": True}
+    below, above = (0, split, degree, bits), (0, top, degree, bits)
+    yield f"lgamma below {kind}", (slope_below, *below), options | {"weight": slope_below_weight}
+    yield f"lgamma above {kind}", (slope_above, *above), options | {"weight": slope_above_weight}
+    options = {"grid": 250}
+    below, above = (0, split, trigamma_degree, bits), (0, top, trigamma_degree, bits)
+    yield (
+        f"trigamma below {kind}",
+        (trigamma_below, *below),
+        options | {"weight": trigamma_below_weight},
+    )
+    yield (
+        f"trigamma above {kind}",
+        (trigamma_above, *above),
+        options | {"weight": trigamma_above_weight},
+    )
+
+
+def fits():
+    """Name of each polynomial, and what minimax.fit takes."""
+    r, f = (-HALF_LOG_2, HALF_LOG_2), (1 / SQRT2 - 1, SQRT2 - 1)
+    yield "exp f32", (exp_quotient, *r, 4, 24), {"weight": exp_weight}
+    yield "exp f64", (exp_quotient, *r, 9, 53), {"weight": exp_weight}
+    yield (
+        "log1pmx f32",
+        (lambda x: log1p_quotient(x, 2), *f, 7, 24),
+        {"weight": log1pmx_weight},
+    )
+    yield (
+        "log1pmx f64",
+        (atanh_quotient, 0, (3 - 2 * SQRT2) ** 2, 6, 53),
+        {"weight": atanh_weight},
+    )
+    yield (
+        "log1p_unit f32",
+        (lambda x: log1p_quotient(x, 1), 0, 1, 8, 24),
+        {"weight": log1p_unit_weight},
+    )
+    yield "log1p_unit f64", (atanh_quotient, 0, mp.mpf(1) / 9, 9, 53), {"weight": atanh_weight}
+    yield from gamma_fits("f32")
+    yield from gamma_fits("f64")
+
+
+def main(arguments):
+    check = "--check" in arguments
+    wanted = [name for name in arguments if name != "--check"]
+    kernels = Path(__file__).parent.parent / "src" / "nllkern" / "kernels"
+    headers = "".join((kernels / name).read_text() for name in ("vecmath.h", "vecspecial.h"))
+    missing = 0
+    for name, what, options in fits():
+        if wanted and not any(w in name for w in wanted):
+            continue
+        coefficients, error = fit(*what, **options)
+        _, lo, hi, degree, bits = what
+        interval = f"[{mp.nstr(mp.mpf(lo), 6)}, {mp.nstr(mp.mpf(hi), 6)}]"
+        eps = mp.nstr(error * 2 ** (bits - 1), 2)
+        print(f"{name}: degree {degree} on {interval}, error {eps} eps")
+        for c in reversed(coefficients):
+            absent = check and hex_float(c) not in headers
+            missing += absent
+            print("   ", hex_float(c), "  is not in the headers" if absent else "")
+    sys.exit(1 if missing else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
