@@ -26,7 +26,7 @@ cdef extern from "kernels.h" nogil:
         int target_stride
         const void *weight
         const void *extra
-        int extra_stride
+        ptrdiff_t extra_period
         double scale
         int full
         void *loss

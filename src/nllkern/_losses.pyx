@@ -267,17 +267,15 @@ cdef class Loss:
         return getattr(reference, self.name)
 
     @property
-    def __doc__(self):
-        return _docs.docstring(self.name)
-
-    @property
     def __name__(self):
         return self.name
 
     @property
     def __signature__(self):
         common = {"reduction": "mean", "check": False}
-        own = self.reference.__signature__.parameters.values()
+        positional = (*self.parameters, "target")
+        own = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) if p.name in positional else p
+               for p in self.reference.__signature__.parameters.values()]
         more = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=common.get(key)) for key in COMMON]
         return inspect.Signature([*own, *more])
 
@@ -335,7 +333,11 @@ cdef class Loss:
 
 
 cdef class PointwiseLoss(Loss):
-    """One target and one number per parameter make one sample."""
+    # One target and one number per parameter make one sample.
+
+    @property
+    def __doc__(self):  # not inherited: a class's own, if only None, comes first
+        return _docs.docstring(self.name)
 
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef _Call call = _Call.__new__(_Call)
@@ -408,26 +410,21 @@ cdef class PointwiseLoss(Loss):
             else:
                 expect_shape(inputs[k], ndim, shape, self.name, names[k], f"as {first}")
                 array = as_input(inputs[k], t)
-                keep.append((names[k], array))
+                keep += [(names[k], array), (names[k], inputs[k])]
                 self.set_input(&a, k, count, cnp.PyArray_DATA(array), 1)
         for k in range(ndim):
             samples *= shape[k]
         if weight_array is not None:
             expect_shape(weight_array, ndim, shape, self.name, "sample_weight", "the shape of the loss")
             array = as_input(weight_array, t)
-            keep.append(("sample_weight", array))
+            keep += [("sample_weight", array), ("sample_weight", weight_array)]
             a.weight = cnp.PyArray_DATA(array)
         if extra_array is not None:
-            if cnp.PyArray_NDIM(extra_array) > 0 and not same_shape(extra_array, ndim, shape):
-                try:
-                    extra_array = np.broadcast_to(extra_array, tuple([shape[k] for k in range(ndim)]))
-                except ValueError:
-                    raise ValueError(f"{self.name}: {self.extra} has shape {extra_array.shape}, expected one that "
-                                     f"broadcasts to {shape_text(ndim, shape)}, as {first}") from None
-            array = as_input(extra_array, t)
-            keep.append((self.extra, array))
+            array = self.repeating(extra_array, ndim, shape, first)
+            array = as_input(array, t)
+            keep += [(self.extra, array), (self.extra, extra_array)]
             a.extra = cnp.PyArray_DATA(array)
-            a.extra_stride = cnp.PyArray_NDIM(array) > 0
+            a.extra_period = max(cnp.PyArray_SIZE(array), 1)
         if call.check:
             self.check_domain(args, a.link)
 
@@ -477,6 +474,19 @@ cdef class PointwiseLoss(Loss):
         value = loss if loss is not None else sums.value / call.denominator
         return self.assemble(value, results, count, want)
 
+    cdef cnp.ndarray repeating(self, cnp.ndarray x, int ndim, const cnp.npy_intp *shape, str like):
+        """`x`, which broadcasts to `shape`, as an array that only has to be repeated."""
+        full = tuple([shape[k] for k in range(ndim)])
+        own = (<object> x).shape
+        try:
+            whole = np.broadcast_to(x, full)
+        except ValueError:
+            raise ValueError(f"{self.name}: {self.extra} has shape {own}, expected one that broadcasts to "
+                             f"{shape_text(ndim, shape)}, as {like}") from None
+        while own and own[0] == 1:
+            own = own[1:]
+        return x if own == full[len(full) - len(own):] else whole
+
     cdef tuple assemble(self, value, list results, int count, int want):
         if want == WANT_VALUE:
             return (value,)
@@ -496,32 +506,39 @@ cdef class PointwiseLoss(Loss):
 
     cdef int check_domain(self, tuple args, int link) except -1:
         cdef int k
-        target = np.asarray(args[len(args) - 1])
+        target = as_array(args[len(args) - 1])
         if self.support == "unit":
-            expect_all(~((target >= 0) & (target <= 1)), target, self.name, "target", "0 <= target <= 1")
+            expect_all(lambda y: (y >= 0) & (y <= 1), target, self.name, "target", "0 <= target <= 1")
         elif self.support == "positive":
-            expect_all(~((target > 0) & (target < np.inf)), target, self.name, "target", "a positive, finite target")
+            expect_all(lambda y: (y > 0) & (y < np.inf), target, self.name, "target", "a positive, finite number")
         else:
-            expect_all(np.isnan(target), target, self.name, "target", "a number")
+            expect_all(lambda y: y == y, target, self.name, "target", "a number")
         for k in range(len(args) - 1):
-            x = np.asarray(args[k])
-            if self.linked >> k & 1 and LINKS[link] in ("identity", "variance"):
-                expect_all(~(x > 0), x, self.name, self.parameters[k], "a positive number")
+            x = as_array(args[k])
+            if self.links and self.linked >> k & 1 and LINKS[link] in ("identity", "variance"):
+                expect_all(lambda p: p > 0, x, self.name, self.parameters[k], "a positive number")
             else:
-                expect_all(np.isnan(x), x, self.name, self.parameters[k], "a number")
+                expect_all(lambda p: p == p, x, self.name, self.parameters[k], "a number")
         return 0
 
 
-cdef expect_all(bad, x, str loss, str name, str expected):
-    where = np.argwhere(bad)
-    if len(where):
-        at = tuple(map(int, where[0]))
-        place = f"[{', '.join(map(str, at))}]" if at else ""
-        raise ValueError(f"{loss}: {name}{place} is {x[at]}, expected {expected}")
+cdef expect_all(good, x, str loss, str name, str expected):
+    """ValueError unless `good` holds everywhere; in pieces, so that no temporary grows with `x`."""
+    flat = x.reshape(-1) if x.flags.c_contiguous else x.flat
+    for start in range(0, x.size, 16384):
+        bad = np.flatnonzero(~good(flat[start:start + 16384]))
+        if len(bad):
+            at = tuple(map(int, np.unravel_index(start + bad[0], x.shape)))
+            place = f"[{', '.join(map(str, at))}]" if at else ""
+            raise ValueError(f"{loss}: {name}{place} is {x[at]}, expected {expected}")
 
 
 cdef class RowwiseLoss(Loss):
-    """One row of logits and one target make one sample."""
+    # One row of logits and one target make one sample.
+
+    @property
+    def __doc__(self):
+        return _docs.docstring(self.name)
 
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef _Call call = _Call.__new__(_Call)
@@ -584,8 +601,10 @@ cdef class RowwiseLoss(Loss):
                 raise ValueError(f"{self.name}: target has shape {shape_text(cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target))}, "
                                  f"expected {shape_text(ndim, shape)} for class indices "
                                  f"(probabilities, one-hot ones too, have the logits' shape and a float dtype)")
-            k = cnp.PyArray_TYPE(target)
+            keep.append(("target", target))
             a.index_is_64 = not (cnp.PyArray_ITEMSIZE(target) == 4 and cnp.PyArray_ISSIGNED(target))
+            if cnp.PyArray_TYPE(target) == cnp.NPY_UINT64:  # what int64 cannot hold must stay out of range
+                target = np.minimum(target, np.uint64(2**63 - 1))
             target = as_input(target, cnp.NPY_INT64 if a.index_is_64 else cnp.NPY_INT32)
             a.index = cnp.PyArray_DATA(target)
         else:
@@ -605,19 +624,23 @@ cdef class RowwiseLoss(Loss):
         if t == -1:
             t = cnp.NPY_DOUBLE
         if class_weight is not None:
+            keep.append(("class_weight", class_weight))
             class_weight = as_input(class_weight, t)
             keep.append(("class_weight", class_weight))
             a.class_weight = cnp.PyArray_DATA(class_weight)
         if weight is not None:
+            keep.append(("sample_weight", weight))
             weight = as_input(weight, t)
             keep.append(("sample_weight", weight))
             a.weight = cnp.PyArray_DATA(weight)
         if a.index == NULL:
+            keep.append(("target", target))
             target = as_input(target, t)
             a.prob = cnp.PyArray_DATA(target)
         keep.append(("target", target))
         a.row_stride = row_stride(logits, t)
         if a.row_stride == NOT_ROWS:
+            keep.append(("logits", logits))
             logits = as_input(logits, t)
             a.row_stride = a.classes
         a.logits = cnp.PyArray_DATA(logits)
@@ -625,8 +648,8 @@ cdef class RowwiseLoss(Loss):
         shape = cnp.PyArray_DIMS(logits)
         if call.check:
             if a.prob != NULL:
-                expect_all(~(target >= 0), target, self.name, "target", "a probability >= 0")
-            expect_all(np.isnan(logits), logits, self.name, "logits", "a number")
+                expect_all(lambda y: y >= 0, target, self.name, "target", "a probability >= 0")
+            expect_all(lambda z: z == z, logits, self.name, "logits", "a number")
 
         outs = call.outs(1) if want > WANT_VALUE else []
         given = []
@@ -648,7 +671,7 @@ cdef class RowwiseLoss(Loss):
             run(table(t == cnp.NPY_DOUBLE).survey[0], &a, samples, 1 if a.index != NULL else a.classes,
                 threads if samples >= SERIAL_ELEMENTS else 1, &sums)
             if a.index != NULL and sums.bad >= 0:
-                self.bad_index(target, sums.bad, a.classes, ignore_index)
+                self.bad_index(as_array(args[1]), sums.bad, a.classes, ignore_index)
         if call.reduction != MEAN:
             call.denominator = 1
         elif call.normalizer is None:

@@ -203,12 +203,14 @@ class Linked(NamedTuple):
     def times(self, x):
         """P x, also where p underflows or overflows and p x does not."""
         half = np.exp(0.5 * self.log)
-        return np.where(self.lost, product(product(x, half), half), x * self.value)
+        lost = self.lost & ~np.isnan(x)
+        return np.where(lost, product(product(x, half), half), x * self.value)
 
     def divide(self, x):
         """X / p, likewise."""
         half = np.exp(-0.5 * self.log)
-        return np.where(self.lost, product(product(x, half), half), x / self.value)
+        lost = self.lost & ~np.isnan(x)
+        return np.where(lost, product(product(x, half), half), x / self.value)
 
 
 def apply_link(link, u):

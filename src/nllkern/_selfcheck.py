@@ -1,0 +1,205 @@
+"""Does the installed library compute what the reference says?  (``python -m nllkern``)
+
+An error counts in roundings: |got - exact| over eps * |exact| (for a value at least eps)
+plus what one rounding of each input, and of each linked parameter, does to the exact result.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ._engine import loss_table, simd_levels, use_simd_level
+from ._losses import loss_named
+from ._selfcheck_data import DTYPES, Array, Case, Row, point_case, signed
+
+LIMIT = 8.0  # roundings; the accuracy tests of the source tree hold it to much less
+STEP = 1024.0  # inputs are moved by so many eps, to see the move above float64's own rounding
+SIZE_OF_BITS_CHECK = 100_000  # enough elements that threads are used
+
+
+class Result(NamedTuple):
+    """A row on one SIMD level; ``error`` in roundings, infinite where inf or NaN differ."""
+
+    loss: str
+    dtype: str
+    case: str
+    level: str
+    samples: int
+    error: float
+    worst: str  # where the error is largest
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= LIMIT
+
+
+def steps(rows: list[Row]) -> Iterator[list[Result]]:
+    """The results of each row, one per SIMD level."""
+    for row in rows:
+        yield [check_row(row, level) for level in simd_levels()]
+    for name, dtype in itertools.product((row[0] for row in loss_table()), DTYPES):
+        yield [check_bits(name, dtype, level) for level in simd_levels()]
+
+
+def count_steps(rows: list[Row]) -> int:
+    """How many times ``steps`` yields."""
+    return len(rows) + len(loss_table()) * len(DTYPES)
+
+
+# Comparison.
+
+
+def outputs(loss: Any, args: tuple[Array, ...], options: dict[str, Any]) -> list[Array]:
+    """Value, gradients and second derivatives as one flat list of float64 arrays."""
+    value, *derivatives = loss.value_grad_hess(*args, **options)
+    flat = [value]
+    for d in derivatives:
+        flat += d if isinstance(d, tuple) else (d,)
+    return [np.asarray(x, np.float64) for x in flat]
+
+
+def check_row(row: Row, level: str) -> Result:
+    """All cases of a row, each without reduction and as a weighted mean."""
+    loss = loss_named(row.loss)
+    error, worst, samples = 0.0, "", 0
+    for case in row.cases:
+        samples += len(case.args[0])
+        weight = (np.arange(len(case.args[0])) % 4 / 2).astype(row.dtype)
+        for more in ({"reduction": "none"}, {"reduction": "mean", "sample_weight": weight}):
+            if "sample_weight" in more and not all(np.isfinite(a).all() for a in case.args):
+                continue  # one NaN is all there is to see in a mean
+            options = {**case.options, **more}
+            with use_simd_level(level):
+                got = outputs(loss, case.args, options)
+            exact, unit = exact_and_unit(loss.reference, case, options, row.dtype)
+            for k, name in enumerate(output_names(loss.parameters)):
+                err = roundings(got[k], exact[k], unit[k], row.dtype)
+                if err.size and err.max() > error:
+                    at = np.unravel_index(int(err.argmax()), err.shape)
+                    error = float(err.max())
+                    worst = describe(name, at, got[k], exact[k], case.args, more)
+    return Result(row.loss, row.dtype, row.name, level, samples, error, worst)
+
+
+def output_names(parameters: tuple[str, ...]) -> list[str]:
+    first, second = ([f"d{n}/d{p}{n}" for p in parameters] for n in ("", "2"))
+    return ["value", *first, *second]
+
+
+def describe(
+    name: str,
+    at: tuple[Any, ...],
+    got: Array,
+    exact: Array,
+    args: tuple[Array, ...],
+    options: dict[str, Any],
+) -> str:
+    place = tuple(map(int, at))
+    text = f"{name}{list(place) if place else ''}, reduction={options['reduction']!r}: "
+    text += f"got {float(got[at])!r}, exact {float(exact[at])!r}"
+    if place:
+        inputs = ", ".join(np.array2string(a[place[0]], threshold=6) for a in args)
+        text += f", inputs {inputs}"
+    return text
+
+
+def exact_and_unit(
+    reference: Any, case: Case, options: dict[str, Any], dtype: str
+) -> tuple[list[Array], list[Array]]:
+    """What the reference says, and what one rounding amounts to there."""
+    eps, args = float(np.finfo(dtype).eps), case.args
+    exact = outputs(reference, args, options)
+    count = len(exact) // 2  # of gradients
+    with np.errstate(all="ignore"):
+        floor = [np.maximum(np.abs(x), np.finfo(dtype).tiny) for x in exact]
+        floor[0] = np.maximum(floor[0], 1.0)
+        if "link" in options and signed(options["link"]):  # terms of the gradient's size cancel
+            for k in range(count):
+                floor[1 + count + k] = np.fmax(floor[1 + count + k], np.abs(exact[1 + k]))
+        if args[-1].ndim == 2:  # p and t cancel
+            size = np.abs(args[-1]) * case.options.get("class_weight", 1.0)
+            size = size * weight_of_samples(reference, args, options)[:, None]
+            floor[1:] = [np.fmax(x, size) for x in floor[1:]]
+        unit = [eps * x for x in floor]
+        for moved, also in moves(args, options, STEP * eps):
+            for u, x, y in zip(unit, exact, outputs(reference, moved, also), strict=True):
+                u += np.nan_to_num(np.abs(y - x), posinf=0.0) / STEP
+    return exact, unit
+
+
+def weight_of_samples(reference: Any, args: tuple[Array, ...], options: dict[str, Any]) -> Array:
+    """What the reduction multiplies the derivatives of each sample by."""
+    if options["reduction"] == "none":
+        return np.ones(len(args[0]))
+    total = reference(*args, **{**options, "reduction": "sum"})
+    return np.asarray(options["sample_weight"] * reference(*args, **options) / total)
+
+
+def moves(
+    args: tuple[Array, ...], options: dict[str, Any], step: float
+) -> Iterator[tuple[tuple[Array, ...], dict[str, Any]]]:
+    """The call with one input moved by a relative ``step``, for every input."""
+    rng = np.random.default_rng(3)
+    link = options.get("link")
+    for j, x in enumerate(args):
+        if x.dtype.kind != "f":
+            continue
+        far = x.astype(np.float64)
+        if x.ndim == 2 and j == 0 and "softcap" not in options:  # z - max is what is rounded
+            far = far - np.max(far, axis=1, keepdims=True)
+        elif link and signed(link) and j < len(args) - 1:  # so are softplus(u) and exp(u)
+            far = np.maximum(np.abs(far) if link == "softplus" else 0.0, 1.0)
+        far = np.where(np.isfinite(far), far, 0.0)
+        for _ in range(x.ndim**2):
+            moved = x + step * far * rng.choice([-1, 1], size=x.shape)
+            yield (*args[:j], moved, *args[j + 1 :]), options
+    for key in ("class_weight",) if "class_weight" in options else ():
+        for _ in range(2):
+            sign = rng.choice([-1, 1], size=options[key].shape)
+            yield args, {**options, key: options[key] * (1 + step * sign)}
+
+
+def roundings(got: Array, exact: Array, unit: Array, dtype: str) -> Array:
+    """The error of every entry; NaN and infinity have to be where the reference has them."""
+    most = float(np.finfo(dtype).max)
+    with np.errstate(all="ignore"):
+        err = np.abs(got - exact) / unit
+    overflows = np.abs(exact) > most / 16  # somewhere here a product on the way overflows
+    same = (got == exact) | (np.isnan(got) & np.isnan(exact)) | (overflows & ~np.isfinite(got))
+    return np.where(same, 0.0, np.where(np.isnan(err), np.inf, err))
+
+
+def check_bits(name: str, dtype: str, level: str) -> Result:
+    """The same bits on any number of threads, and with gradients written over the inputs."""
+    rng = np.random.default_rng(11)
+    loss: Any = loss_named(name)
+    row = next(r for r in loss_table() if r[0] == name)
+    n = SIZE_OF_BITS_CHECK
+    if row[5]:
+        case = Case(
+            (rng.normal(size=(n // 50, 50)).astype(dtype), rng.integers(50, size=n // 50)), {}
+        )
+    else:
+        positive = [bool(row[6] >> j & 1) for j in range(len(row[1]))]
+        link = row[2][-1] if row[2] else ""
+        case = point_case(rng, dtype, positive, link, row[4], "", n)
+    with use_simd_level(level):
+        expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
+        others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]
+        copies = tuple(a.copy() for a in case.args)
+        out = copies[0] if len(copies) == 2 else copies[:-1]
+        others.append(loss.value_and_grad(*copies, out=out, **case.options))
+    differs = [not identical(expected, x) for x in others]
+    what = ("2 threads", "3 threads", "in place")
+    worst = ", ".join(w for w, d in zip(what, differs, strict=True) if d)
+    samples = len(case.args[0])
+    error = np.inf if worst else 0.0
+    return Result(name, dtype, "same bits, threads and in place", level, samples, error, worst)
+
+
+def identical(x: Any, y: Any) -> bool:
+    if isinstance(x, tuple):
+        return all(itertools.starmap(identical, zip(x, y, strict=True)))
+    return bool(np.array_equal(np.asarray(x), np.asarray(y), equal_nan=True))

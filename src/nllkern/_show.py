@@ -7,10 +7,10 @@ import numpy as np
 
 from ._engine import build_info, get_num_threads, simd_level, simd_levels
 
-__version__ = build_info()["version"]
+__version__: str = build_info()["version"]
 
 
-def get_include():
+def get_include() -> str:
     """The folder to give a C or Cython compiler (``-I``) for nllkern's headers.
 
     Returns
@@ -21,7 +21,7 @@ def get_include():
     return str(Path(__file__).parent / "include")
 
 
-def config():
+def config() -> dict[str, str | int]:
     """The configuration as a dict: what ``show_config`` prints."""
     build = build_info()
     openmp = build["openmp"]
@@ -39,7 +39,7 @@ def config():
     }
 
 
-def show_config():
+def show_config() -> None:
     """Print version, SIMD level in use, OpenMP, threads, and compiler."""
     for key, value in config().items():
         print(f"{key + ':':14} {value}")

@@ -2,10 +2,11 @@
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 
-def _positive_int(text):
+def _positive_int(text: str) -> int | None:
     """The leading number of OMP_NUM_THREADS-like settings ("4", "4,2"), or None."""
     try:
         value = int(text.split(",")[0])
@@ -14,7 +15,7 @@ def _positive_int(text):
     return value if value > 0 else None
 
 
-def _affinity():
+def _affinity() -> int:
     """Processors that this process may run on."""
     try:
         return len(os.sched_getaffinity(0))
@@ -22,9 +23,11 @@ def _affinity():
         return os.cpu_count() or 1
 
 
-def _cpu_quota(root=Path("/sys/fs/cgroup"), membership=Path("/proc/self/cgroup")):
+def _cpu_quota(
+    root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")
+) -> float:
     """Processors that the container's CPU quota pays for, or infinity."""
-    quota = math.inf
+    quota: float = math.inf
     try:
         groups = [line.strip().split(":", 2) for line in membership.read_text().splitlines()]
     except OSError:
@@ -37,20 +40,21 @@ def _cpu_quota(root=Path("/sys/fs/cgroup"), membership=Path("/proc/self/cgroup")
             continue
         if limit != "max":
             quota = min(quota, int(limit) / int(period))
-    paths = [root / "cpu", *(root / "cpu" / g[2].lstrip("/") for g in groups if "cpu" in g[1].split(","))]
+    own = [path.lstrip("/") for _, names, path in groups if "cpu" in names.split(",")]
+    paths = [root / "cpu", *(root / "cpu" / path for path in own)]
     for path in paths:  # version 1
         try:
-            limit = int((path / "cpu.cfs_quota_us").read_text())
-            period = int((path / "cpu.cfs_period_us").read_text())
+            allowed = int((path / "cpu.cfs_quota_us").read_text())
+            per = int((path / "cpu.cfs_period_us").read_text())
         except (OSError, ValueError):
             continue
-        if limit > 0:
-            quota = min(quota, limit / period)
+        if allowed > 0:
+            quota = min(quota, allowed / per)
     return quota
 
 
-def default_num_threads(environ=os.environ):
-    """NLLKERN_NUM_THREADS, else OMP_NUM_THREADS, else the processors this process may and can use."""
+def default_num_threads(environ: Mapping[str, str] = os.environ) -> int:
+    """NLLKERN_NUM_THREADS, else OMP_NUM_THREADS, else the processors that this process can use."""
     for name in ("NLLKERN_NUM_THREADS", "OMP_NUM_THREADS"):
         value = _positive_int(environ.get(name, ""))
         if value is not None:

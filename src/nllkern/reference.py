@@ -10,7 +10,7 @@ keywords.  Results are float64 whatever the inputs' dtype; ``num_threads`` is ac
 import inspect
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -52,20 +52,20 @@ class Reference:
     def __repr__(self):
         return f"<nllkern.reference.{self.name}>"
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The value."""
         return self._run(args, **kwargs)[0]
 
-    def value_and_grad(self, *args, out=None, **kwargs):
+    def value_and_grad(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """(value, gradient)."""
         value, grad, _ = self._run(args, **kwargs)
         return value, self._deliver(grad, out)
 
-    def grad(self, *args, out=None, **kwargs):
+    def grad(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """The gradient: an array, or a tuple when the loss has several parameters."""
         return self._deliver(self._run(args, **kwargs)[1], out)
 
-    def value_grad_hess(self, *args, out=None, **kwargs):
+    def value_grad_hess(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         """(value, gradient, diagonal second derivatives); ``out`` is a pair (grad, hess)."""
         value, grad, hess = self._run(args, **kwargs)
         grad_out, hess_out = (None, None) if out is None else out
@@ -342,7 +342,10 @@ def gamma_nll(shape, rate, target, *, link="identity", full=True):
     )
     impossible = y <= 0
     value = np.where(impossible, np.inf, value)
-    grads, hesss = ([np.where(impossible, np.nan, x) for x in xs] for xs in (grads, hesss))
+    grads, hesss = (
+        (np.where(impossible, np.nan, x), np.where(impossible, np.nan, x2))
+        for x, x2 in (grads, hesss)
+    )
     expected = f"> 0 under link {link!r}"
     outside = {
         "shape": (~a.valid, expected),
