@@ -1,0 +1,245 @@
+"""What the suite runs over: every loss x link x kind of target, generated from ``nk.losses()``.
+
+A new pointwise loss needs nothing here: the library's own table says which of its parameters
+have to be positive and where its target lives.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import tolerance
+from tolerance import Tolerance, error_in_ulps, tolerances
+
+import nllkern as nk
+from nllkern import _engine
+
+DTYPES = ("float32", "float64")
+REDUCTIONS = ("none", "sum", "mean")
+LOSSES = {loss.name: loss for loss in nk.losses()}
+COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
+_COLUMNS = ("name", "parameters", "links", "extra", "support", "rowwise", "linked")
+_TABLE = {row[0]: dict(zip(_COLUMNS, row, strict=True)) for row in _engine.loss_table()}
+_POSITIVE_LINKS = ("", "identity", "variance")  # those that take the positive number itself
+
+
+def flat(results):
+    """(value, grad, hess) as one list of arrays and floats."""
+    parts = results if isinstance(results, tuple) else (results,)
+    return [x for part in parts for x in (part if isinstance(part, tuple) else (part,))]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A call waiting to be made: of the library, of its reference, or of some of its samples."""
+
+    loss: object
+    args: tuple
+    options: dict = field(default_factory=dict)
+
+    @property
+    def dtype(self):
+        return next(a.dtype for a in self.args if getattr(a, "dtype", np.dtype(int)).kind == "f")
+
+    @property
+    def shape(self):
+        """Shape of the loss."""
+        if _TABLE[self.loss.name]["rowwise"]:
+            return self.args[0].shape[:-1]
+        return np.broadcast_shapes(*map(np.shape, self.args))
+
+    def having(self, *args, **options):
+        """The same problem with other arguments, or further options."""
+        return replace(self, args=args or self.args, options={**self.options, **options})
+
+    def rows(self, index):
+        """Those samples of the first axis alone."""
+        per_sample = ("sample_weight", _TABLE[self.loss.name]["extra"])
+        options = {
+            k: v[index] if k in per_sample and np.ndim(v) else v for k, v in self.options.items()
+        }
+        return replace(self, args=tuple(a[index] for a in self.args), options=options)
+
+    def run(self, method="value_grad_hess", reference=False, **options):
+        """All results of a method ("value" for the plain call) as a flat list."""
+        loss = self.loss.reference if reference else self.loss
+        call = loss if method == "value" else getattr(loss, method)
+        return flat(call(*self.args, **{**self.options, **options}))
+
+    def denominator(self):
+        """What "mean" divides by, from its definition."""
+        if self.options.get("normalizer") is not None:
+            return self.options["normalizer"]
+        weight = self.options.get("sample_weight")
+        weight = np.ones(self.shape) if weight is None else np.float64(weight)
+        if _TABLE[self.loss.name]["rowwise"]:
+            target, ignored = self.args[1], self.options.get("ignore_index")
+            counts = np.ones(self.shape, bool)
+            if target.dtype.kind in "iu":
+                counts = target != ignored
+                if self.options.get("class_weight") is not None:
+                    index = np.where(counts, target, 0).astype(int)
+                    weight = weight * np.float64(self.options["class_weight"])[index]
+            elif ignored is not None and 0 <= ignored < target.shape[-1]:
+                on_ignored = np.arange(target.shape[-1]) == ignored
+                counts = ((target != 0) != on_ignored).any(-1)
+            weight = np.where(counts, weight, 0.0)
+        return weight.sum()
+
+    @np.errstate(all="ignore")
+    def tolerance(self, reduction):
+        """A Tolerance per result of value_grad_hess, weights and reduction included."""
+        own = {k: v for k, v in self.options.items() if k not in COMMON}
+        base = self.plain().run(reference=True, reduction="none")
+        if self.loss.name in tolerance._FUNCTIONS:
+            value, grads, hesss = tolerances(self.loss.name, self.args, own, self.dtype)
+        else:
+            value, grads, hesss = self.sensitivity(base)
+        weight = self.options.get("sample_weight")
+        weight = np.ones(self.shape) if weight is None else np.abs(np.float64(weight))
+        divisor = (abs(self.denominator()) or 1.0) if reduction == "mean" else 1.0
+        eps = np.finfo(self.dtype).eps
+        scalar = [np.ndim(a) == 0 for a in self.args[:-1]]
+        summed = [reduction != "none", *scalar, *scalar]
+        result = []
+        for exact, tol, total in zip(base, [value, *grads, *hesss], summed, strict=True):
+            exact = np.asarray(exact)
+            exact = tol.floor * 0 if exact.shape != tol.floor.shape else exact
+            w = weight.reshape(weight.shape + (1,) * (exact.ndim - weight.ndim))
+            # Further roundings: the scale, its product with the weight, and that with the result.
+            floor = np.maximum(np.abs(exact), tol.floor)
+            grant = tol.grant + 2 * eps * np.abs(exact)
+            unused = (w == 0) | np.isnan(floor)  # a sample that does not count, or that is NaN
+            floor, grant = (np.where(unused, 0, w * x / divisor) for x in (floor, grant))
+            if total:
+                floor, grant = np.sum(floor), np.sum(grant)
+            result.append(Tolerance(np.maximum(floor, np.finfo(self.dtype).tiny), grant))
+        return result
+
+    def sensitivity(self, base):
+        """What takes the place of ``tolerances`` for a loss that it does not know yet.
+
+        The floor is the change of each result, in units of h, under a relative change h of each
+        input: the terms of a difference show in it though they cancel in the result.
+        """
+        floors = [np.abs(x) for x in base]
+        h = 2.0**-12
+        for x in self.args:
+            args = [np.float64(a) * (1 + h) if a is x else a for a in self.args]
+            moved = self.having(*args).plain().run(reference=True, reduction="none")
+            floors = [f + np.abs(y - z) / h for f, y, z in zip(floors, moved, base, strict=True)]
+        floors[0] = np.maximum(floors[0], 1.0)
+        parts = [Tolerance(np.asarray(f), 0.0 * np.asarray(f)) for f in floors]
+        count = len(self.loss.parameters)
+        return parts[0], parts[1 : 1 + count], parts[1 + count :]
+
+    def plain(self):
+        """Without weights."""
+        return replace(self, options={k: v for k, v in self.options.items() if k not in COMMON})
+
+
+def assert_matches_reference(problem, reduction="none", method="value_grad_hess", limit64=8.0):
+    """To 4 ulp of float32; of float64 to more, since the reference may be off itself."""
+    want = problem.run(method, reference=True, reduction=reduction)
+    tolerance = problem.tolerance(reduction)
+    count = len(problem.loss.parameters)
+    tolerance = tolerance[1 : 1 + count] if method == "grad" else tolerance
+    limit = 4.0 if problem.dtype == np.float32 else limit64
+    got = problem.run(method, reduction=reduction)
+    for k, (x, exact, tol) in enumerate(zip(got, want, tolerance, strict=False)):
+        what = f"result {k} of {problem.loss.name}.{method} ({reduction}, {problem.options})"
+        if isinstance(exact, float):
+            assert type(x) is float, what
+        else:
+            assert x.dtype == problem.dtype, what
+            assert x.shape == exact.shape, what
+        err = error_in_ulps(x, exact, tol, problem.dtype)
+        if k > count:  # a second derivative may under- and overflow early, and then lose its sign
+            info = np.finfo(problem.dtype)
+            early = ~np.isfinite(x) & (np.abs(exact) > info.max / 4)
+            early |= np.maximum(np.abs(x), np.abs(exact)) < 4 * info.tiny
+            err = np.where(early, 0.0, err)
+        if not np.all(err <= limit):
+            at = np.unravel_index(np.argmax(err), np.shape(err))
+            raise AssertionError(
+                f"{what}{list(map(int, at))}: got {np.asarray(x)[at]!r}, "
+                f"expected {np.asarray(exact)[at]!r}, {err[at]:.3g} ulp"
+            )
+
+
+def assert_same_bits(got, want, what=""):
+    """Equal results, down to the sign of zero; a NaN is a NaN."""
+    for k, (x, y) in enumerate(zip(got, want, strict=True)):
+        assert type(x) is type(y), f"{what} result {k}"
+        x, y = np.asarray(x), np.asarray(y)
+        assert (x.dtype, x.shape) == (y.dtype, y.shape), f"{what} result {k}"
+        same = ((x == y) & (np.signbit(x) == np.signbit(y))) | (np.isnan(x) & np.isnan(y))
+        assert same.all(), f"{what} result {k} differs at {np.argwhere(~same)[:3].tolist()}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss, with a link or with a kind of target and a number of classes."""
+
+    name: str
+    kind: str = ""
+    classes: int = 0
+
+    def __str__(self):
+        return "-".join(str(x) for x in (self.name, self.kind, self.classes) if x)
+
+    @property
+    def rowwise(self):
+        return _TABLE[self.name]["rowwise"]
+
+    def parameters(self, shape, rng):
+        """Float64 predictions inside the domain, a few units in size."""
+        if self.rowwise:
+            return [3 * rng.normal(size=(*shape, self.classes))]
+        row, drawn = _TABLE[self.name], []
+        for k in range(len(row["parameters"])):
+            x = rng.normal(size=shape)
+            positive = row["linked"] >> k & 1 and self.kind in _POSITIVE_LINKS
+            drawn.append(np.exp(x) if positive else 2 * x)
+        return drawn
+
+    def target(self, shape, dtype, rng):
+        if self.kind == "index":
+            return rng.integers(0, self.classes, shape)
+        if self.kind == "one-hot":
+            index = rng.integers(0, self.classes, shape)
+            return (np.arange(self.classes) == index[..., None]).astype(dtype)
+        if self.kind == "soft":
+            return rng.gamma(0.5, size=(*shape, self.classes)).astype(dtype)
+        draw = {"unit": rng.uniform, "positive": lambda size: rng.gamma(2.0, size=size)}
+        return draw.get(_TABLE[self.name]["support"], rng.normal)(size=shape).astype(dtype)
+
+    def problem(self, shape, dtype, seed=0):
+        """Random arguments of that (leading) shape."""
+        rng = np.random.default_rng(seed)
+        shape = (shape,) if isinstance(shape, int) else shape
+        args = [np.asarray(x, dtype) for x in self.parameters(shape, rng)]
+        link = {"link": self.kind} if LOSSES[self.name].links else {}
+        return Problem(LOSSES[self.name], (*args, np.asarray(self.target(shape, dtype, rng))), link)
+
+    def weighted(self, shape, dtype, seed=0):
+        """The same with every weight that the loss knows."""
+        problem = self.problem(shape, dtype, seed)
+        rng = np.random.default_rng(seed + 1)
+        options = {"sample_weight": rng.uniform(0.1, 2.0, problem.shape)}
+        if self.rowwise:
+            options["class_weight"] = rng.uniform(0.1, 2.0, self.classes)
+        elif extra := _TABLE[self.name]["extra"]:
+            options[extra] = rng.uniform(0.1, 2.0, problem.shape)
+        return problem.having(**{k: v.astype(dtype) for k, v in options.items()})
+
+
+def cases(classes=(10, 67)):
+    """Every loss x link, and every row-wise loss x kind of target x number of classes."""
+    result = []
+    for row in _TABLE.values():
+        if row["rowwise"]:
+            kinds = ("index", "one-hot", "soft")
+            result += [Case(row["name"], kind, k) for kind in kinds for k in classes]
+        else:
+            result += [Case(row["name"], link) for link in row["links"] or ("",)]
+    return result

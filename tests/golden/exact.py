@@ -1,0 +1,113 @@
+"""The four losses of one sample as textbooks write them, in mpmath at enough digits to be exact.
+
+No stable forms here: cancellation is met with digits.  Inputs are Python floats (exact), outputs
+mpf; infinite inputs are taken to their limits.  Every function returns
+(value, [first derivatives], [second derivatives]).
+"""
+
+from mpmath import mp, mpf
+
+# Digits enough that no cancellation shows: p - 1 must be right where it is 1e-308, and terms that
+# cancel to zero must leave less than the smallest denormal.  In the rate's derivatives terms as
+# large as a shape of exp(1000) cancel; loggamma and its kin meet no such thing and are slow.
+DIGITS = {"softmax": 420, "binary": 80, "gaussian": 420, "gamma": 80, "rate": 900}
+
+
+def _times(x, y):
+    return mpf(0) if x == 0 or y == 0 else x * y
+
+
+def cross_entropy(z, target, class_weight, label_smoothing, z_loss, softcap):
+    """``target`` is a list of probabilities (one-hot for an index)."""
+    with mp.workdps(DIGITS["softmax"]):
+        classes = len(z)
+        z = [mpf(x) for x in z]
+        if softcap is None:
+            s, s1, s2 = z, [mpf(1)] * classes, [mpf(0)] * classes
+        else:
+            c = mpf(softcap)
+            th = [mp.tanh(x / c) for x in z]
+            s = [c * t if x != -mp.inf else x for t, x in zip(th, z, strict=True)]
+            s1 = [mp.sech(x / c) ** 2 if mp.isfinite(x) else mpf(0) for x in z]
+            s2 = [-2 * t * d / c for t, d in zip(th, s1, strict=True)]
+        top = max(s)
+        e = [mp.exp(x - top) for x in s]
+        total = mp.fsum(e)
+        lse = top + mp.log(total)
+        eps = mpf(label_smoothing)
+        tau = [
+            mpf(w) * ((1 - eps) * mpf(t) + eps / classes)
+            for w, t in zip(class_weight, target, strict=True)
+        ]
+        mass = mp.fsum(tau)
+        zl = mpf(z_loss)
+        value = mp.fsum(_times(t, lse - x) for t, x in zip(tau, s, strict=True)) + zl * lse**2
+        grad, hess = [], []
+        for k in range(classes):
+            p = e[k] / total
+            g = mass * p - tau[k] + 2 * zl * lse * p
+            h = (mass + 2 * zl * lse) * p * (1 - p) + 2 * zl * p**2
+            masked = z[k] == -mp.inf
+            grad.append(mpf(0) if masked else g * s1[k])
+            hess.append(mpf(0) if masked else h * s1[k] ** 2 + g * s2[k])
+        return value, grad, hess
+
+
+def _sigmoid(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+def _softplus(x):
+    return x if x == mp.inf else mp.log1p(mp.exp(x))
+
+
+def binary_cross_entropy(z, y, pos_weight):
+    with mp.workdps(DIGITS["binary"]):
+        z, y, w = mpf(z), mpf(y), mpf(pos_weight)
+        value = _times(w * y, _softplus(-z)) + _times(1 - y, _softplus(z))
+        grad = (1 - y) * _sigmoid(z) - w * y * _sigmoid(-z)
+        hess = ((1 - y) + w * y) * _sigmoid(z) * _sigmoid(-z)
+        return value, [grad], [hess]
+
+
+def _link(link, u):
+    """p, p', p''."""
+    if link == "identity":
+        return u, mpf(1), mpf(0)
+    if link == "softplus":
+        return _softplus(u), _sigmoid(u), _sigmoid(u) * _sigmoid(-u)
+    if link == "log":
+        return (mp.exp(u),) * 3
+    if link == "variance":
+        return mp.sqrt(u), 1 / (2 * mp.sqrt(u)), -1 / (4 * u * mp.sqrt(u))
+    if link == "log_variance":
+        p = mp.exp(u / 2)
+        return p, p / 2, p / 4
+    raise ValueError(link)
+
+
+def gaussian_nll(mean, scale, y, link, full):
+    with mp.workdps(DIGITS["gaussian"]):
+        sigma, s1, s2 = _link(link, mpf(scale))
+        d = mpf(y) - mpf(mean)
+        value = mp.log(sigma) + d**2 / (2 * sigma**2) + (mp.log(2 * mp.pi) / 2 if full else 0)
+        f1 = 1 / sigma - d**2 / sigma**3
+        f2 = -1 / sigma**2 + 3 * d**2 / sigma**4
+        return value, [-d / sigma**2, f1 * s1], [1 / sigma**2, f2 * s1**2 + f1 * s2]
+
+
+def gamma_nll(shape, rate, y, link, full):
+    y = mpf(y)
+    with mp.workdps(DIGITS["gamma"]):
+        a, a1, a2 = _link(link, mpf(shape))
+        b, _, _ = _link(link, mpf(rate))
+        value = mp.loggamma(a) - a * mp.log(b) - (a - 1) * mp.log(y) + b * y
+        if not full:
+            value -= mp.log(y)
+        fa, faa = mp.digamma(a) - mp.log(b) - mp.log(y), mp.psi(1, a)
+        grad, hess = [fa * a1], [faa * a1**2 + fa * a2]
+    with mp.workdps(DIGITS["rate"]):
+        a, _, _ = _link(link, mpf(shape))
+        b, b1, b2 = _link(link, mpf(rate))
+        fb, fbb = y - a / b, a / b**2
+        return value, [*grad, fb * b1], [*hess, fbb * b1**2 + fb * b2]

@@ -1,0 +1,267 @@
+"""Bad input: what is raised, what the message says, and that nothing was written."""
+
+import re
+
+import numpy as np
+import pytest
+from cases import cases
+
+import nllkern as nk
+
+Z = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)  # logits
+T = np.array([0, 2, 1, 0])  # their class indices
+V = np.linspace(0.1, 0.9, 4, dtype=np.float32)  # what a pointwise loss takes
+PROB = np.full((4, 3), 1 / 3, np.float32)
+DOUBLE = V.astype(np.float64)
+HOLES = np.where(V > 0.5, np.nan, V).astype(np.float32)
+HUGE = np.array([0, 0, 2**64 - 1, 0], np.uint64)
+LATE = np.arange(50_000) // 40_000 * 9
+CE, BCE, GAUSS, GAMMA = nk.cross_entropy, nk.binary_cross_entropy, nk.gaussian_nll, nk.gamma_nll
+
+
+def bad(loss, args, options, error, *parts):
+    name = f"{loss.name}-{'-'.join(map(str, parts))}"
+    return pytest.param(loss, args, options, error, parts, id=name.replace(" ", "_")[:90])
+
+
+INPUTS = [
+    # Number of arguments, and keywords.
+    bad(CE, (Z,), {}, TypeError, "got 1 positional", "expected 2", "logits, target"),
+    bad(GAMMA, (V, V, V, V), {}, TypeError, "got 4 positional", "expected 3: shape, rate, target"),
+    bad(CE, (Z, T), {"weight": None}, TypeError, "'weight'", "sample_weight", "softcap"),
+    bad(CE, (Z, T), {"link": "log"}, TypeError, "unknown keyword 'link'"),
+    bad(BCE, (V, V), {"full": True}, TypeError, "unknown keyword 'full'", "pos_weight"),
+    bad(GAMMA, (V, V, V), {"pos_weight": 1.0}, TypeError, "unknown keyword 'pos_weight'", "link"),
+    bad(CE, (Z, T), {"reduction": "avg"}, ValueError, "reduction", "'avg'", "'mean'", "'none'"),
+    bad(CE, (Z, T), {"reduction": None}, ValueError, "reduction", "None", "'sum'"),
+    bad(GAUSS, (V, V, V), {"link": "exp"}, ValueError, "link", "'exp'", "softplus", "log_variance"),
+    bad(GAMMA, (V, V, V), {"link": "variance"}, ValueError, "'variance'", "identity, softplus"),
+    bad(GAMMA, (V, V, V), {"link": 3}, ValueError, "link is 3"),
+    bad(CE, (Z, T), {"label_smoothing": 1.5}, ValueError, "label_smoothing", "1.5", "0 to 1"),
+    bad(CE, (Z, T), {"label_smoothing": -0.1}, ValueError, "label_smoothing", "-0.1"),
+    bad(CE, (Z, T), {"label_smoothing": np.nan}, ValueError, "label_smoothing", "nan"),
+    bad(CE, (Z, T), {"label_smoothing": "a"}, TypeError, "label_smoothing", "'a'", "a number"),
+    bad(CE, (Z, T), {"z_loss": -1.0}, ValueError, "z_loss", "-1.0", ">= 0"),
+    bad(CE, (Z, T), {"z_loss": np.inf}, ValueError, "z_loss", "inf"),
+    bad(CE, (Z, T), {"softcap": 0.0}, ValueError, "softcap", "0.0", "positive"),
+    bad(CE, (Z, T), {"softcap": -3}, ValueError, "softcap", "-3"),
+    bad(CE, (Z, T), {"ignore_index": 1.5}, TypeError, "ignore_index", "1.5", "int or None"),
+    bad(CE, (Z, T), {"ignore_index": True}, TypeError, "ignore_index", "True"),
+    bad(CE, (Z, T), {"normalizer": 0.0}, ValueError, "normalizer", "0.0", "positive, finite"),
+    bad(CE, (Z, T), {"normalizer": np.nan}, ValueError, "normalizer", "nan"),
+    bad(CE, (Z, T), {"normalizer": 2.0, "reduction": "sum"}, ValueError, "normalizer", "mean"),
+    bad(BCE, (V, V), {"normalizer": 2.0, "reduction": "none"}, ValueError, "normalizer", "mean"),
+    bad(CE, (Z, T), {"num_threads": 0}, ValueError, "num_threads is 0", "1 to"),
+    bad(CE, (Z, T), {"num_threads": 2.0}, TypeError, "num_threads is 2.0", "int"),
+    bad(CE, (Z, T), {"num_threads": True}, TypeError, "num_threads is True"),
+    # Shapes.
+    bad(CE, (np.float32(1.0), 0), {}, ValueError, "logits", "()", "(..., K)"),
+    bad(CE, (Z[:, :0], T), {}, ValueError, "logits", "(4, 0)", "K >= 1"),
+    bad(CE, (Z, T[:3]), {}, ValueError, "target has shape (3,)", "(4,)"),
+    bad(CE, (Z, T[:, None]), {}, ValueError, "target has shape (4, 1)", "(4,)"),
+    bad(CE, (Z, PROB.astype(int)), {}, ValueError, "target has shape (4, 3)", "float dtype"),
+    bad(CE, (Z, PROB[:3]), {}, ValueError, "target has shape (3, 3)", "(4, 3)"),
+    bad(CE, (Z, T), {"class_weight": V}, ValueError, "class_weight", "(4,)", "(3,)"),
+    bad(CE, (Z, T), {"class_weight": 2.0}, ValueError, "class_weight", "()", "(3,)"),
+    bad(CE, (Z, T), {"sample_weight": V[:3]}, ValueError, "sample_weight", "(3,)", "(4,)"),
+    bad(CE, (Z, T), {"sample_weight": Z}, ValueError, "sample_weight", "(4, 3)", "(4,)"),
+    bad(BCE, (V, V[:3]), {}, ValueError, "target has shape (3,)", "(4,)", "as logits"),
+    bad(BCE, (V, V[:, None]), {}, ValueError, "target has shape (4, 1)", "(4,)"),
+    bad(BCE, (V, V), {"pos_weight": V[:3]}, ValueError, "pos_weight", "(3,)", "(4,)"),
+    bad(BCE, (V, V), {"sample_weight": 2.0}, ValueError, "sample_weight", "()", "(4,)"),
+    bad(GAUSS, (V, V[:1], V), {}, ValueError, "scale has shape (1,)", "(4,)", "as mean"),
+    bad(GAMMA, (V, V, V[:2]), {}, ValueError, "target has shape (2,)", "(4,)", "as shape"),
+    # Types.
+    bad(CE, (Z, PROB.astype(float)), {}, TypeError, "target", "float64", "expected float32"),
+    bad(CE, (Z, T), {"class_weight": np.ones(3)}, TypeError, "class_weight", "float64", "float32"),
+    bad(CE, (Z, T), {"sample_weight": DOUBLE}, TypeError, "sample_weight", "float64", "float32"),
+    bad(BCE, (V, DOUBLE), {}, TypeError, "target", "float64", "expected float32"),
+    bad(BCE, (DOUBLE, V), {}, TypeError, "target", "float32", "expected float64"),
+    bad(BCE, (V, V), {"pos_weight": DOUBLE}, TypeError, "pos_weight", "float64", "float32"),
+    bad(GAUSS, (V, DOUBLE, V), {}, TypeError, "scale", "float64", "expected float32"),
+    bad(CE, (Z.astype(np.float16), T), {}, TypeError, "logits", "float16", "float32 or float64"),
+    bad(CE, (Z.astype(complex), T), {}, TypeError, "logits", "complex128", "float32 or float64"),
+    bad(CE, (Z.astype(object), T), {}, TypeError, "logits", "object", "float32 or float64"),
+    bad(CE, (Z.astype(np.longdouble), T), {}, TypeError, "logits", "expected float32 or float64"),
+    bad(CE, (Z, T.astype(object)), {}, TypeError, "target", "object"),
+    bad(CE, (Z, ["a"] * 4), {}, TypeError, "target", "<U1", "float32 or float64"),
+    bad(CE, (Z, T), {"class_weight": ["a"] * 3}, TypeError, "class_weight", "<U1"),
+    bad(BCE, (V, V.astype(np.float16)), {}, TypeError, "target", "float16"),
+    bad(BCE, (None, V), {}, TypeError, "logits", "object"),
+    bad(GAMMA, (V, 1j, V), {}, TypeError, "rate", "complex128"),
+    bad(GAUSS, (V, "1", V), {}, TypeError, "scale", "<U1"),
+    # Class indices.
+    bad(CE, (Z, T + 1), {}, IndexError, "target[1] is 3", "0 <= index < 3"),
+    bad(CE, (Z, T - 1), {}, IndexError, "target[0] is -1", "0 <= index < 3"),
+    bad(CE, (Z, T - 1), {"ignore_index": -9}, IndexError, "target[0] is -1", "ignore_index = -9"),
+    bad(CE, (Z, T + 1), {"ignore_index": 2}, IndexError, "target[1] is 3"),
+    bad(CE, (Z, np.array([0, 0, 0, 2**40])), {}, IndexError, "target[3] is 1099511627776"),
+    bad(CE, (Z, np.array([0, -(2**31), 0, 0], "i4")), {}, IndexError, "target[1] is -2147483648"),
+    bad(CE, (Z, np.array([0, 0, 255, 0], "u1")), {}, IndexError, "target[2] is 255"),
+    bad(CE, (Z, HUGE), {}, IndexError, f"target[2] is {2**64 - 1}"),
+    bad(CE, (Z, HUGE), {"ignore_index": -1}, IndexError, f"target[2] is {2**64 - 1}", "= -1"),
+    bad(CE, (Z.reshape(2, 2, 3), np.array([[0, 0], [7, 0]])), {}, IndexError, "target[1, 0] is 7"),
+    bad(CE, (Z[0], 5), {}, IndexError, "target is 5", "< 3"),
+    bad(CE, (np.zeros((50_000, 3)), LATE), {}, IndexError, "target[40000] is 9"),
+    # check=True names the first offending index.
+    bad(GAMMA, (V, V, V - V[2]), {"check": True}, ValueError, "target[0] is", "positive"),
+    bad(GAMMA, (V, V[2] - V, V), {"check": True}, ValueError, "rate[2] is 0", "positive"),
+    bad(GAMMA, (-V, V, V), {"check": True}, ValueError, "shape[0] is -0.1", "positive"),
+    bad(GAUSS, (V, V - V[2], V), {"check": True}, ValueError, "scale[0] is", "positive"),
+    bad(GAUSS, (V, -V, V), {"check": True, "link": "variance"}, ValueError, "scale[0] is -0.1"),
+    bad(GAUSS, (V, 0.0, V), {"check": True}, ValueError, "scale is 0.0", "positive"),
+    bad(BCE, (V, 2 * V), {"check": True}, ValueError, "target[2] is 1.26", "<= 1"),
+    bad(BCE, (V, V - 0.2), {"check": True}, ValueError, "target[0] is -0.1", "0 <="),
+    bad(CE, (Z, -PROB), {"check": True}, ValueError, "target[0, 0] is -0.333", ">= 0"),
+    bad(BCE, (V, HOLES), {"check": True}, ValueError, "target[2] is nan"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("loss", "args", "options", "error", "parts"), INPUTS)
+def test_bad_input(loss, args, options, error, parts):
+    """Every method raises the same, and leaves out as it was."""
+    calls = [(loss, {})]
+    dtype = np.float64 if getattr(args[0], "dtype", None) == np.float64 else np.float32
+    outs = [np.full(np.shape(args[0]), 7, dtype) for _ in loss.parameters]
+    out = outs[0] if len(outs) == 1 else tuple(outs)
+    for method in (loss.value_and_grad, loss.grad):
+        calls += [(method, {}), (method, {"out": out})]
+    calls += [(loss.value_grad_hess, {}), (loss.value_grad_hess, {"out": (out, None)})]
+    for call, more in calls:
+        with pytest.raises(error) as raised:
+            call(*args, **options, **more)
+        message = str(raised.value)
+        if not (more and "out" in message):
+            assert message.startswith(loss.name)
+            assert all(part in message for part in parts), message
+    assert all(np.all(x == 7) for x in outs)
+
+
+@pytest.mark.parametrize("loss", nk.losses(), ids=str)
+def test_domain_is_not_checked_unless_asked(loss):
+    """check=True changes nothing for good input, check=False raises for none."""
+    problem = next(c for c in cases() if c.name == loss.name).problem(20, "float64")
+    assert np.array_equal(problem.run(check=True)[1], problem.run()[1])
+    if loss is not CE:
+        problem.having(*problem.args[:-1], -problem.args[-1]).run()
+
+
+# out
+
+
+def broken_outs(good, aliased):
+    """(what out is, exception, parts of the message) for an output like `good`."""
+    big = np.zeros((*good.shape[:-1], good.shape[-1] + 2), good.dtype)
+    frozen = good.copy()
+    frozen.flags.writeable = False
+    other = np.float64 if good.dtype == np.float32 else np.float32
+    raw = np.zeros(good.nbytes + 1, np.uint8)[1:].view(good.dtype).reshape(good.shape)
+    return {
+        "shape": (big, ValueError, [f"shape {big.shape}", f"expected {good.shape}"]),
+        "dtype": (good.astype(other), TypeError, [np.dtype(other).name, good.dtype.name]),
+        "integers": (good.astype(int), TypeError, ["int64", good.dtype.name]),
+        "byte order": (good.astype(good.dtype.newbyteorder()), TypeError, ["dtype >f"]),
+        "read-only": (frozen, ValueError, ["read-only"]),
+        "layout": (big[..., 1:-1], ValueError, ["strides", "C-contiguous"]),
+        "backwards": (good[::-1].copy()[::-1], ValueError, ["strides", "C-contiguous"]),
+        "unaligned": (raw, ValueError, ["strides", "aligned"]),
+        "list": (good.tolist(), TypeError, ["list", "NumPy array"]),
+        "number": (3.0, TypeError, ["float"]),
+        "overlap": (aliased, ValueError, ["overlaps"]),
+    }
+
+
+@pytest.mark.parametrize("what", broken_outs(np.zeros((2, 2), "f4"), None))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", cases((5,)), ids=str)
+def test_bad_out(case, dtype, what):
+    """For every output of every loss: the others, and the inputs, are as they were."""
+    problem = case.problem((6, 4), dtype)
+    good = problem.args[0]
+    memory = np.concatenate([good.ravel(), good.ravel()[:1]])
+    first, shifted = memory[:-1].reshape(good.shape), memory[1:].reshape(good.shape)
+    broken, error, parts = broken_outs(good, shifted)[what]
+    problem = problem.having(first, *problem.args[1:])
+    before = [x.tobytes() for x in (*problem.args, memory)]
+    count = len(problem.loss.parameters)
+    for wrong in range(2 * count):
+        outs = [np.full_like(good, 7) for _ in range(2 * count)]
+        given = [broken if k == wrong else x for k, x in enumerate(outs)]
+        grads, hesss = (x[0] if count == 1 else tuple(x) for x in (given[:count], given[count:]))
+        calls = [("value_grad_hess", (grads, hesss))]
+        if wrong < count:
+            calls += [("value_and_grad", grads), ("grad", grads)]
+        for method, out in calls:
+            with pytest.raises(error) as raised:
+                problem.run(method, out=out)
+            message = str(raised.value)
+            assert all(part in message for part in [case.name, "out", *parts]), message
+        assert all(np.all(x == 7) for x in outs)
+    assert before == [x.tobytes() for x in (*problem.args, memory)]
+
+
+@pytest.mark.parametrize("case", cases((5,)), ids=str)
+def test_outs_that_overlap_each_other(case):
+    problem = case.problem((6, 4), "float64")
+    good = np.full_like(problem.args[0], 7)
+    count = len(problem.loss.parameters)
+    twice = [good] * (2 * count)
+    out = (good, good) if count == 1 else (tuple(twice[:count]), tuple(twice[count:]))
+    with pytest.raises(ValueError, match=re.escape("out[0] partly overlaps out[1]")):
+        problem.run("value_grad_hess", out=out)
+    assert np.all(good == 7)
+
+
+@pytest.mark.parametrize("case", cases((5,)), ids=str)
+def test_out_that_overlaps_a_converted_input(case):
+    """Also of an input that is read through a copy: no input is written."""
+    problem = case.problem((6, 4), "float64")
+    x = problem.args[0]
+    memory = np.zeros((2 * x.shape[0], *x.shape[1:]))
+    memory[::2] = x
+    reversed_axis = memory[::2][..., ::-1]
+    before = memory.copy()
+    out = memory[: x.shape[0]]
+    others = (None,) * (len(problem.loss.parameters) - 1)
+    with pytest.raises(ValueError, match="overlaps"):
+        problem.having(reversed_axis, *problem.args[1:]).run(
+            "grad", out=(out, *others) if others else out
+        )
+    assert np.array_equal(memory, before)
+
+
+def test_wrong_structure_of_out():
+    g = np.full(4, 7, np.float32)
+    wrong = [
+        (GAMMA.grad, g, "ndarray", "tuple of 2"),
+        (GAMMA.grad, (g,), "tuple of 1", "tuple of 2"),
+        (GAMMA.grad, (g, g.copy(), g.copy()), "tuple of 3", "tuple of 2"),
+        (GAMMA.value_grad_hess, (g, g.copy()), "ndarray", "tuple of 2"),
+        (GAMMA.value_grad_hess, g, "ndarray", "pair"),
+    ]
+    for method, out, got, expected in wrong:
+        with pytest.raises(TypeError, match=f"{got}.*expected a {expected}"):
+            method(V, V, V, out=out)
+    with pytest.raises(TypeError, match="out receives gradients"):
+        GAMMA(V, V, V, out=(g, None))
+    with pytest.raises(ValueError, match=r"out\[1\] was given for rate"):
+        GAMMA.grad(V, 1.0, V, out=(None, g))
+    assert np.all(g == 7)
+
+
+@pytest.mark.parametrize("k", [0, -1, 5000])
+def test_bad_numbers_of_threads(k):
+    for call in (nk.set_num_threads, lambda k: nk.num_threads(k).__enter__()):
+        with pytest.raises(ValueError, match=f"got {k}, expected 1 to"):
+            call(k)
+        for wrong in (1.0, "1", None, True):
+            with pytest.raises(TypeError, match="expected a positive int"):
+                call(wrong)
+
+
+def test_reference_rejects_the_same():
+    """The reference, too, raises for wrong shapes, keywords, and indices."""
+    for loss, args, options, error, _ in (p.values for p in INPUTS):
+        if error is not TypeError and "num_threads" not in options:
+            with pytest.raises((error, TypeError)):
+                loss.reference(*args, **options)

@@ -1,0 +1,183 @@
+"""Docstrings and type stubs say what the losses are."""
+
+import ast
+import doctest
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import nllkern as nk
+
+LOSSES = pytest.mark.parametrize("loss", nk.losses(), ids=lambda loss: loss.name)
+PACKAGE = Path(nk.__file__).parent
+README = Path(__file__).resolve().parent.parent / "README.md"
+SECTIONS = ["Parameters", "Returns", "Raises", "Notes", "References", "Examples"]
+
+
+def section(text, title):
+    """The lines below a numpydoc heading."""
+    after = text.split(f"{title}\n{'-' * len(title)}\n", 1)[1]
+    return re.split(r"\n[A-Z][a-z]+\n-{5,}\n", after)[0]
+
+
+@LOSSES
+def test_sections(loss):
+    found = re.findall(r"^(\w+)\n-{5,}$", loss.__doc__, re.MULTILINE)
+    assert found == SECTIONS
+    assert "$" not in loss.__doc__
+    assert max(map(len, loss.__doc__.splitlines())) <= 100
+
+
+@LOSSES
+def test_every_argument_is_documented_in_order(loss):
+    documented = re.findall(r"^(\w+) :", section(loss.__doc__, "Parameters"), re.MULTILINE)
+    assert documented == list(inspect.signature(loss).parameters)
+
+
+@LOSSES
+def test_call_line_is_the_signature(loss):
+    """The defaults shown are the real ones."""
+    shown = re.search(r"loss\((.*?), <common keywords>\)", loss.__doc__, re.DOTALL)[1]
+    parameters = inspect.signature(loss).parameters
+    own = [p for p in parameters.values() if p.name not in COMMON]
+    words = [p.name for p in own if p.default is p.empty] + ["*"]
+    words += [f"{p.name}={p.default!r}" for p in own if p.default is not p.empty]
+    assert re.sub(r"\s+", " ", shown) == ", ".join(words).replace("'", '"')
+
+
+COMMON = {"reduction", "sample_weight", "normalizer", "out", "num_threads", "check"}
+
+
+@LOSSES
+def test_links_are_documented(loss):
+    for link in loss.links:
+        assert f'``"{link}"``' in loss.__doc__
+        assert f'"{link}"' in section(loss.__doc__, "Parameters")
+
+
+@LOSSES
+def test_examples(loss):
+    test = doctest.DocTestParser().get_doctest(loss.__doc__, {}, loss.name, None, 0)
+    assert test.examples
+    log = []
+    doctest.DocTestRunner().run(test, out=log.append)
+    assert not log, "".join(log)
+
+
+def public_functions():
+    return [getattr(nk, name) for name in nk.__all__ if inspect.isroutine(getattr(nk, name))]
+
+
+@pytest.mark.parametrize("function", public_functions(), ids=lambda f: f.__name__)
+def test_functions_have_docstrings(function):
+    assert function.__doc__
+
+
+# The README.
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_quick_start_runs():
+    quick = [b for b in blocks("python") if "sklearn" not in b]
+    assert len(quick) == 2
+    names = {}
+    for block in quick:
+        exec(block, names)
+    assert names["d_mean"].shape == names["mean"].shape
+    assert isinstance(names["d_raw"], float)
+
+
+def test_worked_example_prints_what_the_readme_shows(capsys):
+    pytest.importorskip("sklearn")
+    (example,) = [b for b in blocks("python") if "sklearn" in b]
+    exec(example, {})
+    shown = re.search(re.escape(example) + r"```\n\n```\n(.*?)```", README.read_text(), re.DOTALL)[
+        1
+    ]
+    fit, difference = capsys.readouterr().out.splitlines()
+    assert fit == shown.splitlines()[0]
+    assert float(difference.split()[-1]) < 1e-4  # its last digits are the optimizer's
+    assert float(shown.split()[-1]) < 1e-4
+
+
+def test_install_commands_are_marked():
+    """The continuous integration runs what follows these marks."""
+    for mark in ("install command", "test command"):
+        assert re.search(
+            rf"^<!-- {mark} -->\n```sh\npython3 -m venv ", README.read_text(), re.MULTILINE
+        )
+
+
+def test_every_public_name_is_in_the_readme():
+    text = README.read_text()
+    for name in nk.__all__:
+        assert name in text or name.startswith("_")
+
+
+# The stubs.
+
+
+@pytest.fixture(scope="module")
+def stub():
+    """Name -> class or list of overloads, from the stub file."""
+    names = {}
+    for node in ast.parse((PACKAGE / "_losses.pyi").read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            names[node.name] = node
+        elif isinstance(node, ast.FunctionDef):
+            names.setdefault(node.name, []).append(node)
+    return names
+
+
+def typed_class(stub, loss):
+    """The stub's class of a loss: what loss_named returns for its name."""
+    for overload in stub["loss_named"]:
+        if ast.unparse(overload.args.args[0].annotation) == f"Literal['{loss.name}']":
+            return stub[overload.returns.id]
+    raise AssertionError(f"_losses.pyi has no overload of loss_named for {loss.name}")
+
+
+def keys(stub, name):
+    """Keywords of a TypedDict and of those it extends."""
+    own = [n.target.id for n in stub[name].body if isinstance(n, ast.AnnAssign)]
+    return {*own, *(k for base in stub[name].bases if base.id in stub for k in keys(stub, base.id))}
+
+
+METHODS = ["__call__", "value_and_grad", "grad", "value_grad_hess"]
+
+
+@LOSSES
+@pytest.mark.parametrize("method", METHODS)
+def test_stub_has_the_signature_of_the_loss(loss, method, stub):
+    overloads = [n for n in typed_class(stub, loss).body if getattr(n, "name", "") == method]
+    assert overloads
+    parameters = list(inspect.signature(loss).parameters)
+    for overload in overloads:
+        a = overload.args
+        assert [p.arg for p in a.posonlyargs] == ["self", *loss.parameters, "target"]
+        assert not a.args
+        options = re.fullmatch(r"Unpack\[(\w+)\]", ast.unparse(a.kwarg.annotation))[1]
+        named = {p.arg for p in a.kwonlyargs} | keys(stub, options)
+        expected = set(parameters[len(loss.parameters) + 1 :])
+        assert named == (expected - {"out"} if method == "__call__" else expected)
+
+
+@LOSSES
+def test_stub_has_the_links_of_the_loss(loss, stub):
+    if not loss.links:
+        return
+    source = (PACKAGE / "_losses.pyi").read_text()
+    method = next(n for n in typed_class(stub, loss).body if isinstance(n, ast.FunctionDef))
+    options = ast.unparse(method.args.kwarg.annotation)[len("Unpack[") : -1]
+    link = next(n for n in stub[options].body if n.target.id == "link").annotation.id
+    literal = re.search(rf"^{link}: TypeAlias = Literal\[(.*)\]$", source, re.MULTILINE)[1]
+    assert tuple(ast.literal_eval(f"({literal},)")) == loss.links
+
+
+def test_package_is_typed():
+    assert (PACKAGE / "py.typed").exists()

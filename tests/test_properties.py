@@ -1,0 +1,286 @@
+"""What holds for every loss: equality with the reference, true derivatives, and identities."""
+
+import inspect
+import math
+import pickle
+
+import numpy as np
+import pytest
+from cases import (
+    DTYPES,
+    LOSSES,
+    REDUCTIONS,
+    assert_matches_reference,
+    assert_same_bits,
+    cases,
+)
+
+import nllkern as nk
+from nllkern import reference
+
+each_case = pytest.mark.parametrize("case", cases(), ids=str)
+each_small_case = pytest.mark.parametrize("case", cases(classes=(5,)), ids=str)
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+each_reduction = pytest.mark.parametrize("reduction", REDUCTIONS)
+SEVERAL_PARAMETERS = [c for c in cases() if len(LOSSES[c.name].parameters) > 1]
+METHODS = ("value", "value_and_grad", "grad", "value_grad_hess")
+
+
+# Against the reference.
+
+
+@each_reduction
+@each_dtype
+@each_case
+def test_equals_reference(case, dtype, reduction, simd_level):
+    assert_matches_reference(case.problem(70, dtype), reduction)
+    assert_matches_reference(case.weighted(70, dtype), reduction)
+
+
+@each_dtype
+@each_case
+def test_small_numbers_of_samples(case, dtype, simd_level):
+    for n in (0, 1, 2, 3, 15, 17):
+        assert_matches_reference(case.weighted(n, dtype, seed=n), "mean")
+
+
+@each_dtype
+@each_small_case
+@pytest.mark.parametrize("shape", [(), (1,), (7, 3), (2, 1, 5), (0, 4), (4, 0)], ids=str)
+def test_leading_axes(case, shape, dtype):
+    problem = case.weighted(shape, dtype)
+    for reduction in REDUCTIONS:
+        assert_matches_reference(problem, reduction)
+
+
+@pytest.mark.parametrize("full", [True, False])
+@each_case
+def test_constants(case, full):
+    """full=False drops what depends on no parameter, and nothing else."""
+    if not LOSSES[case.name].links:
+        with pytest.raises(TypeError, match="unknown keyword 'full'"):
+            case.problem(3, "float64").having(full=full).run()
+        return
+    problem = case.problem(70, "float64")
+    assert_matches_reference(problem.having(full=full))
+    assert_same_bits(problem.having(full=full).run()[1:], problem.run()[1:])
+
+
+# Derivatives, by differences of the reference's values.
+
+STEP = 0.004
+FIRST = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}  # f' ~ sum c_i (f(+ih) - f(-ih)) / h
+SECOND = {0: -205 / 72, 1: 8 / 5, 2: -1 / 5, 3: 8 / 315, 4: -1 / 560}  # f'' likewise, / h^2
+
+
+def differences(problem, parameter, column):
+    """First and second derivative of each sample's value, of eighth order in STEP."""
+
+    def value(steps):
+        args = list(problem.args)
+        args[parameter] = args[parameter].copy()
+        args[parameter][(..., column) if column is not None else ...] += steps * STEP
+        (result,) = problem.having(*args).run("value", reference=True, reduction="none")
+        return result
+
+    values = {i: value(i) for i in range(-4, 5)}
+    first = sum(c * (values[i] - values[-i]) for i, c in FIRST.items()) / STEP
+    second = sum(c * (values[i] + values[-i]) for i, c in SECOND.items() if i)
+    second = (second + SECOND[0] * values[0]) / STEP**2
+    return first, second
+
+
+CROSS_ENTROPY_OPTIONS = {
+    "label_smoothing": {"label_smoothing": 0.1},
+    "z_loss": {"z_loss": 0.05},
+    "softcap": {"softcap": 4.0},
+    "all": {"label_smoothing": 0.2, "z_loss": 0.05, "softcap": 3.0},
+}
+
+
+def derivative_cases():
+    for case in cases(classes=(5,)):
+        yield pytest.param(case, {}, id=str(case))
+        for name, options in CROSS_ENTROPY_OPTIONS.items() if case.rowwise else ():
+            yield pytest.param(case, options, id=f"{case}-{name}")
+
+
+@pytest.mark.parametrize(("case", "options"), list(derivative_cases()))
+def test_derivatives(case, options):
+    problem = case.weighted(40, "float64").having(**options)
+    args = problem.args
+    if case.kind in ("identity", "variance"):  # away from the pole at 0
+        args = [x + 0.5 for x in args[:-1]] + [args[-1]]
+    problem = problem.having(*args)
+    _, *derivatives = problem.run(reduction="none")
+    count = len(args) - 1
+    for k in range(count):
+        for column in range(case.classes) if case.rowwise else [None]:
+            at = (..., column) if case.rowwise else ...
+            first, second = differences(problem, k, column)
+            scale = 1 + np.abs(first)
+            assert np.max(np.abs(derivatives[k][at] - first) / scale) < 1e-10
+            scale = 1 + np.abs(second)
+            assert np.max(np.abs(derivatives[count + k][at] - second) / scale) < 1e-7
+
+
+# The calls agree with each other.
+
+
+@each_dtype
+@each_case
+def test_value_alone_and_gradient_alone(case, dtype, simd_level):
+    problem = case.weighted(45, dtype)
+    for reduction in REDUCTIONS:
+        both = problem.run("value_and_grad", reduction=reduction)
+        assert_same_bits(problem.run("value", reduction=reduction), both[:1])
+        assert_same_bits(problem.run("grad", reduction=reduction), both[1:])
+
+
+@each_dtype
+@each_case
+def test_reduced_value_is_the_sum_in_float64(case, dtype, simd_level):
+    problem = case.weighted(333, dtype)
+    (each,) = problem.run("value", reduction="none")
+    exact = math.fsum(each.tolist())
+    (total,) = problem.run("value", reduction="sum")
+    assert type(total) is float
+    assert abs(total - exact) <= 16 * np.finfo(np.float64).eps * np.abs(each, dtype=float).sum()
+    (mean,) = problem.run("value", reduction="mean")
+    assert mean == pytest.approx(total / problem.denominator(), rel=1e-14)
+
+
+@each_dtype
+@each_case
+def test_gradient_is_that_of_the_reduced_value(case, dtype):
+    problem = case.weighted(45, dtype)
+    each = problem.run("grad", reduction="none")
+    assert_same_bits(problem.run("grad", reduction="sum"), each)
+    assert_same_bits(problem.run("grad", normalizer=1.0), each)
+    for x, y in zip(problem.run("grad", reduction="mean"), each, strict=True):
+        np.testing.assert_allclose(x * problem.denominator(), y, rtol=4 * np.finfo(dtype).eps)
+
+
+@each_dtype
+@each_case
+def test_gradient_accumulation(case, dtype, simd_level):
+    """Micro-batches that share a normalizer have the gradients of the whole batch."""
+    problem = case.weighted(50, dtype)
+    problem = problem.having(normalizer=float(problem.denominator()))
+    whole = problem.run("value_and_grad")
+    parts = [problem.rows(part).run("value_and_grad") for part in np.split(np.arange(50), [9, 30])]
+    assert_same_bits([np.concatenate(g) for g in list(zip(*parts, strict=True))[1:]], whole[1:])
+    assert sum(p[0] for p in parts) == pytest.approx(whole[0], rel=1e-12)
+
+
+# Identities.
+
+
+@each_dtype
+@each_case
+def test_weights_of_one_are_no_weights(case, dtype, simd_level):
+    problem, weighted = case.problem(70, dtype), case.weighted(70, dtype)
+    ones = {k: np.ones_like(v) for k, v in weighted.options.items() if isinstance(v, np.ndarray)}
+    for method in METHODS:
+        for reduction in REDUCTIONS:
+            same = [p.run(method, reduction=reduction) for p in (problem.having(**ones), problem)]
+            assert_same_bits(*same, what=f"{method} {reduction}")
+
+
+@each_dtype
+@pytest.mark.parametrize("classes", [2, 10, 67])
+def test_one_hot_equals_index(classes, dtype, simd_level):
+    case = next(c for c in cases((classes,)) if c.kind == "index")
+    problem = case.problem(70, dtype)
+    problem = problem.having(sample_weight=np.linspace(0, 2, 70, dtype=dtype))
+    logits, index = problem.args
+    one_hot = problem.having(logits, np.eye(classes, dtype=dtype)[index])
+    for options in ({}, {"ignore_index": 1}, *CROSS_ENTROPY_OPTIONS.values()):
+        for reduction in REDUCTIONS:
+            got = one_hot.having(**options).run(reduction=reduction)
+            want = problem.having(**options).run(reduction=reduction)
+            tolerances = one_hot.having(**options).tolerance(reduction)
+            for x, y, tol in zip(got, want, tolerances, strict=True):
+                unit = np.finfo(dtype).eps * np.maximum(np.abs(y), tol.floor)
+                assert np.all(np.abs(x - y) <= 8 * unit + 2 * tol.grant)
+
+
+@each_dtype
+@pytest.mark.parametrize("case", [c for c in cases() if c.rowwise], ids=str)
+def test_options_at_their_neutral_value(case, dtype, simd_level):
+    problem = case.weighted(70, dtype)
+    neutral = {"label_smoothing": 0.0, "z_loss": 0.0, "softcap": None, "ignore_index": None}
+    for method in METHODS:
+        assert_same_bits(problem.having(**neutral).run(method), problem.run(method))
+    never = problem.having(ignore_index=-100)  # no sample has it
+    for method in METHODS:
+        assert_same_bits(never.run(method), problem.run(method))
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    "case", [c for c in cases() if c.rowwise or c.name == "gaussian_nll"], ids=str
+)
+def test_shift(case, dtype, simd_level):
+    """Adding 1e6 to all logits, or to mean and target, is exact here and so changes no bit."""
+    problem = case.problem(70, dtype)
+    moved = [0] if case.rowwise else [0, 2]
+    million = np.dtype(dtype).type(1e6)
+    near = [np.round(4 * x) / 4 if k in moved else x for k, x in enumerate(problem.args)]
+    far = [x + million if k in moved else x for k, x in enumerate(near)]
+    assert all(np.array_equal(far[k] - million, near[k]) for k in moved)
+    for method in METHODS:
+        assert_same_bits(problem.having(*far).run(method), problem.having(*near).run(method))
+
+
+@each_dtype
+def test_half_the_squared_error(dtype):
+    """gaussian_nll with a fixed sigma of 1 and without its constant."""
+    rng = np.random.default_rng(0)
+    mean, target = rng.normal(size=(2, 70)).astype(dtype)
+    value, (grad, _) = nk.gaussian_nll.value_and_grad(
+        mean, 1.0, target, full=False, reduction="none"
+    )
+    np.testing.assert_allclose(value, 0.5 * (mean - target) ** 2, rtol=4 * np.finfo(dtype).eps)
+    assert_same_bits([grad], [mean - target])
+
+
+# Parameters that are one number for all samples.
+
+
+@each_reduction
+@each_dtype
+@pytest.mark.parametrize("case", SEVERAL_PARAMETERS, ids=str)
+def test_scalar_parameters(case, dtype, reduction, simd_level):
+    problem = case.weighted(70, dtype)
+    count = len(problem.args) - 1
+    for which in range(1, 2**count):
+        scalar = [which >> k & 1 for k in range(count)]
+        args = [float(a[0]) if s else a for a, s in zip(problem.args, scalar, strict=False)]
+        one = problem.having(*args, problem.args[-1])
+        assert_matches_reference(one, reduction)
+        got = one.run(reduction=reduction)
+        args = [np.full(70, a, dtype) if s else a for a, s in zip(args, scalar, strict=True)]
+        full = problem.having(*args, problem.args[-1]).run(reduction=reduction)
+        for k, s in enumerate(scalar * 2, start=1):
+            if not s:
+                assert_same_bits([got[k]], [full[k]])
+                continue
+            assert type(got[k]) is float
+            assert got[k] == pytest.approx(math.fsum(full[k].tolist()), rel=1e-13, abs=1e-13)
+
+
+# The loss objects.
+
+
+@pytest.mark.parametrize("loss", nk.losses(), ids=str)
+def test_loss_objects(loss):
+    assert getattr(nk, loss.name) is loss
+    assert loss.reference is getattr(reference, loss.name)
+    assert loss.name in repr(loss)
+    assert pickle.loads(pickle.dumps(loss)) is loss
+    assert loss.links == tuple(loss.reference.links)
+    signature = inspect.signature(loss)
+    assert tuple(signature.parameters)[: len(loss.parameters) + 1] == (*loss.parameters, "target")
+    for name in (*loss.parameters, *signature.parameters):
+        assert name in loss.__doc__, f"{name} is not in the docstring"
