@@ -1,0 +1,1 @@
+"""Speed and accuracy of nllkern beside other libraries."""

@@ -1,0 +1,134 @@
+"""nllkern beside the other libraries, value and gradient, each in its own process, taking turns.
+
+Run from the root of the repository.  Writes compare.md (tables), compare.json (raw figures) and
+three plots into --out; what is not installed is skipped.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from . import accuracy, plots, report
+from .cells import GOALS, sweep_cells, table_cells
+from .harness import machine, measure, start_workers
+from .peers import COPY, PEERS
+
+BUSY = 0.5  # load average before the start that deserves a warning
+TOLERATED = {"float32": 2e-4, "float64": 1e-7}  # between libraries; float32 sums of 4M terms differ
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
+    parser.add_argument("--cells", nargs="+", help="only cells whose name holds one of these words")
+    parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--rounds", type=int, default=7, help="turns of every library per cell")
+    parser.add_argument("--seconds", type=float, default=0.15, help="per formulation and round")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--malloc",
+        choices=["default", "keep", "both"],
+        default="both",
+        help="'keep': also run libraries that allocate with freed memory kept by malloc",
+    )
+    parser.add_argument("--quick", action="store_true", help="two short rounds, few class counts")
+    parser.add_argument("--redraw", action="store_true", help="tables and plots from compare.json")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
+    options = parser.parse_args()
+    options.threads = min(options.threads, len(os.sched_getaffinity(0)))
+    if options.quick:
+        options.rounds, options.seconds, options.malloc = 2, 0.03, "default"
+    return options
+
+
+def chosen(cells, words):
+    return [c for c in cells if not words or any(word in c.name for word in words)]
+
+
+def run_cells(cells, workers, options, progress, title):
+    task = progress.add_task(title, total=len(cells))
+    for cell in cells:
+        progress.update(task, description=f"{title} {cell.name}")
+        result = measure(cell, workers, options.rounds, options.seconds)
+        for name, worst in result["disagreement"].items():
+            if not worst < TOLERATED[cell.dtype]:
+                progress.console.print(f"{cell.name}, {name}: differs by {worst:.1e}")
+        progress.advance(task)
+        yield result
+    progress.update(task, description=title)
+
+
+def table(workers, options, progress):
+    return run_cells(chosen(table_cells(), options.cells), workers, options, progress, "speed")
+
+
+def sweep(workers, options, progress):
+    cells = chosen(sweep_cells(), options.cells)[:: 4 if options.quick else 1]
+    return run_cells(cells, workers, options, progress, "classes")
+
+
+def errors(workers, options, progress):
+    """Worst error of every library's every formulation."""
+    workers = [w for w in workers if w.peer != COPY and w.malloc == "default"]
+    workers = [w for w in workers if w.threads == options.threads]
+    judged = [(loss, dtype) for loss in GOALS for dtype in ("float32", "float64")]
+    task = progress.add_task("accuracy", total=len(judged))
+    for loss, dtype in judged:
+        judge = accuracy.Judge(loss, dtype)
+        for w in workers:
+            answer = w.ask("hard_points", loss=loss, dtype=dtype, threads=w.threads)
+            for name, got in answer.items():
+                value, grad = judge.worst(got["value"], got["grads"])
+                yield {
+                    "loss": loss,
+                    "dtype": dtype,
+                    "peer": w.peer,
+                    "formulation": name,
+                    "value_ulp": value,
+                    "grad_ulp": grad,
+                }
+        progress.advance(task)
+
+
+PARTS = {"table": table, "sweep": sweep, "errors": errors}
+
+
+def measured(options, console, save):
+    """Everything that was asked for, as one JSON-ready dictionary, saved after every step."""
+    workers = start_workers(options.peers, options.threads, options.malloc, console.print)
+    results = {"machine": machine(options.threads, workers), "rounds": options.rounds}
+    if results["machine"]["load"] > BUSY:
+        console.print(f"the machine is busy (load {results['machine']['load']:.1f}): expect noise")
+    columns = (TextColumn("{task.description:<55}"), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        for part in options.parts:
+            results[part] = []
+            for result in PARTS[part](workers, options, progress):
+                results[part].append(result)
+                save(results)  # an interrupted run keeps what it has: --redraw
+    for worker in workers:
+        worker.stop()
+    return results
+
+
+def main():
+    """Measure, or read what was measured; write the tables and plots."""
+    options = arguments()
+    console = Console()
+    raw = options.out / "compare.json"
+    if options.redraw:
+        results = json.loads(raw.read_text())
+    else:
+        options.out.mkdir(parents=True, exist_ok=True)
+        results = measured(options, console, lambda r: raw.write_text(json.dumps(r, indent=1)))
+    (options.out / "compare.md").write_text(report.markdown(results))
+    plots.draw(results, options.out)
+    console.print(f"written: {options.out}/compare.md, compare.json and plots")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""torch.compile: forward and backward apart (autograd), and in one graph (torch.func)."""
+
+import functools
+
+import torch
+
+from .formulas_torch import FORMULAS, tensors
+
+torch._dynamo.config.recompile_limit = 1000
+torch._dynamo.config.accumulated_recompile_limit = 10000
+
+
+def versions():
+    return {"torch": torch.__version__}
+
+
+@functools.cache
+def compiled(formula):
+    return torch.compile(formula, dynamic=False)
+
+
+@functools.cache
+def compiled_in_one(formula, predictions):
+    both = torch.func.grad_and_value(formula, argnums=tuple(range(predictions)))
+    return torch.compile(both, dynamic=False)
+
+
+def by_autograd(formula, leaves, target):
+    forward = compiled(formula)
+
+    def value_and_grad():
+        value = forward(*leaves, target)
+        return value, torch.autograd.grad(value, leaves)
+
+    return value_and_grad
+
+
+def in_one_graph(formula, leaves, target):
+    both = compiled_in_one(formula, len(leaves))
+    args = [leaf.detach() for leaf in leaves]
+
+    def value_and_grad():
+        grads, value = both(*args, target)
+        return value, grads
+
+    return value_and_grad
+
+
+def build(loss, args, out, threads):
+    torch.set_num_threads(threads)
+    leaves, target = tensors(args)
+    calls = {}
+    for formula in FORMULAS[loss]:
+        calls[formula.__name__] = by_autograd(formula, leaves, target)
+        calls[formula.__name__ + " (one graph)"] = in_one_graph(formula, leaves, target)
+    return calls

@@ -1,0 +1,122 @@
+"""The Markdown tables."""
+
+from .peers import COPY, OURS, PEERS
+from .summary import RIVALS, best_errors, fastest, lines
+
+
+def markdown(results):
+    parts = [heading(results["machine"], results["rounds"])]
+    if results.get("table"):
+        parts += [speed_table(results), peer_table(results)]
+    if results.get("errors"):
+        parts.append(error_table(results))
+    return "\n\n".join(parts) + "\n"
+
+
+def heading(machine, rounds):
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return f"""# Speed and accuracy
+
+Value and gradient, {machine["threads"]} threads of {machine["cpu"]},
+{machine["system"]}, Python {machine["python"]}, {machine["date"]}.  {versions}.
+
+Every library runs in a process of its own and takes turns with the others, {rounds} rounds per
+cell; times are minima over all rounds.  Each library has several formulations, the fastest counts;
+those that allocate their results also run with a malloc that keeps freed memory (marked *), which
+glibc does not by default.  GB/s counts every array once: predictions and targets read, gradients
+written (class indices left out).  The copy moves the same number of bytes: half read, half
+written."""
+
+
+def table(header, rows):
+    body = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in body)
+
+
+def duration(seconds):
+    return f"{seconds * 1e6:.2f} us" if seconds < 1e-4 else f"{seconds * 1e3:.3g} ms"
+
+
+def timed(run, who=False):
+    """A run's minimum; * for kept memory, the library's name if asked."""
+    if run is None:
+        return "-"
+    star = "*" if run["malloc"] == "keep" else ""
+    return duration(run["min"]) + star + (f" {PEERS[run['peer']].label}" if who else "")
+
+
+def times(ratio):
+    return "-" if ratio is None else f"{ratio:.2f}x"
+
+
+def work(cell):
+    shape = " x ".join(map(str, cell.shape))
+    return [cell.loss, {"float32": "f32", "float64": "f64"}[cell.dtype], shape]
+
+
+def verdict(checks):
+    return ", ".join(f"{goal}: {'met' if met else '**short**'}" for goal, met in checks.items())
+
+
+def speed_table(results):
+    header = ["loss", "dtype", "shape", "nllkern", "GB/s", "best peer", "speed-up"]
+    header += [
+        "best peer, default malloc",
+        "speed-up",
+        "copy",
+        "share of copy speed",
+        "1 thread",
+        "goals",
+    ]
+    rows = []
+    for line in lines(results):
+        rate = f"{line.cell.bytes_moved / line.ours['min'] / 1e9:.1f}" if line.ours else "-"
+        share = line.share_of_copy
+        rows.append(
+            [
+                *work(line.cell),
+                timed(line.ours),
+                rate if line.cell.out else "-",
+                timed(line.rival, who=True),
+                times(line.speed_up),
+                timed(line.rival_default, who=True),
+                times(line.times_faster(line.rival_default)),
+                timed(line.copy),
+                "-" if share is None else f"{share:.2f}",
+                timed(line.single),
+                verdict(line.checks) or "-",
+            ]
+        )
+    return "## Speed\n\n" + table(header, rows)
+
+
+def peer_table(results):
+    """Every library's fastest formulation: minimum (median), named."""
+    names = [OURS, *RIVALS, COPY]
+    rows = []
+    for result, line in zip(results["table"], lines(results), strict=True):
+        row = work(line.cell)
+        for name in names:
+            run = fastest(result, name, threads=results["machine"]["threads"])
+            how = "" if run is None else f" ({duration(run['median'])}) {run['formulation']}"
+            row.append(timed(run) + how)
+        rows.append(row)
+    header = ["loss", "dtype", "shape", *(PEERS[name].label for name in names)]
+    return "## Each library: minimum (median), formulation\n\n" + table(header, rows)
+
+
+def error_table(results):
+    best = best_errors(results)
+    names = [name for name in [OURS, *RIVALS] if any(peer == name for _, _, peer in best)]
+    rows = []
+    for loss, dtype in dict.fromkeys((loss, dtype) for loss, dtype, _ in best):
+        row = [loss, dtype]
+        for name in names:
+            run = best.get((loss, dtype, name))
+            row.append("-" if run is None else f"{run['value_ulp']:.2g} / {run['grad_ulp']:.2g}")
+        rows.append(row)
+    text = """## Worst error on hard inputs, in ulp: value / gradient
+
+Against mpmath, by the criterion of the accuracy tests; each library's most accurate formulation;
+inf: a NaN or infinity where the exact result is finite."""
+    return text + "\n\n" + table(["loss", "dtype", *(PEERS[n].label for n in names)], rows)

@@ -1,0 +1,91 @@
+"""What the raw figures say: fastest formulations, speed-ups, goals met or short."""
+
+from dataclasses import dataclass
+
+from .cells import SMALL_GOAL_SECONDS, Cell
+from .peers import COPY, OURS, PEERS
+
+RIVALS = [name for name in PEERS if name not in (OURS, COPY)]
+SINGLE_THREAD_SLACK = 1.05  # noise of the clock, not of the library
+
+
+def fastest(result, peer, **having):
+    """The run of `peer` with these fields that has the smallest minimum; None without any."""
+    runs = [
+        run
+        for run in result["runs"]
+        if run["peer"] == peer and all(run[k] == v for k, v in having.items())
+    ]
+    return min(runs, key=lambda run: run["min"], default=None)
+
+
+def fastest_rival(result, **having):
+    runs = [fastest(result, name, **having) for name in RIVALS]
+    return min(filter(None, runs), key=lambda run: run["min"], default=None)
+
+
+@dataclass
+class Line:
+    """One cell of the speed table; what was not measured is None."""
+
+    cell: Cell
+    ours: dict
+    single: dict
+    rival: dict
+    rival_default: dict
+    copy: dict
+
+    @classmethod
+    def of(cls, result, threads):
+        cell = Cell.from_json(result["cell"])
+        return cls(
+            cell,
+            fastest(result, OURS, threads=threads),
+            fastest(result, OURS, threads=1),
+            fastest_rival(result),
+            fastest_rival(result, malloc="default"),
+            fastest(result, COPY) if cell.out else None,
+        )
+
+    def times_faster(self, rival, figure="min"):
+        return rival[figure] / self.ours[figure] if self.ours and rival else None
+
+    @property
+    def speed_up(self):
+        return self.times_faster(self.rival)
+
+    @property
+    def share_of_copy(self):
+        return self.times_faster(self.copy)
+
+    @property
+    def checks(self):
+        """{goal in words: met or not}."""
+        checks = {}
+        if not self.ours:
+            return checks
+        if self.cell.goal is None:
+            microseconds = f"{SMALL_GOAL_SECONDS * 1e6:g} us"
+            checks[f"at most {microseconds}"] = self.ours["min"] <= SMALL_GOAL_SECONDS
+        elif self.rival:
+            checks[f"{self.cell.goal:g}x"] = self.speed_up >= self.cell.goal
+        if self.cell.copy_goal and self.copy:
+            checks[f"{self.cell.copy_goal:g} of copy"] = self.share_of_copy >= self.cell.copy_goal
+        if self.single and self.single is not self.ours:
+            slower = self.ours["min"] > SINGLE_THREAD_SLACK * self.single["min"]
+            checks["not slower than 1 thread"] = not slower
+        return checks
+
+
+def lines(results):
+    threads = results["machine"]["threads"]
+    return [Line.of(result, threads) for result in results.get("table", [])]
+
+
+def best_errors(results):
+    """{(loss, dtype, peer): its most accurate formulation}."""
+    best = {}
+    for run in results.get("errors", []):
+        key = run["loss"], run["dtype"], run["peer"]
+        best[key] = min(best.get(key, run), run, key=lambda r: max(r["value_ulp"], r["grad_ulp"]))
+    return best
