@@ -132,7 +132,7 @@ def loss_table():
             nllk_losses[k].extra.decode(),
             nllk_losses[k].support.decode(),
             bool(nllk_losses[k].rowwise),
-            nllk_losses[k].linked,
+            nllk_losses[k].linked if nllk_losses[k].links[0] else 0,
         )
         for k in range(NLLK_LOSS_COUNT)
     ]

@@ -6,7 +6,6 @@ Nothing is written before every check has passed.
 
 cimport numpy as cnp
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from nllkern._engine cimport (
@@ -142,7 +141,7 @@ cdef int expect_apart(list outs, list inputs, str loss) except -1:
     cdef char *other_low
     cdef char *other_high
     cdef cnp.ndarray a, b
-    cdef int k, j
+    cdef int k
     cdef bint same
     for k in range(len(outs)):
         a = outs[k][1]
@@ -223,7 +222,8 @@ cdef class _Call:
             return [None] * (sets * count)
         parts = self.out if sets == 2 else (self.out,)
         if sets == 2 and (not isinstance(parts, (tuple, list)) or len(parts) != 2):
-            raise TypeError(f"{self.loss}: out is {type(self.out).__name__}, expected a pair (gradients, second derivatives)")
+            raise TypeError(f"{self.loss}: out is {type(self.out).__name__}, "
+                            f"expected a pair (gradients, second derivatives)")
         flat = []
         for part in parts:
             if part is None:
@@ -233,7 +233,9 @@ cdef class _Call:
             elif isinstance(part, (tuple, list)) and len(part) == count:
                 flat += part
             else:
-                got = f"{type(part).__name__} of {len(part)}" if isinstance(part, (tuple, list)) else type(part).__name__
+                got = type(part).__name__
+                if isinstance(part, (tuple, list)):
+                    got += f" of {len(part)}"
                 raise TypeError(f"{self.loss}: out is {got}, expected a tuple of {count} arrays, one per parameter")
         return flat
 
@@ -307,7 +309,8 @@ cdef class Loss:
     cdef int expect_arguments(self, tuple args) except -1:
         if len(args) != len(self.parameters) + 1:
             names = ", ".join([*self.parameters, "target"])
-            raise TypeError(f"{self.name}: got {len(args)} positional arguments, expected {len(self.parameters) + 1}: {names}")
+            raise TypeError(f"{self.name}: got {len(args)} positional arguments, "
+                            f"expected {len(self.parameters) + 1}: {names}")
         return 0
 
     cdef unknown(self, str key, tuple own):
@@ -391,7 +394,8 @@ cdef class PointwiseLoss(Loss):
         weight_array = extra_array = None
         if call.weight is not None:
             weight_array = as_array(call.weight)
-            t = self.agree(t, float_type(call.weight, weight_array, self.name, "sample_weight"), "sample_weight", weight_array)
+            own = float_type(call.weight, weight_array, self.name, "sample_weight")
+            t = self.agree(t, own, "sample_weight", weight_array)
         if extra is not None:
             extra_array = as_array(extra)
             t = self.agree(t, float_type(extra, extra_array, self.name, self.extra), self.extra, extra_array)
@@ -434,8 +438,8 @@ cdef class PointwiseLoss(Loss):
         for k in range(len(outs)):
             if inputs[k % count] is None:
                 if outs[k] is not None:
-                    raise ValueError(f"{self.name}: out[{k}] was given for {names[k % count]}, whose gradient is a float since "
-                                     f"it is one number; expected None")
+                    raise ValueError(f"{self.name}: out[{k}] was given for {names[k % count]}, whose gradient is a "
+                                     f"float since it is one number; expected None")
             else:
                 results[k] = self.new_or_out(outs, k, ndim, shape, t, given)
         if given:
@@ -575,7 +579,8 @@ cdef class RowwiseLoss(Loss):
                 if value is not None:
                     a.softcap = number(value, self.name, key)
                     if not (a.softcap > 0 and isfinite(a.softcap)):
-                        raise ValueError(f"{self.name}: softcap is {value!r}, expected a positive, finite number or None")
+                        raise ValueError(f"{self.name}: softcap is {value!r}, "
+                                         f"expected a positive, finite number or None")
             else:
                 self.unknown(key, ("class_weight", "label_smoothing", "ignore_index", "z_loss", "softcap"))
         call.settle()
@@ -590,7 +595,8 @@ cdef class RowwiseLoss(Loss):
         ndim = cnp.PyArray_NDIM(logits) - 1
         shape = cnp.PyArray_DIMS(logits)
         if ndim < 0 or shape[ndim] == 0:
-            raise ValueError(f"{self.name}: logits have shape {shape_text(ndim + 1, shape)}, expected (..., K) with K >= 1")
+            raise ValueError(f"{self.name}: logits have shape {shape_text(ndim + 1, shape)}, "
+                             f"expected (..., K) with K >= 1")
         for k in range(ndim):
             samples *= shape[k]
         a.classes = shape[ndim]
@@ -598,7 +604,8 @@ cdef class RowwiseLoss(Loss):
         keep = []
         if cnp.PyArray_ISINTEGER(target):
             if not same_shape(target, ndim, shape):
-                raise ValueError(f"{self.name}: target has shape {shape_text(cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target))}, "
+                own_shape = shape_text(cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target))
+                raise ValueError(f"{self.name}: target has shape {own_shape}, "
                                  f"expected {shape_text(ndim, shape)} for class indices "
                                  f"(probabilities, one-hot ones too, have the logits' shape and a float dtype)")
             keep.append(("target", target))

@@ -9,7 +9,7 @@
 #define LINKS_scale "identity softplus log variance log_variance"
 
 #define NLLK_ROWWISE(NAME, PREDICTION) {#NAME, #PREDICTION, "", "", "", 1, 0},
-#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LINKS, EXTRA, SUPPORT)                                    \
+#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LINKS, EXTRA, SUPPORT)                                              \
     {#NAME, #NAMES, LINKS_##LINKS, #EXTRA, #SUPPORT, 0, LINKED},
 const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT] = {
 #include "kernels.inc"
@@ -24,19 +24,18 @@ const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT] = {
 #if defined(__x86_64__)
 #define LEVEL_baseline(F) F("x86-64", baseline, 1)
 #ifdef NLLK_HAVE_v3
-#define LEVEL_v3(F)                                                                                          \
-    F("x86-64-v3", v3,                                                                                       \
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&    \
+#define LEVEL_v3(F)                                                                                                    \
+    F("x86-64-v3", v3,                                                                                                 \
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&              \
           __builtin_cpu_supports("bmi2"))
 #else
 #define LEVEL_v3(F)
 #endif
 #ifdef NLLK_HAVE_v4
-#define LEVEL_v4(F)                                                                                          \
-    F("x86-64-v4", v4,                                                                                       \
-      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&                             \
-          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&                        \
-          __builtin_cpu_supports("avx512vl"))
+#define LEVEL_v4(F)                                                                                                    \
+    F("x86-64-v4", v4,                                                                                                 \
+      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") && \
+          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
 #else
 #define LEVEL_v4(F)
 #endif
@@ -57,8 +56,8 @@ int nllk_available_levels(const nllk_level **levels)
 #ifdef __x86_64__
     __builtin_cpu_init();
 #endif
-#define ADD(NAME, SUFFIX, HAS)                                                                               \
-    if (HAS)                                                                                                 \
+#define ADD(NAME, SUFFIX, HAS)                                                                                         \
+    if (HAS)                                                                                                           \
         found[count++] = (nllk_level){NAME, &nllk_table_f32_##SUFFIX, &nllk_table_f64_##SUFFIX};
     LEVELS(ADD)
     *levels = found;

@@ -17,10 +17,10 @@
 #endif
 
 /* The kernel of the row-wise losses: the plain case has loops of its own. */
-#define NLLK_ROWWISE(NAME, ...)                                                                              \
-    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)                \
-    {                                                                                                        \
-        sums->value = NAME(arguments, begin, end);                                                           \
+#define NLLK_ROWWISE(NAME, ...)                                                                                        \
+    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)                          \
+    {                                                                                                                  \
+        sums->value = NAME(arguments, begin, end);                                                                     \
     }
 
 static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
@@ -34,35 +34,37 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
 }
 
 /* A pointwise loss: a tile function for each link, each thing wanted, weighted or plain; and the kernel that picks one. */
-#define TILE_(NAME, COUNT, LINKED, LINK, WANT, PLAIN)                                                        \
-    static void NAME##_##LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                                 \
-    {                                                                                                        \
-        run_tile(NAME, COUNT, LINKED, LINK, WANT, PLAIN, t, n);                                              \
+#define TILE_(NAME, COUNT, LINKED, LINK, WANT, PLAIN)                                                                  \
+    static void NAME##_##LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                                           \
+    {                                                                                                                  \
+        run_tile(NAME, COUNT, LINKED, LINK, WANT, PLAIN, t, n);                                                        \
     }
-#define TILES_(...)                                                                                          \
-    TILE_(__VA_ARGS__, WANT_VALUE, 0)                                                                        \
-    TILE_(__VA_ARGS__, WANT_VALUE, 1)                                                                        \
-    TILE_(__VA_ARGS__, WANT_GRAD, 0)                                                                         \
-    TILE_(__VA_ARGS__, WANT_GRAD, 1)                                                                         \
-    TILE_(__VA_ARGS__, WANT_HESS, 0)                                                                         \
+#define TILES_(...)                                                                                                    \
+    TILE_(__VA_ARGS__, WANT_VALUE, 0)                                                                                  \
+    TILE_(__VA_ARGS__, WANT_VALUE, 1)                                                                                  \
+    TILE_(__VA_ARGS__, WANT_GRAD, 0)                                                                                   \
+    TILE_(__VA_ARGS__, WANT_GRAD, 1)                                                                                   \
+    TILE_(__VA_ARGS__, WANT_HESS, 0)                                                                                   \
     TILE_(__VA_ARGS__, WANT_HESS, 1)
-#define ROW_(NAME, COUNT, LINKED, LINK)                                                                      \
-    [LINK % LINK_LOGIT] = {{NAME##_##LINK##_WANT_VALUE_0, NAME##_##LINK##_WANT_VALUE_1},                                  \
-              {NAME##_##LINK##_WANT_GRAD_0, NAME##_##LINK##_WANT_GRAD_1},                                    \
-              {NAME##_##LINK##_WANT_HESS_0, NAME##_##LINK##_WANT_HESS_1}},
+#define ROW_(NAME, COUNT, LINKED, LINK)                                                                                \
+    [LINK % LINK_LOGIT] = {{NAME##_##LINK##_WANT_VALUE_0, NAME##_##LINK##_WANT_VALUE_1},                               \
+                           {NAME##_##LINK##_WANT_GRAD_0, NAME##_##LINK##_WANT_GRAD_1},                                 \
+                           {NAME##_##LINK##_WANT_HESS_0, NAME##_##LINK##_WANT_HESS_1}},
 #define LINKS_none(F, ...) F(__VA_ARGS__, LINK_IDENTITY)
 #define LINKS_logit(F, ...) F(__VA_ARGS__, LINK_LOGIT)
 #define LINKS_positive(F, ...) LINKS_none(F, __VA_ARGS__) F(__VA_ARGS__, LINK_SOFTPLUS) F(__VA_ARGS__, LINK_LOG)
-#define LINKS_scale(F, ...)                                                                                  \
+#define LINKS_scale(F, ...)                                                                                            \
     LINKS_positive(F, __VA_ARGS__) F(__VA_ARGS__, LINK_VARIANCE) F(__VA_ARGS__, LINK_LOG_VARIANCE)
-#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LINKS, ...)                                               \
-    LINKS_##LINKS(TILES_, NAME, COUNT, LINKED)                                                               \
-    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)                \
-    {                                                                                                        \
-        static const tile_function tiles[LINK_COUNT][WANT_COUNT][2] = {LINKS_##LINKS(ROW_, NAME, COUNT, LINKED)};   \
-        const nllk_pointwise *a = arguments;                                                                 \
-        run_pointwise(a, begin, end, COUNT, tiles[a->link][a->want], sums);                                  \
+/* clang-format off */
+#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LINKS, ...)                                                         \
+    LINKS_##LINKS(TILES_, NAME, COUNT, LINKED)                                                                         \
+    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)                          \
+    {                                                                                                                  \
+        static const tile_function tiles[LINK_COUNT][WANT_COUNT][2] = {LINKS_##LINKS(ROW_, NAME, COUNT, LINKED)};      \
+        const nllk_pointwise *a = arguments;                                                                           \
+        run_pointwise(a, begin, end, COUNT, tiles[a->link][a->want], sums);                                            \
     }
+/* clang-format on */
 #include "kernels.inc"
 #undef NLLK_ROWWISE
 #undef NLLK_POINTWISE
@@ -78,13 +80,13 @@ static void survey_pointwise(const void *arguments, ptrdiff_t begin, ptrdiff_t e
 }
 
 /* The functions of vecmath.h and vecspecial.h over arrays, for the tests. */
-#define NLLK_VECFN(NAME, ...)                                                                                \
-    static void vector_##NAME(const void *x, void *y, ptrdiff_t n)                                           \
-    {                                                                                                        \
-        const REAL *from = x;                                                                                \
-        REAL *restrict to = y;                                                                               \
-        for (ptrdiff_t i = 0; i < n; i++)                                                                    \
-            to[i] = NAME##_(from[i]);                                                                        \
+#define NLLK_VECFN(NAME, ...)                                                                                          \
+    static void vector_##NAME(const void *x, void *y, ptrdiff_t n)                                                     \
+    {                                                                                                                  \
+        const REAL *from = x;                                                                                          \
+        REAL *restrict to = y;                                                                                         \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                              \
+            to[i] = NAME##_(from[i]);                                                                                  \
     }
 #include "vecmath.inc"
 #undef NLLK_VECFN

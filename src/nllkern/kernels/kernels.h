@@ -12,11 +12,11 @@
 
 /* Work on one block of samples: the sums go to the caller, who adds the blocks in their order. */
 typedef struct {
-    double value;                          /* sum of weight * loss */
-    double grad[NLLK_MAX_PARAMETERS];      /* sum of the gradient of each parameter that is one number */
+    double value;                     /* sum of weight * loss */
+    double grad[NLLK_MAX_PARAMETERS]; /* sum of the gradient of each parameter that is one number */
     double hess[NLLK_MAX_PARAMETERS];
-    double weight;                         /* of a survey: the sum of the weights of the samples that count */
-    ptrdiff_t bad;                         /* of a survey: the first class index out of range, or -1 */
+    double weight; /* of a survey: the sum of the weights of the samples that count */
+    ptrdiff_t bad; /* of a survey: the first class index out of range, or -1 */
 } nllk_sums;
 
 /* How much of a loss is wanted. */
@@ -28,12 +28,12 @@ typedef struct {
     int parameter_stride[NLLK_MAX_PARAMETERS];  /* 1 or 0 */
     const void *target;
     int target_stride;
-    const void *weight;      /* per sample, or NULL for 1 */
-    const void *extra;       /* a loss's own per-sample input (pos_weight), or NULL for 1 */
-    ptrdiff_t extra_period;  /* how many there are before they repeat */
-    double scale;            /* multiplies gradients and second derivatives: 1 / the mean's denominator */
-    int full;                /* keep the constants */
-    void *loss;              /* per sample, or NULL */
+    const void *weight;     /* per sample, or NULL for 1 */
+    const void *extra;      /* a loss's own per-sample input (pos_weight), or NULL for 1 */
+    ptrdiff_t extra_period; /* how many there are before they repeat */
+    double scale;           /* multiplies gradients and second derivatives: 1 / the mean's denominator */
+    int full;               /* keep the constants */
+    void *loss;             /* per sample, or NULL */
     void *grad[NLLK_MAX_PARAMETERS];
     void *hess[NLLK_MAX_PARAMETERS];
 } nllk_pointwise;
@@ -44,7 +44,7 @@ typedef struct {
     const void *logits;
     ptrdiff_t row_stride;
     ptrdiff_t classes;
-    const void *index;        /* class indices, or NULL */
+    const void *index; /* class indices, or NULL */
     int index_is_64;
     const void *prob;         /* target probabilities (rows of `classes`), or NULL */
     const void *class_weight; /* or NULL for 1 */
@@ -52,7 +52,7 @@ typedef struct {
     int has_ignore;
     int64_t ignore_index;
     double smoothing, z_loss;
-    double softcap;           /* 0 for none */
+    double softcap; /* 0 for none */
     double scale;
     void *loss, *grad, *hess; /* per sample; rows of `classes`; NULL where not wanted */
 } nllk_rowwise;

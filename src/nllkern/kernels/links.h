@@ -30,9 +30,9 @@ typedef struct {
     REAL unit;    /* variance: theta; else 1 */
     REAL share;   /* log_variance: 1/2, which `rate` leaves out; else 1 */
     int limited;  /* log: theta is so large that it stands here as e^LINK_LIMIT */
-    REAL log_of, log_plus;  /* log(theta) = log(log_of) + log_plus, log_of normal; finite for a finite raw number */
-    REAL rate;  /* d log(theta)/du */
-    REAL curve; /* (d rate/du) / rate^2 if `in_log`, else that + 1 = theta theta'' / theta'^2 */
+    REAL log_of, log_plus; /* log(theta) = log(log_of) + log_plus, log_of normal; finite for a finite raw number */
+    REAL rate;             /* d log(theta)/du */
+    REAL curve;            /* (d rate/du) / rate^2 if `in_log`, else that + 1 = theta theta'' / theta'^2 */
     int in_log;
 } parameter;
 
@@ -102,7 +102,8 @@ NLLK_INLINE parameter apply_link(int link, REAL u, REAL e)
         p = softplus_parameter(u, e);
     } else if (link == LINK_LOG || link == LINK_LOG_VARIANCE) {
         REAL x = link == LINK_LOG_VARIANCE ? R(0.5) * u : u;
-        int tiny = x < -LINK_EXTREME, huge = x > LINK_EXTREME;
+        int tiny = x < -LINK_EXTREME;
+        int huge = x > LINK_EXTREME;
         p.up = tiny ? LINK_UP : huge ? LINK_DOWN : R(1.0);
         p.down = tiny ? LINK_DOWN : huge ? LINK_UP : R(1.0);
         p.value = e;

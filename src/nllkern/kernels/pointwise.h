@@ -134,8 +134,8 @@ typedef struct {
 } output;
 
 /* `tiles[0]` is the general function, `tiles[1]` the plain one. */
-static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, int count, const tile_function *tiles,
-                          nllk_sums *sums)
+static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, int count,
+                          const tile_function *tiles, nllk_sums *sums)
 {
     const int want = a->want, plain = !a->weight && !a->extra;
     REAL room[NLLK_MAX_PARAMETERS + 3][TILE];

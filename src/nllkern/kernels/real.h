@@ -13,10 +13,10 @@
 
 #if NLLK_BITS == 32
 typedef float REAL;
-typedef int32_t BITS;          /* the signed integer as wide as REAL: lanes stay equally wide */
-#define C(f32, f64) f32##f     /* a constant that differs by precision */
-#define PICK(f32, f64) f32     /* the same for integers and names */
-#define R(x) x##f              /* a constant that does not */
+typedef int32_t BITS;      /* the signed integer as wide as REAL: lanes stay equally wide */
+#define C(f32, f64) f32##f /* a constant that differs by precision */
+#define PICK(f32, f64) f32 /* the same for integers and names */
+#define R(x) x##f          /* a constant that does not */
 #define FMA __builtin_fmaf
 #define SQRT __builtin_sqrtf
 #define MANTISSA_BITS 23

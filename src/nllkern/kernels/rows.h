@@ -43,18 +43,18 @@ typedef struct {
 
 /* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of
  * the additions is the same for every row, whatever the width of a register. */
-#define DEFINE_REDUCE(NAME, TYPE, OP)                                                                        \
-    static void NAME(TYPE *restrict x, TYPE *restrict y)                                                     \
-    {                                                                                                        \
-        _Static_assert(LANES == 16, "four halvings");                                                        \
-        for (int i = 0; i < ROWS * 8; i++)                                                                   \
-            y[i] = OP(x[2 * i], x[2 * i + 1]);                                                               \
-        for (int i = 0; i < ROWS * 4; i++)                                                                   \
-            x[i] = OP(y[2 * i], y[2 * i + 1]);                                                               \
-        for (int i = 0; i < ROWS * 2; i++)                                                                   \
-            y[i] = OP(x[2 * i], x[2 * i + 1]);                                                               \
-        for (int i = 0; i < ROWS; i++)                                                                       \
-            x[i] = OP(y[2 * i], y[2 * i + 1]);                                                               \
+#define DEFINE_REDUCE(NAME, TYPE, OP)                                                                                  \
+    static void NAME(TYPE *restrict x, TYPE *restrict y)                                                               \
+    {                                                                                                                  \
+        _Static_assert(LANES == 16, "four halvings");                                                                  \
+        for (int i = 0; i < ROWS * 8; i++)                                                                             \
+            y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
+        for (int i = 0; i < ROWS * 4; i++)                                                                             \
+            x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
+        for (int i = 0; i < ROWS * 2; i++)                                                                             \
+            y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
+        for (int i = 0; i < ROWS; i++)                                                                                 \
+            x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
     }
 #define ADD(a, b) ((a) + (b))
 DEFINE_REDUCE(reduce_max, REAL, max_)

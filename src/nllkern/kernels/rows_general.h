@@ -80,14 +80,14 @@ NLLK_INLINE void general_target(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t *t
     const REAL *weights = a->weight, *class_weight = a->class_weight;
     *target = a->index ? target_of(a, i) : -1;
     int ignored = a->index ? *target < 0 : ignored_row(a, (const REAL *)a->prob + i * a->classes);
-    int no_mass = a->index && !ignored && class_weight && class_weight[*target] == 0 && a->smoothing == 0 && a->z_loss == 0;
+    int no_mass =
+        a->index && !ignored && class_weight && class_weight[*target] == 0 && a->smoothing == 0 && a->z_loss == 0;
     *weight = ignored || no_mass ? 0 : weights ? weights[i] : 1;
 }
 
 NLLK_INLINE row_terms terms_of(const nllk_rowwise *a, const row_block *b, int r)
 {
-    return (row_terms){b->top[r],     b->rest[r],        b->mass[r],      b->pull[r],
-                       b->inverse[r], (REAL)a->z_loss, (REAL)a->softcap};
+    return (row_terms){b->top[r], b->rest[r], b->mass[r], b->pull[r], b->inverse[r], (REAL)a->z_loss, (REAL)a->softcap};
 }
 
 NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, int capped)
@@ -175,8 +175,8 @@ NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, p
 }
 
 /* Columns [k, k + m) of a row: logits padded with masked classes, and tau. */
-NLLK_INLINE void load_chunk(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t target, ptrdiff_t k, ptrdiff_t m, REAL *restrict z,
-                            REAL *restrict tau)
+NLLK_INLINE void load_chunk(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t target, ptrdiff_t k, ptrdiff_t m,
+                            REAL *restrict z, REAL *restrict tau)
 {
     const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / a->classes);
     const REAL *class_weight = a->class_weight, *prob = a->prob;

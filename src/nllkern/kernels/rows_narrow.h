@@ -123,7 +123,8 @@ static double narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
             for (ptrdiff_t k = 0; k < n; k++) {
 #pragma omp simd
                 for (int r = 0; r < ROWS; r++)
-                    e[k * ROWS + r] = (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * (ROW_UNLIFT_2 * e[k * ROWS + r]);
+                    e[k * ROWS + r] =
+                        (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * (ROW_UNLIFT_2 * e[k * ROWS + r]);
             }
             transpose_out(e, n, count, grad + first * n);
         }

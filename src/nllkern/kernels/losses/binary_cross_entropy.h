@@ -13,7 +13,8 @@ NLLK_INLINE void binary_cross_entropy(const parameter *p, REAL y, REAL pos_weigh
     (void)full;
     softplus_parts s = softplus_parts_of(p[0].raw, p[0].e);
     REAL positive = pos_weight * y, negative = R(1.0) - y;
-    out->value = (positive == R(0.0) ? R(0.0) : positive * s.softplus_neg) + (negative == R(0.0) ? R(0.0) : negative * s.softplus);
+    out->value = (positive == R(0.0) ? R(0.0) : positive * s.softplus_neg) +
+                 (negative == R(0.0) ? R(0.0) : negative * s.softplus);
     out->slope[0] = negative * s.sigmoid - positive * s.sigmoid_neg;
     out->bend[0] = (negative + positive) * (s.sigmoid * s.sigmoid_neg);
 }

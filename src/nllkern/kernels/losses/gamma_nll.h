@@ -25,7 +25,8 @@ NLLK_INLINE log_ratio log_ratio_(REAL r, REAL x)
     REAL half = real_of(bits_of(R(1.0)) - two_e), less_one = half - R(1.0); /* 2^-e, 2^-e - 1 */
     REAL f = x < GAMMA_NLL_SMALL ? real_of(bits_of(r) - two_e) - R(1.0) : mul_add(x, half, less_one);
     REAL p = log1pmx_poly(f), high = e * LN2_HIGH;
-    return (log_ratio){high + (f + mul_add(e, LN2_LOW, p)), p + mul_add(e, LN2_LOW, mul_add(x, less_one, high + less_one))};
+    return (log_ratio){high + (f + mul_add(e, LN2_LOW, p)),
+                       p + mul_add(e, LN2_LOW, mul_add(x, less_one, high + less_one))};
 }
 
 NLLK_INLINE void gamma_nll(const parameter *p, REAL y, REAL extra, int full, point *out)
@@ -43,7 +44,9 @@ NLLK_INLINE void gamma_nll(const parameter *p, REAL y, REAL extra, int full, poi
     REAL log_r = in_range ? ratio.log : ((ratio.log + rate->log_plus) + log_y) - log_a;
     REAL a_log_r = shape->value * log_r * down * down;
     int both = shape->limited & rate->limited; /* a is infinite, and so is all that log r = 0 does not make 0 */
-    REAL excess = a < REAL_INF ? mul_add_exact(b1, y1, -a) : both ? a_log_r : shape->value * x * down * down; /* b y - a */
+    REAL excess = a < REAL_INF ? mul_add_exact(b1, y1, -a)
+                  : both       ? a_log_r
+                               : shape->value * x * down * down;                         /* b y - a */
     REAL gap = both ? fabs_(log_r) : x < GAMMA_NLL_SMALL ? x - log_r : -ratio.remainder; /* r - 1 - log r */
     REAL outside = excess < REAL_INF ? excess - a_log_r : REAL_INF;
     REAL deviance = in_range | both | (x < GAMMA_NLL_SMALL) ? shape->value * gap * down * down : outside;
