@@ -61,22 +61,23 @@ static void row_grad(const REAL *e, REAL *grad, ptrdiff_t n, REAL factor)
             __builtin_prefetch((x) + LANES / 2, to_write, 2);                                                          \
     } while (0)
 
-/* The middle pass of one row with, if they are not NULL, the first of another and the last of a third:
- *   e = exp(z - top), lifted, into `e`, and LANES sums of it without column t;
+/* The middle pass of one row and, if `all`, the first of another and the last of a third:
+ *   e = exp(z - top), lifted, into `e` if `keep`, and LANES sums of it without column t;
  *   the maxima of `next`;   out = factor * before.
  * Meanwhile the rows at `read` and `write` are fetched. */
-NLLK_INLINE void row_pass(const REAL *z, REAL *e, ptrdiff_t n, REAL top, ptrdiff_t t, double *restrict sums,
-                          const REAL *next, REAL *restrict next_top, const REAL *before, REAL *out, REAL factor,
-                          const REAL *read, const REAL *write)
+NLLK_INLINE void row_pass(int keep, int all, const REAL *z, REAL *e, ptrdiff_t n, REAL top, ptrdiff_t t,
+                          double *restrict sums, const REAL *next, REAL *restrict next_top, const REAL *before,
+                          REAL *out, REAL factor, const REAL *read, const REAL *write)
 {
     ptrdiff_t whole = n & ~(ptrdiff_t)(LANES - 1);
     REAL m[LANES], tail[LANES], tail_out[LANES];
-    double low[LANES];
+    double high[LANES], low[LANES];
+#pragma omp simd
     for (int j = 0; j < LANES; j++) {
-        m[j] = next ? next[n - LANES + j] : 0;
+        m[j] = all ? next[n - LANES + j] : 0;
         tail[j] = z[n - LANES + j];
-        tail_out[j] = out ? factor * before[n - LANES + j] : 0;
-        low[j] = 0;
+        tail_out[j] = all ? factor * before[n - LANES + j] : 0;
+        high[j] = low[j] = 0;
     }
     for (ptrdiff_t k = 0; k < whole; k += CHUNK) {
         ptrdiff_t stop = whole - k < CHUNK ? whole : k + CHUNK;
@@ -90,12 +91,12 @@ NLLK_INLINE void row_pass(const REAL *z, REAL *e, ptrdiff_t n, REAL top, ptrdiff
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
                 REAL x = exp_lifted_(z[i + j] - top);
-                if (next)
+                if (all)
                     m[j] = max_(next[i + j], m[j]);
                 lanes[j] += (BITS)j == own ? 0 : x;
-                if (out)
+                if (all)
                     out[i + j] = factor * before[i + j];
-                if (e)
+                if (keep)
                     e[i + j] = x;
             }
         }
@@ -104,22 +105,19 @@ NLLK_INLINE void row_pass(const REAL *z, REAL *e, ptrdiff_t n, REAL top, ptrdiff
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
                 REAL x = exp_lifted_(tail[j] - top);
-                if (e)
+                if (keep)
                     e[n - LANES + j] = x;
                 lanes[j] += (BITS)j < seen || (BITS)j == own ? 0 : x;
             }
         }
-        if (k == 0)
-            for (int j = 0; j < LANES; j++)
-                sums[j] = lanes[j];
-        else
-            wide_add(sums, low, lanes, LANES);
+        wide_add(high, low, lanes, LANES);
     }
+#pragma omp simd
     for (int j = 0; j < LANES; j++) {
-        sums[j] += low[j];
-        if (next)
+        sums[j] = high[j] + low[j];
+        if (all)
             next_top[j] = m[j];
-        if (out)
+        if (all)
             out[n - LANES + j] = tail_out[j];
     }
 }
@@ -168,17 +166,17 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
             const REAL *next_row = next + r * stride, *later = next_row + size * stride,
                        *ready = behind ? before->e + r * n : NULL;
             if (ahead && middle && behind && fabs_(factor) > REAL_MIN * ROW_LIFT_2) {
-                row_pass(z + r * stride, e, n, top, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
+                row_pass(1, 1, z + r * stride, e, n, top, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
                          factor * ROW_UNLIFT_2, later, b->grad + r * n);
             } else {
                 if (behind)
                     row_grad(ready, g, n, factor);
                 if (middle && e)
-                    row_pass(z + r * stride, e, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0, next_row,
+                    row_pass(1, 0, z + r * stride, e, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0, next_row,
                              b->grad + r * n);
                 else if (middle)
-                    row_pass(z + r * stride, NULL, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0, next_row,
-                             next_row);
+                    row_pass(0, 0, z + r * stride, NULL, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0,
+                             next_row, next_row);
                 if (ahead)
                     row_max(next_row, n, tops + r * LANES);
             }
