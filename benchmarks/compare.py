@@ -97,10 +97,15 @@ def errors(workers, options, progress):
 PARTS = {"table": table, "sweep": sweep, "errors": errors}
 
 
-def measured(options, console, save):
-    """Everything that was asked for, as one JSON-ready dictionary, saved after every step."""
+def measured(options, console, save, earlier):
+    """Everything that was asked for, as one JSON-ready dictionary, saved after every step.
+
+    What `earlier` holds of other parts is kept.
+    """
     workers = start_workers(options.peers, options.threads, options.malloc, console.print)
-    results = {"machine": machine(options.threads, workers), "rounds": options.rounds}
+    results = earlier | {"machine": machine(options.threads, workers)}
+    if "table" in options.parts or "rounds" not in earlier:
+        results["rounds"] = options.rounds
     if results["machine"]["load"] > BUSY:
         console.print(f"the machine is busy (load {results['machine']['load']:.1f}): expect noise")
     columns = (TextColumn("{task.description:<55}"), MofNCompleteColumn(), TimeElapsedColumn())
@@ -124,7 +129,8 @@ def main():
         results = json.loads(raw.read_text())
     else:
         options.out.mkdir(parents=True, exist_ok=True)
-        results = measured(options, console, lambda r: raw.write_text(json.dumps(r, indent=1)))
+        earlier = json.loads(raw.read_text()) if raw.exists() else {}
+        results = measured(options, console, lambda r: raw.write_text(json.dumps(r)), earlier)
     (options.out / "compare.md").write_text(report.markdown(results))
     plots.draw(results, options.out)
     console.print(f"written: {options.out}/compare.md, compare.json and plots")
