@@ -20,8 +20,9 @@ def fastest(result, peer, **having):
 
 
 def fastest_rival(result, **having):
-    runs = [fastest(result, name, **having) for name in RIVALS]
-    return min(filter(None, runs), key=lambda run: run["min"], default=None)
+    """The fastest run of all rivals; None unless every rival that ran has one like that."""
+    runs = [fastest(result, name, **having) for name in RIVALS if fastest(result, name)]
+    return min(runs, key=lambda run: run["min"]) if runs and all(runs) else None
 
 
 @dataclass
