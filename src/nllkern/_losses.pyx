@@ -215,6 +215,10 @@ cdef class _Call:
             raise ValueError(f"{self.loss}: normalizer is {self.normalizer!r}, expected a positive, finite number")
         return 0
 
+    cdef bint wants_weight(self):
+        """Whether the denominator is the weight of what counts."""
+        return self.reduction == MEAN and self.normalizer is None
+
     cdef list outs(self, int count):
         """`out` as a flat list: `count` gradients, then `count` second derivatives; None where none was given."""
         cdef int sets = 2 if self.want == WANT_HESS else 1
@@ -325,6 +329,24 @@ cdef class Loss:
                             f"{cnp.PyArray_DescrFromType(t)} as the inputs before it")
         return own
 
+    cdef int run_kernel(self, _Call call, double counted, const void *arguments, double *scale, ptrdiff_t samples,
+                        ptrdiff_t sample_size, int threads, int t, list results, nllk_sums *sums) except -1:
+        """Run the loss, of whose samples `counted` count; where nothing does, all results are 0."""
+        if call.reduction != MEAN:
+            call.denominator = 1
+        elif call.normalizer is None:
+            call.denominator = counted
+        if call.denominator != 0 and samples > 0:
+            scale[0] = 1 / call.denominator
+            run(table(t == cnp.NPY_DOUBLE).loss[self.index], arguments, samples, sample_size, threads, sums)
+            return 0
+        memset(sums, 0, sizeof(nllk_sums))
+        call.denominator = 1
+        for array in results:
+            if array is not None:
+                array[...] = 0
+        return 0
+
     cdef cnp.ndarray new_or_out(self, list outs, int k, int ndim, const cnp.npy_intp *shape, int t, list given):
         """Output k: the caller's array, checked, or a new one."""
         cdef str name = "out" if len(outs) == 1 else f"out[{k}]"
@@ -350,10 +372,11 @@ cdef class PointwiseLoss(Loss):
         cdef const cnp.npy_intp *shape = NULL
         cdef double[MAX_PARAMETERS + 1] numbers
         cdef float[MAX_PARAMETERS + 1] short_numbers
+        cdef const void *lone
         cdef cnp.ndarray array
         cdef cnp.ndarray loss = None
         cdef ptrdiff_t samples = 1
-        cdef bint dead = False
+        cdef double counted
         call.loss = self.name
         call.want = want
         memset(&a, 0, sizeof(a))
@@ -408,8 +431,8 @@ cdef class PointwiseLoss(Loss):
             if inputs[k] is None or (ndim > 0 and cnp.PyArray_NDIM(inputs[k]) == 0):
                 numbers[k] = args[k]
                 short_numbers[k] = <float> numbers[k]
-                pointer = <size_t> (&numbers[k] if t == cnp.NPY_DOUBLE else <void *> &short_numbers[k])
-                self.set_input(&a, k, count, <const void *> <size_t> pointer, 0)
+                lone = &numbers[k] if t == cnp.NPY_DOUBLE else <const void *> &short_numbers[k]
+                self.set_input(&a, k, count, lone, 0)
                 inputs[k] = None
             else:
                 expect_shape(inputs[k], ndim, shape, self.name, names[k], f"as {first}")
@@ -455,23 +478,11 @@ cdef class PointwiseLoss(Loss):
             a.loss = cnp.PyArray_DATA(loss)
 
         threads = thread_count(call.threads) if samples >= SERIAL_ELEMENTS else 1
-        if call.reduction != MEAN:
-            call.denominator = 1
-        elif call.normalizer is None:
-            call.denominator = samples
-            if a.weight != NULL:
-                run(table(t == cnp.NPY_DOUBLE).survey[1], &a, samples, 1, threads, &sums)
-                call.denominator = sums.weight
-        dead = call.denominator == 0
-        if dead or samples == 0:
-            memset(&sums, 0, sizeof(sums))
-            call.denominator = 1
-            for array in results:
-                if array is not None:
-                    array[...] = 0
-        else:
-            a.scale = 1 / call.denominator
-            run(table(t == cnp.NPY_DOUBLE).loss[self.index], &a, samples, 1, threads, &sums)
+        counted = samples
+        if a.weight != NULL and call.wants_weight():
+            run(table(t == cnp.NPY_DOUBLE).survey[1], &a, samples, 1, threads, &sums)
+            counted = sums.weight
+        self.run_kernel(call, counted, &a, &a.scale, samples, 1, threads, t, results, &sums)
         for k in range(len(outs)):
             if results[k] is None:
                 results[k] = sums.grad[k] if k < count else sums.hess[k - count]
@@ -550,10 +561,9 @@ cdef class RowwiseLoss(Loss):
         cdef nllk_sums sums
         cdef int t, k, ndim, threads
         cdef const cnp.npy_intp *shape
-        cdef cnp.ndarray logits, target, array
+        cdef cnp.ndarray logits, target
         cdef cnp.ndarray loss = None
         cdef ptrdiff_t samples = 1
-        cdef bint dead
         call.loss = self.name
         call.want = want
         memset(&a, 0, sizeof(a))
@@ -672,26 +682,15 @@ cdef class RowwiseLoss(Loss):
             a.loss = cnp.PyArray_DATA(loss)
 
         threads = thread_count(call.threads) if samples * a.classes >= SERIAL_ELEMENTS else 1
-        a.want_weight = call.reduction == MEAN and call.normalizer is None and (
+        a.want_weight = call.wants_weight() and (
             a.weight != NULL or a.has_ignore or (a.index != NULL and a.class_weight != NULL))
         if a.index != NULL or a.want_weight:
             run(table(t == cnp.NPY_DOUBLE).survey[0], &a, samples, 1 if a.index != NULL else a.classes,
                 threads if samples >= SERIAL_ELEMENTS else 1, &sums)
             if a.index != NULL and sums.bad >= 0:
                 self.bad_index(as_array(args[1]), sums.bad, a.classes, ignore_index)
-        if call.reduction != MEAN:
-            call.denominator = 1
-        elif call.normalizer is None:
-            call.denominator = sums.weight if a.want_weight else samples
-        dead = call.denominator == 0
-        if dead or samples == 0:
-            memset(&sums, 0, sizeof(sums))
-            call.denominator = 1
-            for array in results:
-                array[...] = 0
-        else:
-            a.scale = 1 / call.denominator
-            run(table(t == cnp.NPY_DOUBLE).loss[self.index], &a, samples, a.classes, threads, &sums)
+        self.run_kernel(call, sums.weight if a.want_weight else samples, &a, &a.scale, samples, a.classes, threads, t,
+                        results, &sums)
         value = loss if loss is not None else sums.value / call.denominator
         return (value, *results)
 

@@ -115,10 +115,10 @@ NLLK_INLINE void row_pass(int keep, int all, const REAL *z, REAL *e, ptrdiff_t n
 #pragma omp simd
     for (int j = 0; j < LANES; j++) {
         sums[j] = high[j] + low[j];
-        if (all)
+        if (all) {
             next_top[j] = m[j];
-        if (all)
             out[n - LANES + j] = tail_out[j];
+        }
     }
 }
 
