@@ -34,10 +34,10 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
 }
 
 /* A pointwise loss: a tile function for each link, each thing wanted, weighted or plain; and the kernel that picks one. */
-#define TILE_(NAME, COUNT, LINKED, LINK, WANT, PLAIN)                                                                  \
+#define TILE_(NAME, COUNT, LINKED, LOGS, POSITIVE, LINK, WANT, PLAIN)                                                  \
     static void NAME##_##LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                                           \
     {                                                                                                                  \
-        run_tile(NAME, COUNT, LINKED, LINK, WANT, PLAIN, t, n);                                                        \
+        run_tile((variant){NAME, COUNT, LINKED, LOGS, LINK, POSITIVE, WANT, PLAIN, 0}, t, n);                          \
     }
 #define TILES_(...)                                                                                                    \
     TILE_(__VA_ARGS__, WANT_VALUE, 0)                                                                                  \
@@ -46,7 +46,7 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
     TILE_(__VA_ARGS__, WANT_GRAD, 1)                                                                                   \
     TILE_(__VA_ARGS__, WANT_HESS, 0)                                                                                   \
     TILE_(__VA_ARGS__, WANT_HESS, 1)
-#define ROW_(NAME, COUNT, LINKED, LINK)                                                                                \
+#define ROW_(NAME, COUNT, LINKED, LOGS, POSITIVE, LINK)                                                                \
     [LINK % LINK_LOGIT] = {{NAME##_##LINK##_WANT_VALUE_0, NAME##_##LINK##_WANT_VALUE_1},                               \
                            {NAME##_##LINK##_WANT_GRAD_0, NAME##_##LINK##_WANT_GRAD_1},                                 \
                            {NAME##_##LINK##_WANT_HESS_0, NAME##_##LINK##_WANT_HESS_1}},
@@ -55,12 +55,16 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
 #define LINKS_positive(F, ...) LINKS_none(F, __VA_ARGS__) F(__VA_ARGS__, LINK_SOFTPLUS) F(__VA_ARGS__, LINK_LOG)
 #define LINKS_scale(F, ...)                                                                                            \
     LINKS_positive(F, __VA_ARGS__) F(__VA_ARGS__, LINK_VARIANCE) F(__VA_ARGS__, LINK_LOG_VARIANCE)
+#define POSITIVE_real 0
+#define POSITIVE_unit 0
+#define POSITIVE_positive 1
 /* clang-format off */
-#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LINKS, ...)                                                         \
-    LINKS_##LINKS(TILES_, NAME, COUNT, LINKED)                                                                         \
+#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT)                                              \
+    LINKS_##LINKS(TILES_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT)                                                     \
     void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)                          \
     {                                                                                                                  \
-        static const tile_function tiles[LINK_COUNT][WANT_COUNT][2] = {LINKS_##LINKS(ROW_, NAME, COUNT, LINKED)};      \
+        static const tile_function tiles[LINK_COUNT][WANT_COUNT][2] = {                                                \
+            LINKS_##LINKS(ROW_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT)};                                             \
         const nllk_pointwise *a = arguments;                                                                           \
         run_pointwise(a, begin, end, COUNT, tiles[a->link][a->want], sums);                                            \
     }

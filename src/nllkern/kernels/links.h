@@ -23,7 +23,8 @@ enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE,
 
 typedef struct {
     REAL raw;
-    REAL e; /* what link_exponential made of it */
+    REAL e;       /* what link_exponential made of it */
+    int ordinary; /* constant where it is 1: all is far from the ends of the range of REAL, and nothing below is needed */
     REAL value, up, down;
     REAL inverse; /* 1 / value, unless `divides` */
     int divides;  /* identity, variance: quotients by theta are divided out, since 1 / theta might overflow alone */
@@ -31,12 +32,20 @@ typedef struct {
     REAL share;   /* log_variance: 1/2, which `rate` leaves out; else 1 */
     int limited;  /* log: theta is so large that it stands here as e^LINK_LIMIT */
     REAL log_of, log_plus; /* log(theta) = log(log_of) + log_plus, log_of normal; finite for a finite raw number */
+    REAL log;              /* log(theta) if `ordinary` */
     REAL rate;             /* d log(theta)/du */
     REAL curve;            /* (d rate/du) / rate^2 if `in_log`, else that + 1 = theta theta'' / theta'^2 */
     int in_log;
 } parameter;
 
-NLLK_INLINE REAL log_theta(const parameter *p) { return log_normal_(p->log_of) + p->log_plus; }
+typedef struct {
+    REAL value;
+    int ordinary; /* as of a parameter */
+    REAL log;     /* log(value) if `ordinary` and the loss has positive targets only */
+} target;
+
+NLLK_INLINE REAL log_theta(const parameter *p) { return p->ordinary ? p->log : log_normal_(p->log_of) + p->log_plus; }
+NLLK_INLINE REAL log_target(const target *t) { return t->ordinary ? t->log : log_(t->value); }
 
 /* x / value, which is x / theta in theta's own scale; and x / theta. */
 NLLK_INLINE REAL over_value(REAL x, const parameter *p) { return p->divides ? x / p->value : x * p->inverse; }
@@ -46,76 +55,97 @@ NLLK_INLINE REAL over_theta(REAL x, const parameter *p) { return over_value(x * 
  * with a REAL has under- or overflowed. */
 #define LINK_LIMIT C(193.0, 1457.0)
 #define LINK_EXTREME C(60.0, 500.0)
+#define LINK_LOW C(-87.0, -708.0) /* e^LINK_LOW is normal, and nothing beside 1 */
 #define LINK_SHIFT C(192.0, 1536.0)
 #define LINK_UP C(0x1p96, 0x1p768)
 #define LINK_DOWN C(0x1p-96, 0x1p-768)
 
+/* Raw numbers, and positive targets, of samples that products and quotients of two or three cannot take out of range: nearly
+ * all that are ever seen.  They need no scaling; the results are the same bits. */
+#define ORDINARY_RAW C(20.0, 200.0)
+#define ORDINARY_MAX C(0x1p40, 0x1p400)
+
+/* The sign bit tells that x is not within: an integer difference takes the place of a comparison, for an OR to collect. */
+NLLK_INLINE UBITS above(REAL x, REAL limit) { return (UBITS)bits_of(limit) - (UBITS)bits_of(fabs_(x)); }
+
+NLLK_INLINE UBITS beyond_ordinary_positive(REAL x)
+{
+    return above(x, ORDINARY_MAX) | ((UBITS)bits_of(x) - (UBITS)bits_of(R(1.0) / ORDINARY_MAX)) | (UBITS)bits_of(x);
+}
+
+NLLK_INLINE UBITS beyond_ordinary_raw(int link, REAL u)
+{
+    return link == LINK_IDENTITY || link == LINK_VARIANCE ? beyond_ordinary_positive(u) : above(u, ORDINARY_RAW);
+}
+
 /* The exponential that a link needs:
- *   softplus: e^-|u|, times 2^LINK_SHIFT where u < -LINK_EXTREME;  logit: e^-|z|;
+ *   softplus: e^-|u|, times 2^LINK_SHIFT where u < -LINK_EXTREME, not below e^LINK_LOW elsewhere;  logit: e^-|z|;
  *   log, log_variance: theta in its own scale;  identity, variance: none. */
 NLLK_INLINE int link_has_exponential(int link) { return link != LINK_IDENTITY && link != LINK_VARIANCE; }
 
-NLLK_INLINE REAL link_exponential(int link, REAL u)
+NLLK_INLINE REAL link_exponential(int link, REAL u, int ordinary)
 {
+    BITS k;
     if (link == LINK_SOFTPLUS) {
-        int tiny = u < -LINK_EXTREME;
-        REAL x = -fabs_(u);
-        BITS k;
-        REAL r = exp_reduce(x < -LINK_LIMIT ? -LINK_LIMIT : x, EXP_LIFT + EXPONENT_BIAS, &k);
-        REAL scale = field_to_real(k + (tiny ? (BITS)(LINK_SHIFT - EXP_LIFT) : 0), MANTISSA_BITS);
-        REAL e = exp_polynomial(r) * scale * (tiny ? R(1.0) : EXP_UNLIFT);
-        return !tiny & (x < EXP_LOW) ? R(0.0) : e;
+        int tiny = ordinary ? 0 : u < -LINK_EXTREME;
+        REAL x = -fabs_(u), low = tiny ? -LINK_LIMIT : LINK_LOW;
+        REAL r = exp_reduce(ordinary || x >= low ? x : low, EXPONENT_BIAS, &k);
+        return exp_polynomial(r, R(1.0)) * field_to_real(k + (tiny ? (BITS)LINK_SHIFT : 0), MANTISSA_BITS);
     }
     if (link == LINK_LOGIT)
         return exp_nonpositive_(-fabs_(u));
     REAL x = link == LINK_LOG_VARIANCE ? R(0.5) * u : u;
+    if (ordinary) {
+        REAL r = exp_reduce(x, EXPONENT_BIAS, &k);
+        return exp_polynomial(r, R(1.0)) * field_to_real(k, MANTISSA_BITS);
+    }
     REAL limited = x < -LINK_LIMIT ? -LINK_LIMIT : x > LINK_LIMIT ? LINK_LIMIT : x;
     return exp_scaled_(limited, x < -LINK_EXTREME ? LINK_SHIFT : x > LINK_EXTREME ? -LINK_SHIFT : R(0.0));
 }
 
 /* With e = e^-|u|:  log1p(e) = e (1 + e q).  For u < 0 both theta and theta' hold a factor e, which their quotient and
  * log(theta) - u do without: they keep their digits where e^u underflows. */
-NLLK_INLINE parameter softplus_parameter(REAL u, REAL lifted)
+NLLK_INLINE parameter softplus_parameter(REAL u, REAL lifted, int ordinary)
 {
-    int negative = u < R(0.0), tiny = u < -LINK_EXTREME;
+    int negative = u < R(0.0), tiny = ordinary ? 0 : u < -LINK_EXTREME;
     REAL e = tiny ? R(0.0) : lifted;
-    REAL q = log1p_unit_poly(e), l = mul_add(e * e, q, e);
-    REAL soft = negative ? l : u + l;
-    REAL less_e = negative ? mul_add(e, q, R(1.0)) : soft; /* theta without the factor e */
-    parameter p = {.log_of = less_e, .log_plus = negative ? u : R(0.0), .unit = 1, .share = 1};
+    log1p_parts l = log1p_parts_(e);
+    REAL soft = negative ? l.log1p : u + l.log1p;
+    parameter p = {.log_plus = negative ? u : R(0.0), .unit = 1, .share = 1};
+    p.log_of = negative ? mul_add(e, l.q, R(1.0)) : soft; /* theta without the factor e */
     p.up = tiny ? LINK_UP : R(1.0);
     p.down = tiny ? LINK_DOWN : R(1.0);
     p.value = tiny ? lifted : soft;
     p.inverse = R(1.0) / p.value;
-    p.rate = R(1.0) / ((R(1.0) + e) * less_e);
+    p.rate = l.inverse * (negative ? p.inverse * lifted : p.inverse);
     /* sigmoid(-u) - rate without its cancellation, or sigmoid(-u), over rate */
-    p.curve = e * (negative ? q : soft);
+    p.curve = e * (negative ? l.q : soft);
     p.in_log = negative;
     return p;
 }
 
-/* The parameter of raw number u, e = link_exponential(link, u). */
-NLLK_INLINE parameter apply_link(int link, REAL u, REAL e)
+/* The parameter of raw number u, e = link_exponential(link, u, ordinary). */
+NLLK_INLINE parameter apply_link(int link, REAL u, REAL e, int ordinary)
 {
     parameter p = {.up = 1, .down = 1, .rate = 1, .in_log = 1, .unit = 1, .share = 1};
     if (link == LINK_SOFTPLUS) {
-        p = softplus_parameter(u, e);
+        p = softplus_parameter(u, e, ordinary);
     } else if (link == LINK_LOG || link == LINK_LOG_VARIANCE) {
         REAL x = link == LINK_LOG_VARIANCE ? R(0.5) * u : u;
-        int tiny = x < -LINK_EXTREME;
-        int huge = x > LINK_EXTREME;
+        int tiny = ordinary ? 0 : x < -LINK_EXTREME;
+        int huge = ordinary ? 0 : x > LINK_EXTREME;
         p.up = tiny ? LINK_UP : huge ? LINK_DOWN : R(1.0);
         p.down = tiny ? LINK_DOWN : huge ? LINK_UP : R(1.0);
         p.value = e;
         p.inverse = R(1.0) / e;
         p.log_of = 1;
         p.log_plus = x;
-        p.limited = x > LINK_LIMIT;
+        p.limited = ordinary ? 0 : x > LINK_LIMIT;
         p.share = link == LINK_LOG_VARIANCE ? R(0.5) : R(1.0);
     } else if (link != LINK_LOGIT) {
-        p.value = u > R(0.0) ? u : REAL_NAN; /* outside the domain everything is NaN */
+        p.value = ordinary || u > R(0.0) ? u : REAL_NAN; /* outside the domain everything is NaN */
         p.value = link == LINK_VARIANCE ? SQRT(p.value) : p.value;
-        int subnormal = p.value < REAL_MIN;
+        int subnormal = ordinary ? 0 : p.value < REAL_MIN;
         p.log_of = subnormal ? p.value * C(0x1p23, 0x1p52) : p.value;
         p.log_plus = subnormal ? C(-0x1.fe2804p+3, -0x1.205966f2b4f12p+5) : R(0.0); /* -23 or -52 times ln 2 */
         p.divides = 1;
@@ -123,6 +153,7 @@ NLLK_INLINE parameter apply_link(int link, REAL u, REAL e)
     }
     p.raw = u;
     p.e = e;
+    p.ordinary = ordinary;
     return p;
 }
 

@@ -10,8 +10,8 @@
 #include "kernels.h"
 #include "links.h"
 
-#define TILE 128
-#define TILE_STEP 16 /* a tile is padded to a multiple of this */
+#define TILE PICK(128, 64) /* 512 bytes: what hardware fetches ahead of a stream */
+#define TILE_STEP 16       /* a tile is padded to a multiple of this */
 
 /* What a loss says about one sample.  Parameter j on the real line: slope = dL/dp, bend = d2L/dp2.
  * A positive parameter theta:
@@ -27,74 +27,156 @@ typedef struct {
 /* One tile: `n` samples, a multiple of TILE_STEP.  Values are multiplied by `weight`, derivatives by scale * weight. */
 typedef struct {
     const REAL *raw[NLLK_MAX_PARAMETERS], *target, *extra, *weight;
-    const REAL *exponential[NLLK_MAX_PARAMETERS]; /* link_exponential of the linked parameters */
     REAL *loss, *grad[NLLK_MAX_PARAMETERS], *hess[NLLK_MAX_PARAMETERS];
     REAL scale;
     int full;
 } tile;
 
 typedef void (*tile_function)(const tile *t, ptrdiff_t n);
-typedef void (*point_function)(const parameter *p, REAL y, REAL extra, int full, point *out);
+typedef void (*point_function)(const parameter *p, const target *y, REAL extra, int full, point *out);
 
-/* Sample i of a tile: `count` parameters, of which those in the bit set `linked` are positive and go through `link`.
- * All of these are constants where this is called, and parameter j = 0, 1, 2 is written out below, not looped over: what
- * does not apply is gone before the compiler looks for vectors. */
-NLLK_INLINE parameter read_parameter(int j, int count, int linked, int link, const tile *t, ptrdiff_t i)
+/* What is known of the linked parameters and of the target before the loss's own loop: e of links.h, and of ordinary samples
+ * also the rest.  A processor overlaps the samples of several short loops where it would wait in one long one. */
+typedef struct {
+    struct {
+        REAL e[TILE], value[TILE], inverse[TILE], rate[TILE], curve[TILE], log[TILE];
+    } parameter[NLLK_MAX_PARAMETERS];
+    REAL log_target[TILE];
+} prepared;
+
+/* The functions below are given constants: how many parameters, which of them are positive and go through `link`, and so on.
+ * Parameter j = 0, 1, 2 is written out, not looped over: what does not apply is gone before the compiler looks for vectors. */
+typedef struct {
+    point_function loss;
+    int count, linked, logs, link, positive_target, want;
+    int plain; /* every weight and every extra input is 1 */
+    int ordinary;
+} variant;
+
+NLLK_INLINE int is_linked(variant v, int j) { return j < v.count && (v.linked >> j & 1); }
+
+NLLK_INLINE parameter read_parameter(variant v, int j, const tile *t, const prepared *known, ptrdiff_t i)
 {
-    if (j >= count)
+    if (j >= v.count)
         return (parameter){.raw = 0};
-    if (!(linked >> j & 1))
+    if (!is_linked(v, j))
         return (parameter){.raw = t->raw[j][i]};
-    return apply_link(link, t->raw[j][i], link_has_exponential(link) ? t->exponential[j][i] : R(0.0));
+    parameter p =
+        apply_link(v.link, t->raw[j][i], link_has_exponential(v.link) ? known->parameter[j].e[i] : R(0.0), v.ordinary);
+    if (v.ordinary && v.link != LINK_LOGIT) {
+        p.log = known->parameter[j].log[i];
+        p.value = known->parameter[j].value[i];
+        p.inverse = known->parameter[j].inverse[i];
+        p.rate = known->parameter[j].rate[i];
+        if (v.want >= WANT_HESS)
+            p.curve = known->parameter[j].curve[i];
+    }
+    return p;
 }
 
-NLLK_INLINE void write_derivatives(int j, int count, int linked, int link, int want, const tile *t, ptrdiff_t i,
-                                   const parameter *p, const point *out, REAL weight)
+NLLK_INLINE void write_derivatives(variant v, int j, const tile *t, ptrdiff_t i, const parameter *p, const point *out,
+                                   REAL weight)
 {
-    if (j >= count || want < WANT_GRAD)
+    if (j >= v.count || v.want < WANT_GRAD)
         return;
-    int positive = linked >> j & 1;
-    REAL slope = positive ? chain_first(link, &p[j], out->slope[j]) : out->slope[j];
-    REAL bend = positive ? chain_second(link, &p[j], out->slope[j], out->bend[j], out->log_bend[j]) : out->bend[j];
+    REAL slope = is_linked(v, j) ? chain_first(v.link, &p[j], out->slope[j]) : out->slope[j];
+    REAL bend =
+        is_linked(v, j) ? chain_second(v.link, &p[j], out->slope[j], out->bend[j], out->log_bend[j]) : out->bend[j];
     REAL factor = t->scale * weight;
     t->grad[j][i] = weight == R(0.0) ? R(0.0) : factor * slope;
-    if (want >= WANT_HESS)
+    if (v.want >= WANT_HESS)
         t->hess[j][i] = weight == R(0.0) ? R(0.0) : factor * bend;
 }
 
-/* `plain`: every weight and every extra input is 1. */
-NLLK_INLINE void run_sample(point_function loss, int count, int linked, int link, int want, int plain, const tile *t,
-                            ptrdiff_t i)
+NLLK_INLINE void run_sample(variant v, const tile *t, const prepared *known, ptrdiff_t i)
 {
     _Static_assert(NLLK_MAX_PARAMETERS == 3, "parameters are written out");
-    const parameter p[] = {read_parameter(0, count, linked, link, t, i), read_parameter(1, count, linked, link, t, i),
-                           read_parameter(2, count, linked, link, t, i)};
+    const parameter p[] = {read_parameter(v, 0, t, known, i), read_parameter(v, 1, t, known, i),
+                           read_parameter(v, 2, t, known, i)};
+    const target y = {t->target[i], v.ordinary, v.ordinary && v.positive_target ? known->log_target[i] : R(0.0)};
     point out;
-    REAL weight = plain ? R(1.0) : t->weight[i], extra = plain ? R(1.0) : t->extra[i];
-    loss(p, t->target[i], extra, t->full, &out);
+    REAL weight = v.plain ? R(1.0) : t->weight[i], extra = v.plain ? R(1.0) : t->extra[i];
+    v.loss(p, &y, extra, t->full, &out);
     t->loss[i] = weight == R(0.0) ? R(0.0) : weight * out.value;
-    write_derivatives(0, count, linked, link, want, t, i, p, &out, weight);
-    write_derivatives(1, count, linked, link, want, t, i, p, &out, weight);
-    write_derivatives(2, count, linked, link, want, t, i, p, &out, weight);
+    write_derivatives(v, 0, t, i, p, &out, weight);
+    write_derivatives(v, 1, t, i, p, &out, weight);
+    write_derivatives(v, 2, t, i, p, &out, weight);
 }
 
-NLLK_INLINE void run_tile(point_function loss, int count, int linked, int link, int want, int plain, const tile *t,
-                          ptrdiff_t n)
+NLLK_INLINE void prepare_parameter(variant v, int j, const tile *t, prepared *known, ptrdiff_t n)
 {
-    REAL exponential[NLLK_MAX_PARAMETERS][TILE];
-    tile local = *t;
-    n &= ~(ptrdiff_t)(TILE_STEP - 1); /* tells the compiler that there is no remainder */
-    for (int j = 0; j < count; j++)
-        if ((linked >> j & 1) && link_has_exponential(link)) {
-            for (ptrdiff_t i = 0; i < n; i++)
-                exponential[j][i] = link_exponential(link, t->raw[j][i]);
-        }
-    for (int j = 0; j < NLLK_MAX_PARAMETERS; j++)
-        local.exponential[j] = exponential[j];
+    if (!is_linked(v, j))
+        return;
+    const REAL *raw = t->raw[j];
+    REAL *e = known->parameter[j].e;
+    if (link_has_exponential(v.link))
+        for (ptrdiff_t i = 0; i < n; i++)
+            e[i] = link_exponential(v.link, raw[i], v.ordinary);
+    if (!v.ordinary)
+        return;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        parameter p = apply_link(v.link, raw[i], link_has_exponential(v.link) ? e[i] : R(0.0), 1);
+        known->parameter[j].value[i] = p.value;
+        known->parameter[j].inverse[i] = p.inverse;
+        known->parameter[j].rate[i] = p.rate;
+        known->parameter[j].log[i] = p.log_of;
+        if (v.want >= WANT_HESS)
+            known->parameter[j].curve[i] = p.curve;
+    }
+    if (!(v.logs >> j & 1))
+        return;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        REAL plus = apply_link(v.link, raw[i], R(0.0), 1).log_plus;
+        known->parameter[j].log[i] = log_ordinary_(known->parameter[j].log[i]) + plus;
+    }
+}
+
+NLLK_INLINE void run_samples(variant v, const tile *t, ptrdiff_t n)
+{
+    prepared known;
+    prepare_parameter(v, 0, t, &known, n);
+    prepare_parameter(v, 1, t, &known, n);
+    prepare_parameter(v, 2, t, &known, n);
+    if (v.ordinary && v.positive_target)
+        for (ptrdiff_t i = 0; i < n; i++)
+            known.log_target[i] = log_ordinary_(t->target[i]);
     /* Outputs may be the inputs themselves: sample i is read before it is written, which is all that `simd` asks for. */
+    tile local = *t;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        run_sample(loss, count, linked, link, want, plain, &local, i);
+        run_sample(v, &local, &known, i);
+}
+
+/* Whether all the samples of a tile are ordinary (links.h). */
+NLLK_INLINE int is_ordinary_tile(variant v, const tile *t, ptrdiff_t n)
+{
+    UBITS beyond = 0;
+    for (int j = 0; j < v.count; j++)
+        if (is_linked(v, j)) {
+            const REAL *raw = t->raw[j];
+#pragma omp simd reduction(| : beyond)
+            for (ptrdiff_t i = 0; i < n; i++)
+                beyond |= beyond_ordinary_raw(v.link, raw[i]);
+        }
+    if (v.positive_target) {
+        const REAL *y = t->target;
+#pragma omp simd reduction(| : beyond)
+        for (ptrdiff_t i = 0; i < n; i++)
+            beyond |= beyond_ordinary_positive(y[i]);
+    }
+    return (BITS)beyond >= 0;
+}
+
+NLLK_INLINE void run_tile(variant v, const tile *t, ptrdiff_t n)
+{
+    n &= ~(ptrdiff_t)(TILE_STEP - 1); /* tells the compiler that there is no remainder */
+    v.ordinary = 0;
+    if (v.plain && v.link != LINK_LOGIT && v.linked && is_ordinary_tile(v, t, n)) {
+        v.ordinary = 1;
+        run_samples(v, t, n);
+    } else {
+        run_samples(v, t, n);
+    }
 }
 
 /* Samples [begin, begin + n) of an array with stride 1, as they lie or copied and padded; or one number repeated. */

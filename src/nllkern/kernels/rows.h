@@ -25,7 +25,7 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
 {
     BITS k;
     REAL r = exp_reduce(x, ROW_LIFT + EXPONENT_BIAS, &k);
-    REAL y = exp_polynomial(r) * field_to_real(k, MANTISSA_BITS);
+    REAL y = exp_polynomial(r, 1) * field_to_real(k, MANTISSA_BITS);
     return x < C(-126.0, -792.0) ? R(0.0) : y;
 }
 

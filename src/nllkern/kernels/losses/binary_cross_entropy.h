@@ -4,17 +4,22 @@
  *   dL/dz   = (1 - y) sigmoid(z) - w y sigmoid(-z)
  *   d2L/dz2 = (1 - y + w y) sigmoid(z) sigmoid(-z)
  *
- * Both softplus and both sigmoids come from one exp(-|z|); no difference of nearly equal numbers is taken.  At z = +-inf the
- * limits are exact: a term whose weight is 0 is left out. */
+ * With e = exp(-|z|),  softplus(|z|) = |z| + log1p(e),  softplus(-|z|) = log1p(e),  sigmoid(|z|) = 1 / (1 + e),
+ * sigmoid(-|z|) = e / (1 + e):  `near` is the weight of the term that grows with |z|, `far` that of the other.
+ *
+ *   L  = near |z| + (near + far) log1p(e)        dL/d|z| = (near - far e) / (1 + e)
+ *
+ * At z = +-inf the limits are exact: a term whose weight is 0 is left out. */
 #include "links.h"
 
-NLLK_INLINE void binary_cross_entropy(const parameter *p, REAL y, REAL pos_weight, int full, point *out)
+NLLK_INLINE void binary_cross_entropy(const parameter *p, const target *t, REAL pos_weight, int full, point *out)
 {
     (void)full;
-    softplus_parts s = softplus_parts_of(p[0].raw, p[0].e);
-    REAL positive = pos_weight * y, negative = R(1.0) - y;
-    out->value = (positive == R(0.0) ? R(0.0) : positive * s.softplus_neg) +
-                 (negative == R(0.0) ? R(0.0) : negative * s.softplus);
-    out->slope[0] = negative * s.sigmoid - positive * s.sigmoid_neg;
-    out->bend[0] = (negative + positive) * (s.sigmoid * s.sigmoid_neg);
+    REAL z = p[0].raw, e = p[0].e, size = fabs_(z), y = t->value;
+    log1p_parts l = log1p_parts_(e);
+    REAL positive = pos_weight * y, negative = R(1.0) - y, both = positive + negative;
+    REAL near = z < R(0.0) ? positive : negative, far = z < R(0.0) ? negative : positive;
+    out->value = mul_add(both, l.log1p, near == R(0.0) ? R(0.0) : near * size);
+    out->slope[0] = flip_sign_(mul_add(-far, e, near) * l.inverse, z);
+    out->bend[0] = both * (e * l.inverse * l.inverse);
 }

@@ -21,32 +21,36 @@ typedef struct {
 NLLK_INLINE log_ratio log_ratio_(REAL r, REAL x)
 {
     REAL e;
-    BITS two_e = log_reduce(r, &e);
+    BITS two_e = log_exponent(r, &e);
     REAL half = real_of(bits_of(R(1.0)) - two_e), less_one = half - R(1.0); /* 2^-e, 2^-e - 1 */
     REAL f = x < GAMMA_NLL_SMALL ? real_of(bits_of(r) - two_e) - R(1.0) : mul_add(x, half, less_one);
-    REAL p = log1pmx_poly(f), high = e * LN2_HIGH;
+    REAL p = log1pmx_poly(f, R(1.0) / (R(2.0) + f)), high = e * LN2_HIGH;
     return (log_ratio){high + (f + mul_add(e, LN2_LOW, p)),
                        p + mul_add(e, LN2_LOW, mul_add(x, less_one, high + less_one))};
 }
 
-NLLK_INLINE void gamma_nll(const parameter *p, REAL y, REAL extra, int full, point *out)
+NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
 {
     (void)extra;
     const parameter *shape = &p[0], *rate = &p[1];
-    REAL up = shape->up, down = shape->down, a = shape->value * down * down, log_a = log_theta(shape);
-    REAL b1 = rate->value * rate->down, y1 = y * rate->down, log_y = log_(y);
+    const int ordinary = shape->ordinary;
+    REAL y = t->value, log_y = log_target(t), log_a = log_theta(shape);
+    REAL up = shape->up, down = shape->down, a = shape->value * down * down;
+    REAL b1 = rate->value * rate->down, y1 = y * rate->down;
     /* r and x = r - 1 in the shape's own scale, which is finite where a is not. */
     REAL shift = rate->down * up, b2 = rate->value * shift, y2 = y * shift;
     REAL x = over_value(mul_add_exact(b2, y2, -shape->value), shape), r = over_value(b2 * y2, shape);
     /* Where r leaves the range of REAL its logarithm is summed from those of b, y and a; the one of b takes r's place. */
-    int in_range = (r > C(0x1p-100, 0x1p-1000)) & (r < C(0x1p100, 0x1p1000)) & !(shape->limited | rate->limited);
+    int in_range =
+        ordinary || ((r > C(0x1p-100, 0x1p-1000)) & (r < C(0x1p100, 0x1p1000)) & !(shape->limited | rate->limited));
     log_ratio ratio = log_ratio_(in_range ? r : rate->log_of, in_range ? x : rate->log_of - R(1.0));
     REAL log_r = in_range ? ratio.log : ((ratio.log + rate->log_plus) + log_y) - log_a;
     REAL a_log_r = shape->value * log_r * down * down;
-    int both = shape->limited & rate->limited; /* a is infinite, and so is all that log r = 0 does not make 0 */
-    REAL excess = a < REAL_INF ? mul_add_exact(b1, y1, -a)
-                  : both       ? a_log_r
-                               : shape->value * x * down * down;                         /* b y - a */
+    int both =
+        ordinary ? 0 : shape->limited & rate->limited; /* a is infinite, and so is all that log r = 0 does not make 0 */
+    REAL excess = ordinary || a < REAL_INF ? mul_add_exact(b1, y1, -a)
+                  : both                   ? a_log_r
+                                           : shape->value * x * down * down;             /* b y - a */
     REAL gap = both ? fabs_(log_r) : x < GAMMA_NLL_SMALL ? x - log_r : -ratio.remainder; /* r - 1 - log r */
     REAL outside = excess < REAL_INF ? excess - a_log_r : REAL_INF;
     REAL deviance = in_range | both | (x < GAMMA_NLL_SMALL) ? shape->value * gap * down * down : outside;
@@ -54,7 +58,7 @@ NLLK_INLINE void gamma_nll(const parameter *p, REAL y, REAL extra, int full, poi
     REAL value = (g.lgamma_part + HALF_LOG_2PI) + deviance + (full ? log_y : R(0.0));
     /* NaN for what is no number, +inf for an impossible target: 0 < y < inf is where log(y) is finite. */
     REAL known = shape->value + rate->value + y;
-    int meaningful = known == known, possible = log_y - log_y == R(0.0);
+    int meaningful = ordinary || known == known, possible = ordinary || log_y - log_y == R(0.0);
     REAL defined = possible ? R(0.0) : REAL_NAN;
     defined = meaningful ? defined : REAL_NAN;
     out->value = !meaningful ? REAL_NAN : possible ? value : REAL_INF;
@@ -67,7 +71,7 @@ NLLK_INLINE void gamma_nll(const parameter *p, REAL y, REAL extra, int full, poi
     if (shape->divides) {
         out->slope[0] = (g.d / a - log_r) + defined;
         out->bend[0] = trigamma_scaled_(a) / a / a + defined; /* unit = 1: gamma has no variance link */
-        out->slope[1] = (excess < REAL_INF ? excess / rate->value : y) + defined;
+        out->slope[1] = (ordinary || excess < REAL_INF ? excess / rate->value : y) + defined;
         out->bend[1] = a / rate->value / rate->value + defined;
     }
 }

@@ -6,14 +6,17 @@
  *   d2L/d(log sigma)2 = 2 z^2 */
 #include "links.h"
 
-NLLK_INLINE void gaussian_nll(const parameter *p, REAL y, REAL extra, int full, point *out)
+NLLK_INLINE void gaussian_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
 {
     (void)extra;
     const parameter *sigma = &p[1];
-    REAL difference = y - p[0].raw, inverse = over_theta(R(1.0), sigma);
+    REAL difference = t->value - p[0].raw, inverse = over_theta(R(1.0), sigma);
     REAL z = over_theta(difference, sigma), z2 = z * z;
-    /* A subnormal z has lost digits that z / sigma would show. */
-    REAL z_inverse = fabs_(z) < REAL_MIN ? difference * min_(inverse * inverse, REAL_MAX) : over_theta(z, sigma);
+    /* A subnormal z has lost digits that z / sigma would show; 1 / sigma^2 may be out of range. */
+    REAL inverse2 = inverse * inverse;
+    REAL direct = difference * inverse2, in_steps = over_theta(z, sigma);
+    REAL z_inverse = sigma->ordinary || inverse2 >= REAL_MIN ? direct : in_steps;
+    z_inverse = sigma->ordinary || inverse2 <= REAL_MAX ? z_inverse : in_steps;
     out->value = mul_add(R(0.5) * z, z, log_theta(sigma)) + (full ? HALF_LOG_2PI : R(0.0));
     out->slope[0] = -z_inverse;
     out->bend[0] = inverse * inverse;
