@@ -6,6 +6,7 @@ cdef extern from "kernels.h" nogil:
         NLLK_MAX_PARAMETERS
         NLLK_LOSS_COUNT
         NLLK_VECFN_COUNT
+        NLLK_STAGE
         WANT_VALUE
         WANT_GRAD
         WANT_HESS
@@ -53,8 +54,9 @@ cdef extern from "kernels.h" nogil:
         void *loss
         void *grad
         void *hess
+        int stream
 
-    ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, nllk_sums *) noexcept nogil
+    ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, void *, nllk_sums *) noexcept nogil
     ctypedef void (*nllk_vector_function)(const void *, void *, ptrdiff_t) noexcept nogil
 
     ctypedef struct nllk_loss_info:
@@ -91,4 +93,4 @@ cdef extern from "kernels.h" nogil:
 cdef const nllk_table *table(bint is_double) noexcept nogil
 cdef int thread_count(int asked) noexcept nogil
 cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size,
-             int threads, nllk_sums *total) except -1
+             size_t scratch_bytes, int threads, nllk_sums *total) except -1

@@ -7,7 +7,7 @@ So the bits are the same for any number of threads.
 """
 
 cimport numpy as cnp
-from cython.parallel cimport prange
+from cython.parallel cimport parallel, prange
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -33,10 +33,13 @@ cdef extern from "build_config.h":
     const char *NLLK_KERNEL_FLAGS
 
 
-# Elements in a block: about 30 us of work, enough to pay for handing it out.  A long block is a
-# whole number of the kernels' tiles, or of their row blocks.
+# Elements in a block: at least about 30 us of work, enough to pay for handing it out, and more where BLOCKS are left all the
+# same: the kernels overlap what rows of one block do.  A long block is a whole number of the kernels' tiles, or of their row
+# blocks.
 cdef enum:
     BLOCK_ELEMENTS = 16384
+    LONG_BLOCK_ELEMENTS = 262144
+    BLOCKS = 128
     ROW_BLOCK = 32
     TILE = 128
     MAX_BLOCKS = 4096
@@ -87,36 +90,42 @@ cdef void add_in_order(const nllk_sums *parts, ptrdiff_t count, nllk_sums *total
 
 
 cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size,
-             int threads, nllk_sums *total) except -1:
-    """Run a kernel over `samples` samples of `sample_size` elements each and add up what its blocks report."""
-    cdef ptrdiff_t block = max(BLOCK_ELEMENTS // max(sample_size, 1), 1)
+             size_t scratch_bytes, int threads, nllk_sums *total) except -1:
+    """Run a kernel over `samples` samples of `sample_size` elements each and add up what its blocks report.
+
+    Each thread lends it `scratch_bytes` of scratch.
+    """
+    cdef ptrdiff_t elements = min(max(samples * sample_size // BLOCKS, BLOCK_ELEMENTS), LONG_BLOCK_ELEMENTS)
+    cdef ptrdiff_t block = max(elements // max(sample_size, 1), 1)
     cdef ptrdiff_t blocks, b
     cdef nllk_sums *parts
+    cdef void *scratch = NULL
     block = max(block, (samples + MAX_BLOCKS - 1) // MAX_BLOCKS)
     if block >= TILE:
         block = (block + TILE - 1) // TILE * TILE
     elif block >= ROW_BLOCK:
         block = (block + ROW_BLOCK - 1) // ROW_BLOCK * ROW_BLOCK
     blocks = (samples + block - 1) // block
-    if blocks <= 1:
+    if blocks <= 1 and samples * sample_size < BLOCK_ELEMENTS // 4:  # too short to let go of the GIL
         memset(total, 0, sizeof(nllk_sums))
-        if samples * sample_size < BLOCK_ELEMENTS // 4:
-            kernel(arguments, 0, samples, total)  # too short to let go of the GIL
-        else:
-            with nogil:
-                kernel(arguments, 0, samples, total)
+        kernel(arguments, 0, samples, NULL, total)
         return 0
     parts = <nllk_sums *> malloc(blocks * sizeof(nllk_sums))
     if parts is NULL:
         raise MemoryError("nllkern could not allocate the sums of its blocks")
     with nogil:
         memset(parts, 0, blocks * sizeof(nllk_sums))
-        if threads > 1:
-            for b in prange(blocks, schedule="dynamic", num_threads=threads):
-                kernel(arguments, b * block, min((b + 1) * block, samples), &parts[b])
+        if threads > 1 and blocks > 1:
+            with parallel(num_threads=threads):
+                scratch = malloc(scratch_bytes) if scratch_bytes else NULL
+                for b in prange(blocks, schedule="dynamic"):
+                    kernel(arguments, b * block, min((b + 1) * block, samples), scratch, &parts[b])
+                free(scratch)
         else:  # even one thread costs a parallel region its 0.7 us
+            scratch = malloc(scratch_bytes) if scratch_bytes else NULL
             for b in range(blocks):
-                kernel(arguments, b * block, min((b + 1) * block, samples), &parts[b])
+                kernel(arguments, b * block, min((b + 1) * block, samples), scratch, &parts[b])
+            free(scratch)
         add_in_order(parts, blocks, total)
         free(parts)
     return 0

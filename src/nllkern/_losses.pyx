@@ -9,6 +9,7 @@ from libc.math cimport isfinite
 from libc.string cimport memset
 
 from nllkern._engine cimport (
+    NLLK_STAGE,
     WANT_GRAD,
     WANT_HESS,
     WANT_VALUE,
@@ -38,6 +39,11 @@ cdef enum:
 # Elements below which a call runs on the calling thread alone: waking the others would cost more.
 cdef enum:
     SERIAL_ELEMENTS = 32768
+
+# A gradient of so many bytes is not in any cache when the caller reads it.  Long rows of up to SCRATCH_BYTES get scratch.
+cdef enum:
+    STREAM_BYTES = 64 << 20
+    SCRATCH_BYTES = 768 << 10
 
 cdef tuple LINKS = ("identity", "softplus", "log", "variance", "log_variance")
 cdef tuple COMMON = ("reduction", "sample_weight", "normalizer", "out", "num_threads", "check")
@@ -330,7 +336,8 @@ cdef class Loss:
         return own
 
     cdef int run_kernel(self, _Call call, double counted, const void *arguments, double *scale, ptrdiff_t samples,
-                        ptrdiff_t sample_size, int threads, int t, list results, nllk_sums *sums) except -1:
+                        ptrdiff_t sample_size, size_t scratch, int threads, int t, list results,
+                        nllk_sums *sums) except -1:
         """Run the loss, of whose samples `counted` count; where nothing does, all results are 0."""
         if call.reduction != MEAN:
             call.denominator = 1
@@ -338,7 +345,7 @@ cdef class Loss:
             call.denominator = counted
         if call.denominator != 0 and samples > 0:
             scale[0] = 1 / call.denominator
-            run(table(t == cnp.NPY_DOUBLE).loss[self.index], arguments, samples, sample_size, threads, sums)
+            run(table(t == cnp.NPY_DOUBLE).loss[self.index], arguments, samples, sample_size, scratch, threads, sums)
             return 0
         memset(sums, 0, sizeof(nllk_sums))
         call.denominator = 1
@@ -480,9 +487,9 @@ cdef class PointwiseLoss(Loss):
         threads = thread_count(call.threads) if samples >= SERIAL_ELEMENTS else 1
         counted = samples
         if a.weight != NULL and call.wants_weight():
-            run(table(t == cnp.NPY_DOUBLE).survey[1], &a, samples, 1, threads, &sums)
+            run(table(t == cnp.NPY_DOUBLE).survey[1], &a, samples, 1, 0, threads, &sums)
             counted = sums.weight
-        self.run_kernel(call, counted, &a, &a.scale, samples, 1, threads, t, results, &sums)
+        self.run_kernel(call, counted, &a, &a.scale, samples, 1, 0, threads, t, results, &sums)
         for k in range(len(outs)):
             if results[k] is None:
                 results[k] = sums.grad[k] if k < count else sums.hess[k - count]
@@ -564,6 +571,7 @@ cdef class RowwiseLoss(Loss):
         cdef cnp.ndarray logits, target
         cdef cnp.ndarray loss = None
         cdef ptrdiff_t samples = 1
+        cdef ptrdiff_t row_bytes, scratch
         call.loss = self.name
         call.want = want
         memset(&a, 0, sizeof(a))
@@ -681,15 +689,18 @@ cdef class RowwiseLoss(Loss):
             loss = <cnp.ndarray> cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *> shape, t, 0)
             a.loss = cnp.PyArray_DATA(loss)
 
+        row_bytes = a.classes * (8 if t == cnp.NPY_DOUBLE else 4)
+        scratch = row_bytes if want == WANT_GRAD and a.classes > NLLK_STAGE and row_bytes <= SCRATCH_BYTES else 0
+        a.stream = samples * row_bytes >= STREAM_BYTES
         threads = thread_count(call.threads) if samples * a.classes >= SERIAL_ELEMENTS else 1
         a.want_weight = call.wants_weight() and (
             a.weight != NULL or a.has_ignore or (a.index != NULL and a.class_weight != NULL))
         if a.index != NULL or a.want_weight:
-            run(table(t == cnp.NPY_DOUBLE).survey[0], &a, samples, 1 if a.index != NULL else a.classes,
+            run(table(t == cnp.NPY_DOUBLE).survey[0], &a, samples, 1 if a.index != NULL else a.classes, 0,
                 threads if samples >= SERIAL_ELEMENTS else 1, &sums)
             if a.index != NULL and sums.bad >= 0:
                 self.bad_index(as_array(args[1]), sums.bad, a.classes, ignore_index)
-        self.run_kernel(call, sums.weight if a.want_weight else samples, &a, &a.scale, samples, a.classes, threads, t,
+        self.run_kernel(call, sums.weight if a.want_weight else samples, &a, &a.scale, samples, a.classes, scratch, threads, t,
                         results, &sums)
         value = loss if loss is not None else sums.value / call.denominator
         return (value, *results)

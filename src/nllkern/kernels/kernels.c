@@ -18,16 +18,16 @@
 
 /* The kernel of the row-wise losses: the plain case has loops of its own. */
 #define NLLK_ROWWISE(NAME, ...)                                                                                        \
-    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)                          \
+    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)           \
     {                                                                                                                  \
-        sums->value = NAME(arguments, begin, end);                                                                     \
+        sums->value = NAME(arguments, begin, end, scratch);                                                            \
     }
 
-static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     int narrow = a->classes <= NARROW;
     if (a->index && a->smoothing == 0 && a->softcap == 0 && a->want < WANT_HESS)
-        return narrow ? narrow_rows(a, begin, end) : wide_rows(a, begin, end);
+        return narrow ? narrow_rows(a, begin, end) : wide_rows(a, begin, end, scratch);
     if (a->softcap != 0)
         return narrow ? general_narrow_rows(a, begin, end, 1) : general_wide_rows(a, begin, end, 1);
     return narrow ? general_narrow_rows(a, begin, end, 0) : general_wide_rows(a, begin, end, 0);
@@ -59,27 +59,30 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
 #define POSITIVE_unit 0
 #define POSITIVE_positive 1
 /* clang-format off */
-#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT)                                              \
-    LINKS_##LINKS(TILES_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT)                                                     \
-    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)                          \
-    {                                                                                                                  \
-        static const tile_function tiles[LINK_COUNT][WANT_COUNT][2] = {                                                \
-            LINKS_##LINKS(ROW_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT)};                                             \
-        const nllk_pointwise *a = arguments;                                                                           \
-        run_pointwise(a, begin, end, COUNT, tiles[a->link][a->want], sums);                                            \
+#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT) \
+    LINKS_##LINKS(TILES_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT) \
+    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums) \
+    { \
+        static const tile_function tiles[LINK_COUNT][WANT_COUNT][2] = { \
+            LINKS_##LINKS(ROW_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT)}; \
+        const nllk_pointwise *a = arguments; \
+        (void)scratch; \
+        run_pointwise(a, begin, end, COUNT, tiles[a->link][a->want], sums); \
     }
 /* clang-format on */
 #include "kernels.inc"
 #undef NLLK_ROWWISE
 #undef NLLK_POINTWISE
 
-static void survey_rowwise(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
+static void survey_rowwise(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)
 {
+    (void)scratch;
     survey_rows(arguments, begin, end, sums);
 }
 
-static void survey_pointwise(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
+static void survey_pointwise(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)
 {
+    (void)scratch;
     survey_points(arguments, begin, end, sums);
 }
 

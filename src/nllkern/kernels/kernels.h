@@ -55,9 +55,12 @@ typedef struct {
     double softcap; /* 0 for none */
     double scale;
     void *loss, *grad, *hess; /* per sample; rows of `classes`; NULL where not wanted */
+    int stream;               /* the gradient is so large that its long rows are better written past the caches */
 } nllk_rowwise;
 
-typedef void (*nllk_kernel)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums);
+/* `scratch`: room for one row of more than NLLK_STAGE logits (shorter rows need none), or NULL, which is slower. */
+#define NLLK_STAGE 4096
+typedef void (*nllk_kernel)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums);
 typedef void (*nllk_vector_function)(const void *x, void *y, ptrdiff_t n);
 
 /* One number per loss, and per function of vecmath.h and vecspecial.h, in the order of the tables. */

@@ -55,7 +55,6 @@ NLLK_INLINE REAL over_theta(REAL x, const parameter *p) { return over_value(x * 
  * with a REAL has under- or overflowed. */
 #define LINK_LIMIT C(193.0, 1457.0)
 #define LINK_EXTREME C(60.0, 500.0)
-#define LINK_LOW C(-87.0, -708.0) /* e^LINK_LOW is normal, and nothing beside 1 */
 #define LINK_SHIFT C(192.0, 1536.0)
 #define LINK_UP C(0x1p96, 0x1p768)
 #define LINK_DOWN C(0x1p-96, 0x1p-768)
@@ -79,26 +78,27 @@ NLLK_INLINE UBITS beyond_ordinary_raw(int link, REAL u)
 }
 
 /* The exponential that a link needs:
- *   softplus: e^-|u|, times 2^LINK_SHIFT where u < -LINK_EXTREME, not below e^LINK_LOW elsewhere;  logit: e^-|z|;
+ *   softplus: e^-|u|, times 2^LINK_SHIFT where u < -LINK_EXTREME;  logit: e^-|z|;
  *   log, log_variance: theta in its own scale;  identity, variance: none. */
 NLLK_INLINE int link_has_exponential(int link) { return link != LINK_IDENTITY && link != LINK_VARIANCE; }
 
 NLLK_INLINE REAL link_exponential(int link, REAL u, int ordinary)
 {
+    REAL x = link == LINK_LOG_VARIANCE ? R(0.5) * u : link == LINK_LOG ? u : -fabs_(u);
     BITS k;
-    if (link == LINK_SOFTPLUS) {
-        int tiny = ordinary ? 0 : u < -LINK_EXTREME;
-        REAL x = -fabs_(u), low = tiny ? -LINK_LIMIT : LINK_LOW;
-        REAL r = exp_reduce(ordinary || x >= low ? x : low, EXPONENT_BIAS, &k);
-        return exp_polynomial(r, R(1.0)) * field_to_real(k + (tiny ? (BITS)LINK_SHIFT : 0), MANTISSA_BITS);
-    }
-    if (link == LINK_LOGIT)
-        return exp_nonpositive_(-fabs_(u));
-    REAL x = link == LINK_LOG_VARIANCE ? R(0.5) * u : u;
     if (ordinary) {
         REAL r = exp_reduce(x, EXPONENT_BIAS, &k);
         return exp_polynomial(r, R(1.0)) * field_to_real(k, MANTISSA_BITS);
     }
+    if (link == LINK_SOFTPLUS) {
+        int tiny = u < -LINK_EXTREME;
+        REAL r = exp_reduce(x < -LINK_LIMIT ? -LINK_LIMIT : x, EXP_LIFT + EXPONENT_BIAS, &k);
+        REAL scale = field_to_real(k + (tiny ? (BITS)(LINK_SHIFT - EXP_LIFT) : 0), MANTISSA_BITS);
+        REAL e = exp_polynomial(r, R(1.0)) * scale * (tiny ? R(1.0) : EXP_UNLIFT);
+        return !tiny & (x < EXP_LOW) ? R(0.0) : e;
+    }
+    if (link == LINK_LOGIT)
+        return exp_nonpositive_(x);
     REAL limited = x < -LINK_LIMIT ? -LINK_LIMIT : x > LINK_LIMIT ? LINK_LIMIT : x;
     return exp_scaled_(limited, x < -LINK_EXTREME ? LINK_SHIFT : x > LINK_EXTREME ? -LINK_SHIFT : R(0.0));
 }

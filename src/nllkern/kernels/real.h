@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #define NLLK_INLINE static inline __attribute__((always_inline))
 
@@ -64,6 +67,29 @@ NLLK_INLINE REAL real_of(BITS b)
 NLLK_INLINE REAL fabs_(REAL x) { return real_of(bits_of(x) & (BITS)(((uint64_t)1 << (NLLK_BITS - 1)) - 1)); }
 NLLK_INLINE REAL max_(REAL a, REAL b) { return a > b ? a : b; } /* b if either is NaN */
 NLLK_INLINE REAL min_(REAL a, REAL b) { return a < b ? a : b; }
+
+/* Copy 64 bytes past the caches to `to`, a multiple of 64: lines that are written whole and not soon read need not be
+ * fetched first.  Cross-entropy of 1024 x 32000 floats, 2 threads, Xeon (family 6, model 207): 11.9 ms without, 9.4 with.
+ * GCC has no portable way to say it (it ignores `omp simd nontemporal`). */
+NLLK_INLINE void stream_line(void *to, const void *from)
+{
+#if defined(__AVX512F__)
+    _mm512_stream_si512(to, _mm512_loadu_si512(from));
+#elif defined(__SSE2__)
+    for (int i = 0; i < 4; i++)
+        _mm_stream_si128((__m128i *)to + i, _mm_loadu_si128((const __m128i *)from + i));
+#else
+    memcpy(to, from, 64);
+#endif
+}
+
+/* After the last stream_line, before anyone else reads. */
+NLLK_INLINE void stream_done(void)
+{
+#if defined(__SSE2__)
+    _mm_sfence();
+#endif
+}
 
 /* a*b + c, fused where the processor level has FMA and in two roundings elsewhere: for polynomials.
  * The files are compiled with -ffp-contract=off, so that nothing else is ever fused and a sample has the

@@ -30,7 +30,7 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
 }
 
 #define LANES 16 /* columns handled together: one AVX-512 register of floats */
-#define ROWS 32  /* rows handled together */
+#define ROWS 32  /* rows handled together, at most */
 
 typedef struct {
     REAL top[ROWS], rest[ROWS], mass[ROWS];
@@ -44,16 +44,16 @@ typedef struct {
 /* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of
  * the additions is the same for every row, whatever the width of a register. */
 #define DEFINE_REDUCE(NAME, TYPE, OP)                                                                                  \
-    static void NAME(TYPE *restrict x, TYPE *restrict y)                                                               \
+    NLLK_INLINE void NAME(TYPE *restrict x, TYPE *restrict y, int rows)                                                \
     {                                                                                                                  \
         _Static_assert(LANES == 16, "four halvings");                                                                  \
-        for (int i = 0; i < ROWS * 8; i++)                                                                             \
+        for (int i = 0; i < rows * 8; i++)                                                                             \
             y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
-        for (int i = 0; i < ROWS * 4; i++)                                                                             \
+        for (int i = 0; i < rows * 4; i++)                                                                             \
             x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
-        for (int i = 0; i < ROWS * 2; i++)                                                                             \
+        for (int i = 0; i < rows * 2; i++)                                                                             \
             y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
-        for (int i = 0; i < ROWS; i++)                                                                                 \
+        for (int i = 0; i < rows; i++)                                                                                 \
             x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
     }
 #define ADD(a, b) ((a) + (b))
@@ -85,13 +85,14 @@ NLLK_INLINE void wide_add(double *high, double *low, const REAL *x, int n)
     }
 }
 
-/* From the sums to the losses and what the gradients need; returns the sum of the losses. */
-static double finish_rows(const nllk_rowwise *a, row_block *b, ptrdiff_t count)
+/* From the sums to the losses and what the gradients need; returns the sum of the losses of `count` rows.  `rows` are
+ * computed: no fewer, and a number that suits the registers. */
+NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count)
 {
     REAL z_loss = (REAL)a->z_loss, scale = (REAL)a->scale;
     int any_z = a->z_loss != 0; /* 0 * inf is not wanted where lse^2 overflows */
 #pragma omp simd
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < rows; r++) {
         REAL excess = log1p_(b->rest[r]), lse = b->top[r] + excess;
         REAL value = mul_add(b->mass[r], excess, b->gap[r]) + (any_z ? z_loss * lse * lse : 0);
         b->pull[r] = any_z ? 2 * z_loss * lse : 0;

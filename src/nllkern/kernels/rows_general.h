@@ -116,7 +116,7 @@ NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, p
         clear_uncounted(&b, count, n, z);
         if (prob)
             clear_uncounted(&b, count, n, tau);
-        block_max(z, n, b.top);
+        block_max(z, n, ROWS, b.top);
         double rest[ROWS], mass[ROWS], gap[ROWS], low[3][ROWS];
         memset(low, 0, sizeof low);
         for (int r = 0; r < ROWS; r++) {
@@ -152,7 +152,7 @@ NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, p
             b.mass[r] = (REAL)(mass[r] + low[1][r]);
             b.gap[r] = (REAL)(gap[r] + low[2][r]);
         }
-        sum += finish_rows(a, &b, count);
+        sum += finish_rows(a, &b, ROWS, count);
         if (loss)
             memcpy(loss + first, b.loss, count * sizeof *loss);
         if (!grad)
@@ -254,7 +254,7 @@ NLLK_INLINE double general_wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptr
         b.rest[0] = (REAL)((ties - 1) + totals[0] * ROW_UNLIFT_2);
         b.mass[0] = (REAL)totals[1];
         b.gap[0] = (REAL)totals[2];
-        sum += finish_rows(a, &b, 1);
+        sum += finish_rows(a, &b, 1, 1);
         if (loss)
             loss[i] = b.loss[0];
         row_terms row = terms_of(a, &b, 0);

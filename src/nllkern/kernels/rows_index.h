@@ -19,26 +19,35 @@ typedef struct {
     BITS target[ROWS];
 } index_block;
 
-/* What a block's rows bring along; rows past `count` do not count. */
-NLLK_INLINE void read_rows(const nllk_rowwise *a, ptrdiff_t first, ptrdiff_t count, index_block *b)
+/* `plain`: 64-bit indices, no weights, nothing ignored, no row past the end. */
+NLLK_INLINE void read_row(const nllk_rowwise *a, ptrdiff_t first, ptrdiff_t r, ptrdiff_t count, int plain,
+                          index_block *b)
 {
     const REAL *class_weight = a->class_weight, *weight = a->weight;
-    const REAL *z = (const REAL *)a->logits + first * a->row_stride;
-    for (ptrdiff_t r = 0; r < ROWS; r++) {
-        ptrdiff_t t = r < count ? target_of(a, first + r) : -1;
-        REAL mass = t < 0 ? 0 : class_weight ? class_weight[t] : 1;
-        b->target[r] = (BITS)t;
-        b->row.mass[r] = mass;
-        b->row.weight[r] = t < 0 || (mass == 0 && a->z_loss == 0) ? 0 : weight ? weight[first + r] : 1;
-        b->logit[r] = b->row.weight[r] == 0 ? 0 : z[r * a->row_stride + t];
-    }
+    ptrdiff_t t = plain ? ((const int64_t *)a->index)[first + r] : r < count ? target_of(a, first + r) : -1;
+    REAL mass = plain ? 1 : t < 0 ? 0 : class_weight ? class_weight[t] : 1;
+    b->target[r] = (BITS)t;
+    b->row.mass[r] = mass;
+    b->row.weight[r] = plain ? 1 : t < 0 || (mass == 0 && a->z_loss == 0) ? 0 : weight ? weight[first + r] : 1;
+    b->logit[r] = b->row.weight[r] == 0 ? 0 : ((const REAL *)a->logits)[(first + r) * a->row_stride + t];
 }
 
-static double finish_index_rows(const nllk_rowwise *a, index_block *b, ptrdiff_t count)
+/* What the first `count` of a block's rows bring along; the others do not count. */
+NLLK_INLINE void read_rows(const nllk_rowwise *a, ptrdiff_t first, int rows, ptrdiff_t count, index_block *b)
+{
+    if (a->index_is_64 && !a->class_weight && !a->weight && !a->has_ignore && count >= rows)
+        for (ptrdiff_t r = 0; r < rows; r++)
+            read_row(a, first, r, count, 1, b);
+    else
+        for (ptrdiff_t r = 0; r < rows; r++)
+            read_row(a, first, r, count, 0, b);
+}
+
+NLLK_INLINE double finish_index_rows(const nllk_rowwise *a, index_block *b, int rows, ptrdiff_t count)
 {
     row_block *row = &b->row;
 #pragma omp simd
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < rows; r++) {
         REAL fall = b->logit[r] - row->top[r], own = exp_nonpositive_(fall);
         /* One of `others` and `own` holds the maximum's 1, which is left out without rounding. */
         double others = b->others[r] * ROW_UNLIFT_2;
@@ -46,9 +55,9 @@ static double finish_index_rows(const nllk_rowwise *a, index_block *b, ptrdiff_t
         row->gap[r] = row->mass[r] == 0 ? 0 : row->mass[r] * -fall;
         b->own[r] = own;
     }
-    double sum = finish_rows(a, row, count);
+    double sum = finish_rows(a, row, rows, count);
 #pragma omp simd
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < rows; r++) {
         REAL off = (1 - b->own[r]) + row->rest[r]; /* total - own */
         REAL spike = (row->pull[r] * b->own[r] - row->mass[r] * off) * row->inverse[r];
         b->factor[r] = (row->mass[r] + row->pull[r]) * row->inverse[r];

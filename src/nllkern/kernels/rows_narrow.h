@@ -69,13 +69,13 @@ NLLK_INLINE void clear_uncounted(const row_block *b, ptrdiff_t count, ptrdiff_t 
                 block[k * ROWS + r] = 0;
 }
 
-NLLK_INLINE void block_max(const REAL *block, ptrdiff_t classes, REAL *top)
+NLLK_INLINE void block_max(const REAL *block, ptrdiff_t classes, int rows, REAL *top)
 {
-    for (int r = 0; r < ROWS; r++)
+    for (int r = 0; r < rows; r++)
         top[r] = block[r];
     for (ptrdiff_t k = 1; k < classes; k++) {
 #pragma omp simd
-        for (int r = 0; r < ROWS; r++)
+        for (int r = 0; r < rows; r++)
             top[r] = max_(block[k * ROWS + r], top[r]);
     }
 }
@@ -83,51 +83,59 @@ NLLK_INLINE void block_max(const REAL *block, ptrdiff_t classes, REAL *top)
 /* Classes summed in REAL before the sum goes to a wider accumulator. */
 #define GROUP 8
 
-static double narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+/* `count` rows from `first`, in e; `rows` of each step's ROWS are computed (ROWS, a constant, for a full block). */
+NLLK_INLINE double narrow_block(const nllk_rowwise *a, ptrdiff_t first, int rows, ptrdiff_t count, REAL *e)
 {
     const REAL *logits = a->logits;
     REAL *grad = a->grad, *loss = a->loss;
     ptrdiff_t n = a->classes;
-    REAL e[NARROW * ROWS];
     index_block b;
+    double low[ROWS];
+    read_rows(a, first, rows, count, &b);
+    transpose_in(logits + first * a->row_stride, a->row_stride, n, count, e);
+    clear_uncounted(&b.row, count, n, e);
+    block_max(e, n, rows, b.row.top);
+    memset(b.others, 0, sizeof b.others);
+    memset(low, 0, sizeof low);
+    for (ptrdiff_t k0 = 0; k0 < n; k0 += GROUP) {
+        ptrdiff_t stop = n - k0 < GROUP ? n : k0 + GROUP;
+        REAL group[ROWS] = {0};
+        for (ptrdiff_t k = k0; k < stop; k++) {
+#pragma omp simd
+            for (int r = 0; r < rows; r++) {
+                REAL x = exp_lifted_(e[k * ROWS + r] - b.row.top[r]);
+                e[k * ROWS + r] = x;
+                group[r] += (BITS)k == b.target[r] ? 0 : x;
+            }
+        }
+        wide_add(b.others, low, group, rows);
+    }
+    for (int r = 0; r < rows; r++)
+        b.others[r] += low[r];
+    double sum = finish_index_rows(a, &b, rows, count);
+    if (loss)
+        memcpy(loss + first, b.row.loss, count * sizeof *loss);
+    if (grad) {
+        for (ptrdiff_t k = 0; k < n; k++) {
+#pragma omp simd
+            for (int r = 0; r < rows; r++)
+                e[k * ROWS + r] = (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * (ROW_UNLIFT_2 * e[k * ROWS + r]);
+        }
+        transpose_out(e, n, count, grad + first * n);
+    }
+    return sum;
+}
+
+static double narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+{
+    REAL e[NARROW * ROWS];
     double sum = 0;
-    memset(e, 0, sizeof e);
-    for (ptrdiff_t first = begin; first < end; first += ROWS) {
-        ptrdiff_t count = end - first < ROWS ? end - first : ROWS;
-        double low[ROWS];
-        read_rows(a, first, count, &b);
-        transpose_in(logits + first * a->row_stride, a->row_stride, n, count, e);
-        clear_uncounted(&b.row, count, n, e);
-        block_max(e, n, b.row.top);
-        memset(b.others, 0, sizeof b.others);
-        memset(low, 0, sizeof low);
-        for (ptrdiff_t k0 = 0; k0 < n; k0 += GROUP) {
-            ptrdiff_t stop = n - k0 < GROUP ? n : k0 + GROUP;
-            REAL group[ROWS] = {0};
-            for (ptrdiff_t k = k0; k < stop; k++) {
-#pragma omp simd
-                for (int r = 0; r < ROWS; r++) {
-                    REAL x = exp_lifted_(e[k * ROWS + r] - b.row.top[r]);
-                    e[k * ROWS + r] = x;
-                    group[r] += (BITS)k == b.target[r] ? 0 : x;
-                }
-            }
-            wide_add(b.others, low, group, ROWS);
-        }
-        for (int r = 0; r < ROWS; r++)
-            b.others[r] += low[r];
-        sum += finish_index_rows(a, &b, count);
-        if (loss)
-            memcpy(loss + first, b.row.loss, count * sizeof *loss);
-        if (grad) {
-            for (ptrdiff_t k = 0; k < n; k++) {
-#pragma omp simd
-                for (int r = 0; r < ROWS; r++)
-                    e[k * ROWS + r] =
-                        (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * (ROW_UNLIFT_2 * e[k * ROWS + r]);
-            }
-            transpose_out(e, n, count, grad + first * n);
-        }
+    ptrdiff_t first = begin;
+    for (; first + ROWS <= end; first += ROWS)
+        sum += narrow_block(a, first, ROWS, ROWS, e);
+    if (first < end) {
+        memset(e, 0, a->classes * ROWS * sizeof *e); /* rows past the end do not count, but are computed */
+        sum += narrow_block(a, first, (int)(end - first + 3) & ~3, end - first, e);
     }
     return sum;
 }

@@ -11,7 +11,8 @@
 #include "rows_index.h"
 
 #define CHUNK (8 * LANES) /* columns summed in REAL before the sum goes to a wider accumulator */
-#define STAGE 4096        /* exponentials kept in a block's own buffer; longer rows keep them in the output */
+#define WIDE_ROWS 16      /* rows in a batch, at most */
+#define STAGE NLLK_STAGE  /* exponentials kept in a block's own buffer; longer rows keep them in scratch */
 
 /* The maxima of LANES interleaved parts of a row. */
 static void row_max(const REAL *z, ptrdiff_t n, REAL *restrict top)
@@ -26,6 +27,31 @@ static void row_max(const REAL *z, ptrdiff_t n, REAL *restrict top)
     }
     for (int j = 0; j < LANES; j++)
         top[j] = m[j];
+}
+
+/* Ask for the LANES columns at x to be brought into cache; any address will do. */
+#define PREFETCH(x, to_write)                                                                                          \
+    do {                                                                                                               \
+        __builtin_prefetch((x), to_write, 2);                                                                          \
+        if (sizeof(REAL) * LANES > 64)                                                                                 \
+            __builtin_prefetch((x) + LANES / 2, to_write, 2);                                                          \
+    } while (0)
+
+/* How many columns of a row there are before the first at a multiple of 64 bytes. */
+NLLK_INLINE ptrdiff_t columns_to_line(const REAL *row)
+{
+    return -((uintptr_t)row / sizeof(REAL)) % (64 / sizeof(REAL));
+}
+
+/* LANES columns of a gradient: out = factor * e, by stream_line. */
+NLLK_INLINE void stream_lanes(const REAL *e, REAL *out, REAL factor)
+{
+    REAL scaled[LANES];
+#pragma omp simd
+    for (int j = 0; j < LANES; j++)
+        scaled[j] = factor * e[j];
+    for (size_t i = 0; i < LANES; i += 64 / sizeof(REAL))
+        stream_line(out + i, scaled + i);
 }
 
 /* out = first * second * e; `out` may be `e`. */
@@ -44,32 +70,37 @@ NLLK_INLINE void row_scale(const REAL *e, REAL *out, ptrdiff_t n, REAL first, RE
         out[n - LANES + j] = tail[j];
 }
 
-/* grad = factor * e for lifted e, in one multiplication unless factor / 2^ROW_LIFT is too small for it. */
-static void row_grad(const REAL *e, REAL *grad, ptrdiff_t n, REAL factor)
+static void row_stream(const REAL *e, REAL *out, ptrdiff_t n, REAL factor)
 {
-    if (fabs_(factor) > REAL_MIN * ROW_LIFT_2)
-        row_scale(e, grad, n, factor * ROW_UNLIFT_2, 1);
-    else
-        row_scale(e, grad, n, ROW_UNLIFT_2, factor);
+    ptrdiff_t i = columns_to_line(out);
+    for (ptrdiff_t j = 0; j < i; j++)
+        out[j] = factor * e[j];
+    for (; i + LANES <= n; i += LANES)
+        stream_lanes(e + i, out + i, factor);
+    for (; i < n; i++)
+        out[i] = factor * e[i];
 }
 
-/* Ask for the LANES columns at x to be brought into cache; any address will do. */
-#define PREFETCH(x, to_write)                                                                                          \
-    do {                                                                                                               \
-        __builtin_prefetch((x), to_write, 2);                                                                          \
-        if (sizeof(REAL) * LANES > 64)                                                                                 \
-            __builtin_prefetch((x) + LANES / 2, to_write, 2);                                                          \
-    } while (0)
+/* grad = factor * e for lifted e, in one multiplication unless factor / 2^ROW_LIFT is too small for it. */
+static void row_grad(const REAL *e, REAL *grad, ptrdiff_t n, REAL factor, int stream)
+{
+    if (fabs_(factor) <= REAL_MIN * ROW_LIFT_2)
+        row_scale(e, grad, n, ROW_UNLIFT_2, factor);
+    else if (stream)
+        row_stream(e, grad, n, factor * ROW_UNLIFT_2);
+    else
+        row_scale(e, grad, n, factor * ROW_UNLIFT_2, 1);
+}
 
 /* The middle pass of one row and, if `all`, the first of another and the last of a third:
  *   e = exp(z - top), lifted, into `e` if `keep`, and LANES sums of it without column t;
  *   the maxima of `next`;   out = factor * before.
- * Meanwhile the rows at `read` and `write` are fetched. */
-NLLK_INLINE void row_pass(int keep, int all, const REAL *z, REAL *e, ptrdiff_t n, REAL top, ptrdiff_t t,
+ * `before` may be `e`: a column is read before it is written.  Meanwhile the rows at `read` and `write` are fetched. */
+NLLK_INLINE void row_pass(int keep, int all, int stream, const REAL *z, REAL *e, ptrdiff_t n, REAL top, ptrdiff_t t,
                           double *restrict sums, const REAL *next, REAL *restrict next_top, const REAL *before,
                           REAL *out, REAL factor, const REAL *read, const REAL *write)
 {
-    ptrdiff_t whole = n & ~(ptrdiff_t)(LANES - 1);
+    ptrdiff_t whole = n & ~(ptrdiff_t)(LANES - 1), skip = stream ? columns_to_line(out) : 0;
     REAL m[LANES], tail[LANES], tail_out[LANES];
     double high[LANES], low[LANES];
 #pragma omp simd
@@ -79,6 +110,8 @@ NLLK_INLINE void row_pass(int keep, int all, const REAL *z, REAL *e, ptrdiff_t n
         tail_out[j] = all ? factor * before[n - LANES + j] : 0;
         high[j] = low[j] = 0;
     }
+    for (ptrdiff_t i = 0; i < skip; i++)
+        out[i] = factor * before[i];
     for (ptrdiff_t k = 0; k < whole; k += CHUNK) {
         ptrdiff_t stop = whole - k < CHUNK ? whole : k + CHUNK;
         REAL lanes[LANES];
@@ -87,14 +120,17 @@ NLLK_INLINE void row_pass(int keep, int all, const REAL *z, REAL *e, ptrdiff_t n
         for (ptrdiff_t i = k; i < stop; i += LANES) {
             BITS own = (BITS)(t - i);
             PREFETCH(read + i, 0);
-            PREFETCH(write + i, 1);
+            if (!stream)
+                PREFETCH(write + i, 1);
+            else if (i + skip + LANES <= n)
+                stream_lanes(before + i + skip, out + i + skip, factor);
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
                 REAL x = exp_lifted_(z[i + j] - top);
                 if (all)
                     m[j] = max_(next[i + j], m[j]);
                 lanes[j] += (BITS)j == own ? 0 : x;
-                if (all)
+                if (all && !stream)
                     out[i + j] = factor * before[i + j];
                 if (keep)
                     e[i + j] = x;
@@ -115,11 +151,13 @@ NLLK_INLINE void row_pass(int keep, int all, const REAL *z, REAL *e, ptrdiff_t n
 #pragma omp simd
     for (int j = 0; j < LANES; j++) {
         sums[j] = high[j] + low[j];
-        if (all) {
+        if (all)
             next_top[j] = m[j];
+        if (all && !stream)
             out[n - LANES + j] = tail_out[j];
-        }
     }
+    for (ptrdiff_t j = LANES - (n - skip) % LANES; stream && j < LANES; j++)
+        out[n - LANES + j] = tail_out[j];
 }
 
 /* What a batch of rows holds between its passes. */
@@ -129,14 +167,49 @@ typedef struct {
     REAL *grad, *e; /* rows of n; NULL without a gradient */
 } row_batch;
 
-static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+/* What is done for all rows of a batch before and after its middle pass, from LANES maxima and LANES sums of each.  A full
+ * batch gets code of its own, in which `rows` is a constant: loops as short as these would otherwise be slow. */
+NLLK_INLINE void open_rows(const nllk_rowwise *a, row_batch *b, ptrdiff_t first, int rows, REAL *tops)
+{
+    REAL spare[WIDE_ROWS * LANES];
+    reduce_max(tops, spare, rows);
+    memcpy(b->block.row.top, tops, rows * sizeof *tops);
+    read_rows(a, first, rows, b->count, &b->block);
+}
+
+NLLK_INLINE double close_rows(const nllk_rowwise *a, row_batch *b, int rows, double *sums)
+{
+    double spare[WIDE_ROWS * LANES];
+    reduce_sum(sums, spare, rows);
+    memcpy(b->block.others, sums, rows * sizeof *sums);
+    return finish_index_rows(a, &b->block, rows, b->count);
+}
+
+static void open_batch(const nllk_rowwise *a, row_batch *b, ptrdiff_t first, int rows, REAL *tops)
+{
+    if (rows == WIDE_ROWS)
+        open_rows(a, b, first, WIDE_ROWS, tops);
+    else
+        open_rows(a, b, first, rows, tops);
+}
+
+static double close_batch(const nllk_rowwise *a, row_batch *b, int rows, double *sums)
+{
+    return rows == WIDE_ROWS ? close_rows(a, b, WIDE_ROWS, sums) : close_rows(a, b, rows, sums);
+}
+
+/* A batch keeps its exponentials where the one before it had its own, which are used up column by column just in time: in
+ * `stage`, in `scratch` (long rows), or in the gradient itself. */
+static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, REAL *scratch)
 {
     const REAL *logits = a->logits;
     REAL *grad = a->grad, *loss = a->loss;
     ptrdiff_t n = a->classes, stride = a->row_stride;
-    ptrdiff_t size = n * ROWS <= STAGE ? ROWS : n <= STAGE ? STAGE / n : 1;
-    REAL stage[2][STAGE], tops[ROWS * LANES], spare[ROWS * LANES];
-    double sums[ROWS * LANES], wide_spare[ROWS * LANES];
+    ptrdiff_t size = n * WIDE_ROWS <= STAGE ? WIDE_ROWS : n <= STAGE ? STAGE / n : 1;
+    int rows = (size + 3) & ~3;
+    int stream = a->stream && n > STAGE && scratch != NULL;
+    REAL stage[STAGE], tops[WIDE_ROWS * LANES];
+    double sums[WIDE_ROWS * LANES];
     row_batch batches[2];
     double sum = 0;
     memset(tops, 0, sizeof tops);
@@ -152,11 +225,9 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
         ptrdiff_t left = end - first, next_count = left - size < size ? left - size : size;
         b->count = left < 0 ? 0 : left < size ? left : size;
         b->grad = grad ? grad + first * n : NULL;
-        b->e = grad && n <= STAGE ? stage[now] : b->grad;
+        b->e = !grad ? NULL : n <= STAGE ? stage : scratch ? scratch : b->grad;
         if (b->count) {
-            reduce_max(tops, spare);
-            memcpy(b->block.row.top, tops, sizeof b->block.row.top);
-            read_rows(a, first, b->count, &b->block);
+            open_batch(a, b, first, rows, tops);
         }
         for (ptrdiff_t r = 0; r < b->count || r < before->count; r++) {
             int ahead = r < next_count, middle = r < b->count, behind = grad && r < before->count;
@@ -165,17 +236,21 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
             ptrdiff_t t = b->block.target[r];
             const REAL *next_row = next + r * stride, *later = next_row + size * stride,
                        *ready = behind ? before->e + r * n : NULL;
-            if (ahead && middle && behind && fabs_(factor) > REAL_MIN * ROW_LIFT_2) {
-                row_pass(1, 1, z + r * stride, e, n, top, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
+            int all = ahead && middle && behind && fabs_(factor) > REAL_MIN * ROW_LIFT_2;
+            if (all && stream) {
+                row_pass(1, 1, 1, z + r * stride, e, n, top, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
+                         factor * ROW_UNLIFT_2, later, NULL);
+            } else if (all) {
+                row_pass(1, 1, 0, z + r * stride, e, n, top, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
                          factor * ROW_UNLIFT_2, later, b->grad + r * n);
             } else {
                 if (behind)
-                    row_grad(ready, g, n, factor);
+                    row_grad(ready, g, n, factor, stream);
                 if (middle && e)
-                    row_pass(1, 0, z + r * stride, e, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0, next_row,
-                             b->grad + r * n);
+                    row_pass(1, 0, 0, z + r * stride, e, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0,
+                             next_row, stream ? next_row : b->grad + r * n);
                 else if (middle)
-                    row_pass(0, 0, z + r * stride, NULL, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0,
+                    row_pass(0, 0, 0, z + r * stride, NULL, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0,
                              next_row, next_row);
                 if (ahead)
                     row_max(next_row, n, tops + r * LANES);
@@ -186,13 +261,13 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
                 g[before->block.target[r]] = before->block.spike[r];
         }
         if (b->count) {
-            reduce_sum(sums, wide_spare);
-            memcpy(b->block.others, sums, sizeof b->block.others);
-            sum += finish_index_rows(a, &b->block, b->count);
+            sum += close_batch(a, b, rows, sums);
             if (loss)
                 memcpy(loss + first, b->block.row.loss, b->count * sizeof *loss);
         }
     }
+    if (stream)
+        stream_done();
     return sum;
 }
 

@@ -20,6 +20,7 @@ NLLK_INLINE void binary_cross_entropy(const parameter *p, const target *t, REAL 
     REAL positive = pos_weight * y, negative = R(1.0) - y, both = positive + negative;
     REAL near = z < R(0.0) ? positive : negative, far = z < R(0.0) ? negative : positive;
     out->value = mul_add(both, l.log1p, near == R(0.0) ? R(0.0) : near * size);
-    out->slope[0] = flip_sign_(mul_add(-far, e, near) * l.inverse, z);
+    REAL outward = mul_add(-far, e, near) * l.inverse;
+    out->slope[0] = z < R(0.0) ? -outward : outward;
     out->bend[0] = both * (e * l.inverse * l.inverse);
 }
