@@ -43,6 +43,48 @@ def test_any_order_of_the_batch(case, dtype, simd_level):
         assert_same_bits(shuffled, [x[order] for x in whole], method)
 
 
+LINKED = [case for case in cases() if case.name in ("gaussian_nll", "gamma_nll")]
+
+
+@each_dtype
+@pytest.mark.parametrize("case", LINKED, ids=str)
+def test_extreme_neighbours(case, dtype, simd_level):
+    """Samples without weights are handled in another way where all of a tile are far from overflow."""
+    problem = case.problem(300, dtype)
+    tiny = np.finfo(dtype).smallest_subnormal
+    for method in METHODS:
+        want = problem.run(method, reduction="none")
+        for k in range(len(problem.args)):
+            for extreme in (tiny, np.finfo(dtype).max / 4, np.inf, np.nan):
+                args = [x.copy() for x in problem.args]
+                args[k][::50] = extreme
+                got = problem.having(*args).run(method, reduction="none")
+                keep = np.arange(300) % 50 != 0
+                what = f"{method}, argument {k} = {extreme}"
+                assert_same_bits([x[keep] for x in got], [x[keep] for x in want], what)
+
+
+@each_dtype
+@pytest.mark.parametrize("classes", [5003, 32_000])
+def test_gradients_written_past_the_caches(classes, dtype, simd_level):
+    """A gradient of over 64 MiB is, at any address, also in place of the logits."""
+    rows = (65 << 20) // (classes * np.dtype(dtype).itemsize) + 1
+    rng = np.random.default_rng(6)
+    room = np.empty(rows * classes + 7, dtype)
+    logits = room[3 : 3 + rows * classes].reshape(rows, classes)
+    logits[...] = 3 * rng.standard_normal((rows, classes), dtype=dtype)
+    logits[1, :7] = -np.inf
+    target = rng.integers(0, classes, rows)
+    target[5] = -1
+    call = nk.cross_entropy.value_and_grad
+    options = {"ignore_index": -1, "reduction": "sum"}
+    want = [call(logits[i : i + 1], target[i : i + 1], **options)[1][0] for i in range(rows)]
+    for threads in (1, 2):
+        out = np.empty_like(room)[1 : 1 + rows * classes].reshape(rows, classes)
+        assert_same_bits(call(logits, target, out=out, num_threads=threads, **options)[1], want)
+    assert_same_bits(call(logits, target, out=logits, **options)[1], want)
+
+
 # Sizes of several blocks of work, which several threads share.
 LARGE = [
     (case, {10: 10_007, 67: 1501, 1000: 203, 70_000: 7}.get(case.classes, 100_003))
