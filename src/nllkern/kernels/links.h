@@ -9,8 +9,7 @@
  *
  * and the logit of a probability, which is not positive and whose loss works with z itself.
  *
- * A link is applied in two steps, `link_exponential` and `apply_link`, in loops of their own: a processor overlaps two short
- * loops where it would wait in one long one.
+ * A link is applied in two steps, `link_exponential` and `apply_link`, in loops of their own (pointwise.h says why).
  *
  * theta may lie far outside the range of REAL while the likelihood does not (sigma = e^-200 with a residual of 0), so it
  * is kept as theta = value * down^2 = value / up^2, `up` and `down` being powers of two, 1 unless theta is extreme. */
@@ -59,22 +58,25 @@ NLLK_INLINE REAL over_theta(REAL x, const parameter *p) { return over_value(x * 
 #define LINK_UP C(0x1p96, 0x1p768)
 #define LINK_DOWN C(0x1p-96, 0x1p-768)
 
-/* Raw numbers, and positive targets, of samples that products and quotients of two or three cannot take out of range: nearly
- * all that are ever seen.  They need no scaling; the results are the same bits. */
-#define ORDINARY_RAW C(20.0, 200.0)
-#define ORDINARY_MAX C(0x1p40, 0x1p400)
+/* An ordinary sample is one whose products and quotients of two parameters and a positive target stay within 2^-+100 (float),
+ * 2^-+1000 (double): nearly all that are ever seen.  It needs no scaling; the bits of its results are the same without. */
+#define ORDINARY_LOG C(19.0, 190.0)        /* |log(theta)| */
+#define ORDINARY_THETA C(0x1p28, 0x1p280)  /* theta, 1 / theta */
+#define ORDINARY_TARGET C(0x1p40, 0x1p400) /* y, 1 / y */
 
 /* The sign bit tells that x is not within: an integer difference takes the place of a comparison, for an OR to collect. */
-NLLK_INLINE UBITS above(REAL x, REAL limit) { return (UBITS)bits_of(limit) - (UBITS)bits_of(fabs_(x)); }
+NLLK_INLINE UBITS beyond_size(REAL x, REAL most) { return (UBITS)bits_of(most) - (UBITS)bits_of(fabs_(x)); }
 
-NLLK_INLINE UBITS beyond_ordinary_positive(REAL x)
+NLLK_INLINE UBITS beyond_range(REAL x, REAL most)
 {
-    return above(x, ORDINARY_MAX) | ((UBITS)bits_of(x) - (UBITS)bits_of(R(1.0) / ORDINARY_MAX)) | (UBITS)bits_of(x);
+    return beyond_size(x, most) | ((UBITS)bits_of(x) - (UBITS)bits_of(R(1.0) / most)) | (UBITS)bits_of(x);
 }
 
-NLLK_INLINE UBITS beyond_ordinary_raw(int link, REAL u)
+NLLK_INLINE UBITS beyond_ordinary(int link, REAL u)
 {
-    return link == LINK_IDENTITY || link == LINK_VARIANCE ? beyond_ordinary_positive(u) : above(u, ORDINARY_RAW);
+    if (link == LINK_IDENTITY || link == LINK_VARIANCE)
+        return beyond_range(u, ORDINARY_THETA);
+    return beyond_size(u, ORDINARY_LOG);
 }
 
 /* The exponential that a link needs:

@@ -1,6 +1,6 @@
 /* The one loop of all pointwise losses: links, the loss's own function, weights, sums.
  *
- * A loss is an inline function  NAME(parameters, target, extra, full, &point)  of one sample.  It is compiled into one
+ * A loss is an inline function  NAME(parameters, &target, extra, full, &point)  of one sample.  It is compiled into one
  * tile function for each of its links and for each of: value; value and gradient; all with second derivatives.
  * A tile function only sees plain arrays of one tile; `run_pointwise` makes a tile out of anything else (a single number
  * for all samples, no weights, the last samples of the batch) in buffers of its own. */
@@ -36,7 +36,8 @@ typedef void (*tile_function)(const tile *t, ptrdiff_t n);
 typedef void (*point_function)(const parameter *p, const target *y, REAL extra, int full, point *out);
 
 /* What is known of the linked parameters and of the target before the loss's own loop: e of links.h, and of ordinary samples
- * also the rest.  A processor overlaps the samples of several short loops where it would wait in one long one. */
+ * also the rest.  Each step has a loop of its own: a processor holds some 100 instructions that wait for their operands, so
+ * it overlaps the samples of several short loops where it would wait in one long one. */
 typedef struct {
     struct {
         REAL e[TILE], value[TILE], inverse[TILE], rate[TILE], curve[TILE], log[TILE];
@@ -156,13 +157,13 @@ NLLK_INLINE int is_ordinary_tile(variant v, const tile *t, ptrdiff_t n)
             const REAL *raw = t->raw[j];
 #pragma omp simd reduction(| : beyond)
             for (ptrdiff_t i = 0; i < n; i++)
-                beyond |= beyond_ordinary_raw(v.link, raw[i]);
+                beyond |= beyond_ordinary(v.link, raw[i]);
         }
     if (v.positive_target) {
         const REAL *y = t->target;
 #pragma omp simd reduction(| : beyond)
         for (ptrdiff_t i = 0; i < n; i++)
-            beyond |= beyond_ordinary_positive(y[i]);
+            beyond |= beyond_range(y[i], ORDINARY_TARGET);
     }
     return (BITS)beyond >= 0;
 }
@@ -171,7 +172,7 @@ NLLK_INLINE void run_tile(variant v, const tile *t, ptrdiff_t n)
 {
     n &= ~(ptrdiff_t)(TILE_STEP - 1); /* tells the compiler that there is no remainder */
     v.ordinary = 0;
-    if (v.plain && v.link != LINK_LOGIT && v.linked && is_ordinary_tile(v, t, n)) {
+    if (v.link != LINK_LOGIT && v.linked && is_ordinary_tile(v, t, n)) {
         v.ordinary = 1;
         run_samples(v, t, n);
     } else {

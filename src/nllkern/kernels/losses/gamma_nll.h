@@ -46,8 +46,8 @@ NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int 
     log_ratio ratio = log_ratio_(in_range ? r : rate->log_of, in_range ? x : rate->log_of - R(1.0));
     REAL log_r = in_range ? ratio.log : ((ratio.log + rate->log_plus) + log_y) - log_a;
     REAL a_log_r = shape->value * log_r * down * down;
-    int both =
-        ordinary ? 0 : shape->limited & rate->limited; /* a is infinite, and so is all that log r = 0 does not make 0 */
+    /* Both limited: a is infinite, and so is all that log r = 0 does not make 0. */
+    int both = ordinary ? 0 : shape->limited & rate->limited;
     REAL excess = ordinary || a < REAL_INF ? mul_add_exact(b1, y1, -a)
                   : both                   ? a_log_r
                                            : shape->value * x * down * down;             /* b y - a */
