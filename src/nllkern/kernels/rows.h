@@ -61,10 +61,15 @@ DEFINE_REDUCE(reduce_max, REAL, max_)
 DEFINE_REDUCE(reduce_sum, double, ADD)
 #undef ADD
 
+NLLK_INLINE int64_t index_of(const nllk_rowwise *a, ptrdiff_t i)
+{
+    return a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
+}
+
 /* The target's column of row i, or -1 where the row is ignored. */
 NLLK_INLINE ptrdiff_t target_of(const nllk_rowwise *a, ptrdiff_t i)
 {
-    int64_t t = a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
+    int64_t t = index_of(a, i);
     return a->has_ignore && t == a->ignore_index ? -1 : (ptrdiff_t)t;
 }
 

@@ -4,24 +4,28 @@
 
 #include "rows_general.h"
 
+/* The sign bit tells that a class index t is out of range: no comparison, no exit, so that a loop of it vectorises. */
+NLLK_INLINE uint64_t beyond_classes(int64_t t, ptrdiff_t classes)
+{
+    return (uint64_t)t | ((uint64_t)classes - 1 - (uint64_t)t);
+}
+
 /* First row of [begin, end) whose class index is out of range, or -1. */
 NLLK_INLINE ptrdiff_t first_bad_index(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
-    uint64_t classes = (uint64_t)a->classes;
-    int bad = 0; /* one test for all rows: the loop has no exit and vectorises */
+    const int64_t *index64 = a->index;
+    const int32_t *index32 = a->index;
+    ptrdiff_t classes = a->classes;
+    uint64_t beyond = 0;
     if (a->index_is_64)
-        for (ptrdiff_t i = begin; i < end; i++) {
-            int64_t t = ((const int64_t *)a->index)[i];
-            bad |= (uint64_t)t >= classes && !(a->has_ignore && t == a->ignore_index);
-        }
+        for (ptrdiff_t i = begin; i < end; i++)
+            beyond |= beyond_classes(index64[i], classes);
     else
-        for (ptrdiff_t i = begin; i < end; i++) {
-            int32_t t = ((const int32_t *)a->index)[i];
-            bad |= (uint64_t)(int64_t)t >= classes && !(a->has_ignore && t == a->ignore_index);
-        }
-    for (ptrdiff_t i = begin; bad && i < end; i++) {
-        int64_t t = a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
-        if ((uint64_t)t >= classes && !(a->has_ignore && t == a->ignore_index))
+        for (ptrdiff_t i = begin; i < end; i++)
+            beyond |= beyond_classes(index32[i], classes);
+    for (ptrdiff_t i = begin; (int64_t)beyond < 0 && i < end; i++) {
+        int64_t t = index_of(a, i);
+        if ((int64_t)beyond_classes(t, classes) < 0 && !(a->has_ignore && t == a->ignore_index))
             return i;
     }
     return -1;
