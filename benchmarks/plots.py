@@ -83,7 +83,7 @@ def throughput(results):
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
     axes.tick_params(axis="x", rotation=35)
-    axes.set_ylim(0)
+    axes.set_ylim(0, 1.08 * axes.dataLim.ymax)  # room for the note on the copy limit
     axes.grid(alpha=0.25)
     axes.set_xlabel("classes K")
     axes.set_ylabel("GB/s, logits read + gradient written")

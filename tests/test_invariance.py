@@ -49,7 +49,7 @@ LINKED = [case for case in cases() if case.name in ("gaussian_nll", "gamma_nll")
 @each_dtype
 @pytest.mark.parametrize("case", LINKED, ids=str)
 def test_extreme_neighbours(case, dtype, simd_level):
-    """Samples without weights are handled in another way where all of a tile are far from overflow."""
+    """Tiles whose samples are all far from overflow are handled in another way."""
     problem = case.problem(300, dtype)
     tiny = np.finfo(dtype).smallest_subnormal
     for method in METHODS:
