@@ -33,9 +33,9 @@ cdef extern from "build_config.h":
     const char *NLLK_KERNEL_FLAGS
 
 
-# Elements in a block: at least about 30 us of work, enough to pay for handing it out, and more where BLOCKS are left all the
-# same: the kernels overlap what rows of one block do.  A long block is a whole number of the kernels' tiles, or of their row
-# blocks.
+# Elements in a block: at least about 30 us of work, enough to pay for handing it out, and more where BLOCKS are left
+# all the same, since the kernels overlap what rows of one block do.  A long block is a whole number of the kernels'
+# tiles, or of their row blocks.
 cdef enum:
     BLOCK_ELEMENTS = 16384
     LONG_BLOCK_ELEMENTS = 262144

@@ -40,7 +40,7 @@ cdef enum:
 cdef enum:
     SERIAL_ELEMENTS = 32768
 
-# A gradient of so many bytes is not in any cache when the caller reads it.  Long rows of up to SCRATCH_BYTES get scratch.
+# A gradient of so many bytes is not in any cache when the caller reads it.  Long rows get scratch, of at most so much.
 cdef enum:
     STREAM_BYTES = 64 << 20
     SCRATCH_BYTES = 768 << 10
@@ -345,7 +345,8 @@ cdef class Loss:
             call.denominator = counted
         if call.denominator != 0 and samples > 0:
             scale[0] = 1 / call.denominator
-            run(table(t == cnp.NPY_DOUBLE).loss[self.index], arguments, samples, sample_size, scratch, threads, sums)
+            run(table(t == cnp.NPY_DOUBLE).loss[self.index], arguments, samples, sample_size, scratch, threads,
+                sums)
             return 0
         memset(sums, 0, sizeof(nllk_sums))
         call.denominator = 1
@@ -690,7 +691,9 @@ cdef class RowwiseLoss(Loss):
             a.loss = cnp.PyArray_DATA(loss)
 
         row_bytes = a.classes * (8 if t == cnp.NPY_DOUBLE else 4)
-        scratch = row_bytes if want == WANT_GRAD and a.classes > NLLK_STAGE and row_bytes <= SCRATCH_BYTES else 0
+        scratch = 0
+        if want == WANT_GRAD and a.classes > NLLK_STAGE and row_bytes <= SCRATCH_BYTES:
+            scratch = row_bytes
         a.stream = samples * row_bytes >= STREAM_BYTES
         threads = thread_count(call.threads) if samples * a.classes >= SERIAL_ELEMENTS else 1
         a.want_weight = call.wants_weight() and (
@@ -700,8 +703,8 @@ cdef class RowwiseLoss(Loss):
                 threads if samples >= SERIAL_ELEMENTS else 1, &sums)
             if a.index != NULL and sums.bad >= 0:
                 self.bad_index(as_array(args[1]), sums.bad, a.classes, ignore_index)
-        self.run_kernel(call, sums.weight if a.want_weight else samples, &a, &a.scale, samples, a.classes, scratch, threads, t,
-                        results, &sums)
+        self.run_kernel(call, sums.weight if a.want_weight else samples, &a, &a.scale, samples, a.classes, scratch,
+                        threads, t, results, &sums)
         value = loss if loss is not None else sums.value / call.denominator
         return (value, *results)
 
