@@ -71,7 +71,9 @@ NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int 
     if (shape->divides) {
         out->slope[0] = (g.d / a - log_r) + defined;
         out->bend[0] = trigamma_scaled_(a) / a / a + defined; /* unit = 1: gamma has no variance link */
-        out->slope[1] = (ordinary || excess < REAL_INF ? excess / rate->value : y) + defined;
+        /* b y - a has lost digits where a is next to the subnormal numbers. */
+        REAL apart = y - a / rate->value, whole = ordinary || excess < REAL_INF ? excess / rate->value : y;
+        out->slope[1] = (!ordinary & (a < REAL_MIN / REAL_EPS) ? apart : whole) + defined;
         out->bend[1] = a / rate->value / rate->value + defined;
     }
 }
