@@ -101,48 +101,50 @@ def assert_alike(problem):
         assert not bad.any(), (k, x[bad], exact[bad], err[bad])
 
 
+def check_against_reference(problems):
+    @modest
+    @given(problems, st.sampled_from(["none", "mean"]))
+    def run(problem, reduction):
+        assert_matches_reference(problem, reduction, limit64=64.0)
+
+    run()
+
+
+def check_alike(problems):
+    @modest
+    @given(problems)
+    def run(problem):
+        assert_alike(problem)
+
+    run()
+
+
+each_kind = pytest.mark.parametrize("kind", ["index", "soft"])
+each_pointwise = pytest.mark.parametrize("case", [c for c in cases() if not c.rowwise], ids=str)
+
+
 @each_dtype
-@pytest.mark.parametrize("kind", ["index", "soft"])
+@each_kind
 def test_cross_entropy(kind, dtype, simd_level):
-    @modest
-    @given(row_problems(kind, dtype, wild=False), st.sampled_from(["none", "mean"]))
-    def run(problem, reduction):
-        assert_matches_reference(problem, reduction, limit64=64.0)
-
-    run()
+    check_against_reference(row_problems(kind, dtype, wild=False))
 
 
 @each_dtype
-@pytest.mark.parametrize("kind", ["index", "soft"])
+@each_kind
 def test_cross_entropy_of_anything(kind, dtype, simd_level):
-    @modest
-    @given(row_problems(kind, dtype, wild=True))
-    def run(problem):
-        assert_alike(problem)
-
-    run()
+    check_alike(row_problems(kind, dtype, wild=True))
 
 
 @each_dtype
-@pytest.mark.parametrize("case", [c for c in cases() if not c.rowwise], ids=str)
+@each_pointwise
 def test_pointwise(case, dtype, simd_level):
-    @modest
-    @given(point_problems(case, dtype, wild=False), st.sampled_from(["none", "mean"]))
-    def run(problem, reduction):
-        assert_matches_reference(problem, reduction, limit64=64.0)
-
-    run()
+    check_against_reference(point_problems(case, dtype, wild=False))
 
 
 @each_dtype
-@pytest.mark.parametrize("case", [c for c in cases() if not c.rowwise], ids=str)
+@each_pointwise
 def test_pointwise_of_anything(case, dtype, simd_level):
-    @modest
-    @given(point_problems(case, dtype, wild=True))
-    def run(problem):
-        assert_alike(problem)
-
-    run()
+    check_alike(point_problems(case, dtype, wild=True))
 
 
 @each_dtype

@@ -203,6 +203,16 @@ def add_points(book, name, dtype, points, options, function):
     book.add(name, dtype, list(columns), options, results)
 
 
+def add_link(book, link, dtype, points, loss):
+    """With the constants, and every ninth point without."""
+    for name, chosen, full in ((link, points, True), (f"{link}-not-full", points[::9], False)):
+
+        def function(*row, full=full):
+            return loss(*row, link, full)
+
+        add_points(book, name, dtype, chosen, {"link": link, "full": full}, function)
+
+
 def binary_cross_entropy():
     book = Book("binary_cross_entropy")
     for dtype in DTYPES:
@@ -258,15 +268,7 @@ def gaussian_nll():
             points += [tuple(rng.normal(size=3)) for _ in range(20)]
             if link in ("identity", "variance"):
                 points = [(m, abs(u), y) for m, u, y in points]
-            for full in (True, False):
-                add_points(
-                    book,
-                    f"{link}{'' if full else '-not-full'}",
-                    dtype,
-                    points if full else points[::9],
-                    {"link": link, "full": full},
-                    lambda m, u, y, link=link, full=full: exact.gaussian_nll(m, u, y, link, full),
-                )
+            add_link(book, link, dtype, points, exact.gaussian_nll)
     book.write()
 
 
@@ -312,15 +314,7 @@ def gamma_nll():
             some += [(*rng.normal(size=2) * 2, float(rng.gamma(2.0))) for _ in range(40)]
             links[link] = some
         for link, chosen in links.items():
-            for full in (True, False):
-                add_points(
-                    book,
-                    f"{link}{'' if full else '-not-full'}",
-                    dtype,
-                    chosen if full else chosen[::9],
-                    {"link": link, "full": full},
-                    lambda a, b, y, link=link, full=full: exact.gamma_nll(a, b, y, link, full),
-                )
+            add_link(book, link, dtype, chosen, exact.gamma_nll)
     book.write()
 
 

@@ -64,7 +64,7 @@ NLLK_INLINE parameter read_parameter(variant v, int j, const tile *t, const prep
         return (parameter){.raw = t->raw[j][i]};
     parameter p =
         apply_link(v.link, t->raw[j][i], link_has_exponential(v.link) ? known->parameter[j].e[i] : R(0.0), v.ordinary);
-    if (v.ordinary && v.link != LINK_LOGIT) {
+    if (v.ordinary) {
         p.log = known->parameter[j].log[i];
         p.value = known->parameter[j].value[i];
         p.inverse = known->parameter[j].inverse[i];
@@ -171,11 +171,12 @@ NLLK_INLINE int is_ordinary_tile(variant v, const tile *t, ptrdiff_t n)
 NLLK_INLINE void run_tile(variant v, const tile *t, ptrdiff_t n)
 {
     n &= ~(ptrdiff_t)(TILE_STEP - 1); /* tells the compiler that there is no remainder */
-    v.ordinary = 0;
-    if (v.link != LINK_LOGIT && v.linked && is_ordinary_tile(v, t, n)) {
-        v.ordinary = 1;
+    v.ordinary = v.link != LINK_LOGIT && v.linked && is_ordinary_tile(v, t, n);
+    if (v.ordinary) {
+        v.ordinary = 1; /* a constant from here on */
         run_samples(v, t, n);
     } else {
+        v.ordinary = 0;
         run_samples(v, t, n);
     }
 }

@@ -81,10 +81,13 @@ static void row_stream(const REAL *e, REAL *out, ptrdiff_t n, REAL factor)
         out[i] = factor * e[i];
 }
 
-/* grad = factor * e for lifted e, in one multiplication unless factor / 2^ROW_LIFT is too small for it. */
+/* Whether factor / 2^ROW_LIFT is large enough to scale lifted exponentials in one multiplication. */
+NLLK_INLINE int scales_at_once(REAL factor) { return fabs_(factor) > REAL_MIN * ROW_LIFT_2; }
+
+/* grad = factor * e for lifted e. */
 static void row_grad(const REAL *e, REAL *grad, ptrdiff_t n, REAL factor, int stream)
 {
-    if (fabs_(factor) <= REAL_MIN * ROW_LIFT_2)
+    if (!scales_at_once(factor))
         row_scale(e, grad, n, ROW_UNLIFT_2, factor);
     else if (stream)
         row_stream(e, grad, n, factor * ROW_UNLIFT_2);
@@ -226,9 +229,8 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, R
         b->count = left < 0 ? 0 : left < size ? left : size;
         b->grad = grad ? grad + first * n : NULL;
         b->e = !grad ? NULL : n <= STAGE ? stage : scratch ? scratch : b->grad;
-        if (b->count) {
+        if (b->count)
             open_batch(a, b, first, rows, tops);
-        }
         for (ptrdiff_t r = 0; r < b->count || r < before->count; r++) {
             int ahead = r < next_count, middle = r < b->count, behind = grad && r < before->count;
             REAL factor = behind ? before->block.factor[r] : 1, top = b->block.row.top[r];
@@ -236,7 +238,7 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, R
             ptrdiff_t t = b->block.target[r];
             const REAL *next_row = next + r * stride, *later = next_row + size * stride,
                        *ready = behind ? before->e + r * n : NULL;
-            int all = ahead && middle && behind && fabs_(factor) > REAL_MIN * ROW_LIFT_2;
+            int all = ahead && middle && behind && scales_at_once(factor);
             if (all && stream) {
                 row_pass(1, 1, 1, z + r * stride, e, n, top, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
                          factor * ROW_UNLIFT_2, later, NULL);
