@@ -17,8 +17,7 @@ DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")
 LOSSES = {loss.name: loss for loss in nk.losses()}
 COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
-_COLUMNS = ("name", "parameters", "links", "extra", "support", "rowwise", "linked")
-_TABLE = {row[0]: dict(zip(_COLUMNS, row, strict=True)) for row in _engine.loss_table()}
+_TABLE = {info.name: info for info in _engine.loss_table()}
 _POSITIVE_LINKS = ("", "identity", "variance")  # those that take the positive number itself
 
 
@@ -41,9 +40,13 @@ class Problem:
         return next(a.dtype for a in self.args if getattr(a, "dtype", np.dtype(int)).kind == "f")
 
     @property
+    def rowwise(self):
+        return _TABLE[self.loss.name].kind == "rowwise"
+
+    @property
     def shape(self):
         """Shape of the loss."""
-        if _TABLE[self.loss.name]["rowwise"]:
+        if self.rowwise:
             return self.args[0].shape[:-1]
         return np.broadcast_shapes(*map(np.shape, self.args))
 
@@ -53,7 +56,7 @@ class Problem:
 
     def rows(self, index):
         """Those samples of the first axis alone."""
-        per_sample = ("sample_weight", _TABLE[self.loss.name]["extra"])
+        per_sample = ("sample_weight", _TABLE[self.loss.name].extra)
         options = {
             k: v[index] if k in per_sample and np.ndim(v) else v for k, v in self.options.items()
         }
@@ -71,7 +74,7 @@ class Problem:
             return self.options["normalizer"]
         weight = self.options.get("sample_weight")
         weight = np.ones(self.shape) if weight is None else np.float64(weight)
-        if _TABLE[self.loss.name]["rowwise"]:
+        if self.rowwise:
             target, ignored = self.args[1], self.options.get("ignore_index")
             counts = np.ones(self.shape, bool)
             if target.dtype.kind in "iu":
@@ -189,16 +192,16 @@ class Case:
 
     @property
     def rowwise(self):
-        return _TABLE[self.name]["rowwise"]
+        return _TABLE[self.name].kind == "rowwise"
 
     def parameters(self, shape, rng):
         """Float64 predictions inside the domain, a few units in size."""
         if self.rowwise:
             return [3 * rng.normal(size=(*shape, self.classes))]
-        row, drawn = _TABLE[self.name], []
-        for k in range(len(row["parameters"])):
+        info, drawn = _TABLE[self.name], []
+        for k in range(len(info.parameters)):
             x = rng.normal(size=shape)
-            positive = row["linked"] >> k & 1 and self.kind in _POSITIVE_LINKS
+            positive = info.linked >> k & 1 and self.kind in _POSITIVE_LINKS
             drawn.append(np.exp(x) if positive else 2 * x)
         return drawn
 
@@ -211,7 +214,7 @@ class Case:
         if self.kind == "soft":
             return rng.gamma(0.5, size=(*shape, self.classes)).astype(dtype)
         draw = {"unit": rng.uniform, "positive": lambda size: rng.gamma(2.0, size=size)}
-        return draw.get(_TABLE[self.name]["support"], rng.normal)(size=shape).astype(dtype)
+        return draw.get(_TABLE[self.name].support, rng.normal)(size=shape).astype(dtype)
 
     def problem(self, shape, dtype, seed=0):
         """Random arguments of that (leading) shape."""
@@ -228,7 +231,7 @@ class Case:
         options = {"sample_weight": rng.uniform(0.1, 2.0, problem.shape)}
         if self.rowwise:
             options["class_weight"] = rng.uniform(0.1, 2.0, self.classes)
-        elif extra := _TABLE[self.name]["extra"]:
+        elif extra := _TABLE[self.name].extra:
             options[extra] = rng.uniform(0.1, 2.0, problem.shape)
         return problem.having(**{k: v.astype(dtype) for k, v in options.items()})
 
@@ -236,10 +239,10 @@ class Case:
 def cases(classes=(10, 67)):
     """Every loss x link, and every row-wise loss x kind of target x number of classes."""
     result = []
-    for row in _TABLE.values():
-        if row["rowwise"]:
+    for info in _TABLE.values():
+        if info.kind == "rowwise":
             kinds = ("index", "one-hot", "soft")
-            result += [Case(row["name"], kind, k) for kind in kinds for k in classes]
+            result += [Case(info.name, kind, k) for kind in kinds for k in classes]
         else:
-            result += [Case(row["name"], link) for link in row["links"] or ("",)]
+            result += [Case(info.name, link) for link in info.links or ("",)]
     return result

@@ -124,28 +124,27 @@ def test_every_public_name_is_in_the_readme():
 
 @pytest.fixture(scope="module")
 def stub():
-    """Name -> class or list of overloads, from the stub file."""
+    """Name -> class, annotation or value of the name, from the stub file."""
     names = {}
     for node in ast.parse((PACKAGE / "_losses.pyi").read_text()).body:
         if isinstance(node, ast.ClassDef):
             names[node.name] = node
-        elif isinstance(node, ast.FunctionDef):
-            names.setdefault(node.name, []).append(node)
+        elif isinstance(node, ast.AnnAssign):
+            names[node.target.id] = node.value or node.annotation
     return names
 
 
 def typed_class(stub, loss):
-    """The stub's class of a loss: what loss_named returns for its name."""
-    for overload in stub["loss_named"]:
-        if ast.unparse(overload.args.args[0].annotation) == f"Literal['{loss.name}']":
-            return stub[overload.returns.id]
-    raise AssertionError(f"_losses.pyi has no overload of loss_named for {loss.name}")
+    """The stub's class of a loss and, if it is generic, its argument."""
+    of = stub[loss.name]
+    return (stub[of.value.id], of.slice.id) if isinstance(of, ast.Subscript) else (stub[of.id], "")
 
 
 def keys(stub, name):
     """Keywords of a TypedDict and of those it extends."""
     own = [n.target.id for n in stub[name].body if isinstance(n, ast.AnnAssign)]
-    return {*own, *(k for base in stub[name].bases if base.id in stub for k in keys(stub, base.id))}
+    bases = [base.id for base in stub[name].bases if isinstance(base, ast.Name)]
+    return {*own, *(k for base in bases if base in stub for k in keys(stub, base))}
 
 
 METHODS = ["__call__", "value_and_grad", "grad", "value_grad_hess"]
@@ -154,29 +153,27 @@ METHODS = ["__call__", "value_and_grad", "grad", "value_grad_hess"]
 @LOSSES
 @pytest.mark.parametrize("method", METHODS)
 def test_stub_has_the_signature_of_the_loss(loss, method, stub):
-    overloads = [n for n in typed_class(stub, loss).body if getattr(n, "name", "") == method]
+    cls, _ = typed_class(stub, loss)
+    overloads = [n for n in cls.body if getattr(n, "name", "") == method]
     assert overloads
+    kinds = [p.kind for p in inspect.signature(loss).parameters.values()]
+    positional = kinds.count(inspect.Parameter.POSITIONAL_ONLY)
     parameters = list(inspect.signature(loss).parameters)
     for overload in overloads:
         a = overload.args
-        assert [p.arg for p in a.posonlyargs] == ["self", *loss.parameters, "target"]
+        assert len(a.posonlyargs) == 1 + positional
         assert not a.args
-        options = re.fullmatch(r"Unpack\[(\w+)\]", ast.unparse(a.kwarg.annotation))[1]
+        options = re.match(r"Unpack\[(\w+)", ast.unparse(a.kwarg.annotation))[1]
         named = {p.arg for p in a.kwonlyargs} | keys(stub, options)
-        expected = set(parameters[len(loss.parameters) + 1 :])
+        expected = set(parameters[positional:])
         assert named == (expected - {"out"} if method == "__call__" else expected)
 
 
 @LOSSES
 def test_stub_has_the_links_of_the_loss(loss, stub):
-    if not loss.links:
-        return
-    source = (PACKAGE / "_losses.pyi").read_text()
-    method = next(n for n in typed_class(stub, loss).body if isinstance(n, ast.FunctionDef))
-    options = ast.unparse(method.args.kwarg.annotation)[len("Unpack[") : -1]
-    link = next(n for n in stub[options].body if n.target.id == "link").annotation.id
-    literal = re.search(rf"^{link}: TypeAlias = Literal\[(.*)\]$", source, re.MULTILINE)[1]
-    assert tuple(ast.literal_eval(f"({literal},)")) == loss.links
+    _, link = typed_class(stub, loss)
+    literal = ast.literal_eval(stub[link].slice) if link else ()
+    assert literal == loss.links
 
 
 def test_package_is_typed():

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tolerance import LIMIT, tolerances
 
-from nllkern import _reference_math as rm
 from nllkern import reference
+from nllkern.reference import _math as rm
 
 mpmath = pytest.importorskip("mpmath")
 from golden import exact  # noqa: E402  (needs mpmath)

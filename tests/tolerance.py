@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nllkern import _reference_math as rm
+from nllkern.reference import _math as rm
 
 LIMIT = 4.0
 

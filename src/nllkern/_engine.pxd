@@ -61,11 +61,11 @@ cdef extern from "kernels.h" nogil:
 
     ctypedef struct nllk_loss_info:
         const char *name
+        const char *kind
         const char *parameters
         const char *links
         const char *extra
         const char *support
-        int rowwise
         int linked
     const nllk_loss_info nllk_losses[]
 

@@ -1,7 +1,7 @@
 # Threads, SIMD levels, and what the tests need to know about the kernels.
 
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,16 @@ def set_num_threads(k: int) -> None: ...
 def get_num_threads() -> int: ...
 def num_threads(k: int) -> AbstractContextManager[None]: ...
 def build_info() -> dict[str, Any]: ...
-def loss_table() -> list[tuple[str, tuple[str, ...], tuple[str, ...], str, str, bool, int]]: ...
+
+class LossInfo(NamedTuple):
+    name: str
+    kind: str
+    parameters: tuple[str, ...]
+    links: tuple[str, ...]
+    extra: str
+    support: str
+    linked: int
+
+def loss_table() -> list[LossInfo]: ...
 def vecmath_table() -> list[tuple[str, float, float, float, float]]: ...
 def vecmath(name: str, x: NDArray[_F], level: str | None = None) -> NDArray[_F]: ...

@@ -12,6 +12,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 import os
+from collections import namedtuple
 from contextlib import contextmanager
 
 import numpy as np
@@ -131,16 +132,20 @@ cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdi
     return 0
 
 
+# `extra` is the name of a further per-sample input, `linked` the bit set of the parameters that go through a link.
+LossInfo = namedtuple("LossInfo", "name kind parameters links extra support linked")
+
+
 def loss_table():
-    """Name, parameters, links, extra input, support of the target, row-wise or not, linked parameters: per loss."""
+    """What there is to know of each loss: a ``LossInfo`` each."""
     return [
-        (
+        LossInfo(
             nllk_losses[k].name.decode(),
+            nllk_losses[k].kind.decode(),
             tuple(nllk_losses[k].parameters.decode().split()),
             tuple(nllk_losses[k].links.decode().split()),
             nllk_losses[k].extra.decode(),
             nllk_losses[k].support.decode(),
-            bool(nllk_losses[k].rowwise),
             nllk_losses[k].linked if nllk_losses[k].links[0] else 0,
         )
         for k in range(NLLK_LOSS_COUNT)

@@ -1,13 +1,14 @@
-# The loss objects.  One class here per loss, although at run time they are instances of two
-# classes: that gives each its own keywords.  `_Common` is what all share.
+# The loss objects, with the keywords and results of each: at run time they are instances of a few
+# classes.  A loss is one line at the end.
 
 from collections.abc import Sequence
 from typing import (
     Any,
+    Generic,
     Literal,
     Protocol,
     TypeAlias,
-    TypedDict,
+    TypeVar,
     final,
     overload,
     type_check_only,
@@ -15,7 +16,7 @@ from typing import (
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import Unpack
+from typing_extensions import TypedDict, Unpack
 
 _Array: TypeAlias = NDArray[np.floating[Any]]
 _Reduced: TypeAlias = Literal["mean", "sum"]
@@ -32,9 +33,10 @@ class _DLPack(Protocol):
 _Arrays: TypeAlias = NDArray[Any] | Sequence[Any] | memoryview | _DLPack
 _Grad: TypeAlias = _Array | float
 _Out: TypeAlias = _Array | None
-_Outs: TypeAlias = tuple[_Out, _Out] | None
 _OutPair: TypeAlias = tuple[_Out, _Out] | None
+_Outs: TypeAlias = tuple[_Out, _Out] | None
 _OutsPair: TypeAlias = tuple[_Outs, _Outs] | None
+_Link = TypeVar("_Link")
 
 @type_check_only
 class _Common(TypedDict, total=False):
@@ -52,17 +54,12 @@ class _ClassOptions(_Common, total=False):
     softcap: float | None
 
 @type_check_only
-class _BinaryOptions(_Common, total=False):
+class _ExtraOptions(_Common, total=False):
     pos_weight: ArrayLike | None
 
 @type_check_only
-class _GaussianOptions(_Common, total=False):
-    link: _ScaleLink
-    full: bool
-
-@type_check_only
-class _GammaOptions(_Common, total=False):
-    link: _PositiveLink
+class _LinkOptions(_Common, Generic[_Link], total=False):
+    link: _Link
     full: bool
 
 class Loss:
@@ -91,218 +88,144 @@ class RowwiseLoss(Loss): ...
 
 @final
 @type_check_only
-class _CrossEntropy(RowwiseLoss):
+class _Classes(RowwiseLoss):
     @overload
-    def __call__(self, logits: ArrayLike, target: ArrayLike, /, *,
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
         reduction: _Reduced = ..., **options: Unpack[_ClassOptions],
     ) -> float: ...
     @overload
-    def __call__(self, logits: ArrayLike, target: ArrayLike, /, *,
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
         reduction: _None, **options: Unpack[_ClassOptions],
     ) -> _Array: ...
     @overload
-    def value_and_grad(self, logits: ArrayLike, target: ArrayLike, /, *,
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
         reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_ClassOptions],
     ) -> tuple[float, _Array]: ...
     @overload
-    def value_and_grad(self, logits: ArrayLike, target: ArrayLike, /, *,
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
         reduction: _None, out: _Out = ..., **options: Unpack[_ClassOptions],
     ) -> tuple[_Array, _Array]: ...
-    def grad(self, logits: ArrayLike, target: ArrayLike, /, *,
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
         reduction: _Any = ..., out: _Out = ..., **options: Unpack[_ClassOptions],
     ) -> _Array: ...
     @overload
-    def value_grad_hess(self, logits: ArrayLike, target: ArrayLike, /, *,
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
         reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_ClassOptions],
     ) -> tuple[float, _Array, _Array]: ...
     @overload
-    def value_grad_hess(self, logits: ArrayLike, target: ArrayLike, /, *,
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
         reduction: _None, out: _OutPair = ..., **options: Unpack[_ClassOptions],
     ) -> tuple[_Array, _Array, _Array]: ...
 
 @final
 @type_check_only
-class _BinaryCrossEntropy(PointwiseLoss):
+class _Weighted(PointwiseLoss):
     @overload
-    def __call__(self, logits: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., **options: Unpack[_BinaryOptions],
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_ExtraOptions],
     ) -> float: ...
     @overload
-    def __call__(self, logits: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, **options: Unpack[_BinaryOptions],
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_ExtraOptions],
     ) -> _Array: ...
     @overload
-    def value_and_grad(self, logits: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_BinaryOptions],
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_ExtraOptions],
     ) -> tuple[float, _Array]: ...
     @overload
-    def value_and_grad(self, logits: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, out: _Out = ..., **options: Unpack[_BinaryOptions],
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Out = ..., **options: Unpack[_ExtraOptions],
     ) -> tuple[_Array, _Array]: ...
-    def grad(self, logits: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_BinaryOptions],
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_ExtraOptions],
     ) -> _Array: ...
     @overload
-    def value_grad_hess(self, logits: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_BinaryOptions],
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_ExtraOptions],
     ) -> tuple[float, _Array, _Array]: ...
     @overload
-    def value_grad_hess(self, logits: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, out: _OutPair = ..., **options: Unpack[_BinaryOptions],
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_ExtraOptions],
     ) -> tuple[_Array, _Array, _Array]: ...
 
 @final
 @type_check_only
-class _GaussianNLL(PointwiseLoss):
+class _TwoPredictions(PointwiseLoss, Generic[_Link]):
     @overload
-    def __call__(self, mean: ArrayLike, scale: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., **options: Unpack[_GaussianOptions],
+    def __call__(self, first: ArrayLike, second: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> float: ...
     @overload
-    def __call__(self, mean: ArrayLike, scale: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, **options: Unpack[_GaussianOptions],
+    def __call__(self, first: ArrayLike, second: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_LinkOptions[_Link]],
     ) -> _Array: ...
     @overload
-    def value_and_grad(self, mean: _Arrays, scale: float, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def value_and_grad(self, first: _Arrays, second: float, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[float, tuple[_Array, float]]: ...
     @overload
-    def value_and_grad(self, mean: _Arrays, scale: float, target: ArrayLike, /, *,
-        reduction: _None, out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def value_and_grad(self, first: _Arrays, second: float, target: ArrayLike, /, *,
+        reduction: _None, out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, float]]: ...
     @overload
-    def value_and_grad(self, mean: _Arrays, scale: _Arrays, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def value_and_grad(self, first: _Arrays, second: _Arrays, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array]]: ...
     @overload
-    def value_and_grad(self, mean: _Arrays, scale: _Arrays, target: ArrayLike, /, *,
-        reduction: _None, out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def value_and_grad(self, first: _Arrays, second: _Arrays, target: ArrayLike, /, *,
+        reduction: _None, out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array]]: ...
     @overload
-    def value_and_grad(self, mean: ArrayLike, scale: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def value_and_grad(self, first: ArrayLike, second: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[float, tuple[_Grad, _Grad]]: ...
     @overload
-    def value_and_grad(self, mean: ArrayLike, scale: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def value_and_grad(self, first: ArrayLike, second: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, tuple[_Grad, _Grad]]: ...
     @overload
-    def grad(self, mean: _Arrays, scale: float, target: ArrayLike, /, *,
-        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def grad(self, first: _Arrays, second: float, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, float]: ...
     @overload
-    def grad(self, mean: _Arrays, scale: _Arrays, target: ArrayLike, /, *,
-        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def grad(self, first: _Arrays, second: _Arrays, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, _Array]: ...
     @overload
-    def grad(self, mean: ArrayLike, scale: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_GaussianOptions],
+    def grad(self, first: ArrayLike, second: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Grad, _Grad]: ...
     @overload
-    def value_grad_hess(self, mean: _Arrays, scale: float, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_GaussianOptions],
+    def value_grad_hess(self, first: _Arrays, second: float, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[float, tuple[_Array, float], tuple[_Array, float]]: ...
     @overload
-    def value_grad_hess(self, mean: _Arrays, scale: float, target: ArrayLike, /, *,
-        reduction: _None, out: _OutsPair = ..., **options: Unpack[_GaussianOptions],
+    def value_grad_hess(self, first: _Arrays, second: float, target: ArrayLike, /, *,
+        reduction: _None, out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, float], tuple[_Array, float]]: ...
     @overload
-    def value_grad_hess(self, mean: _Arrays, scale: _Arrays, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_GaussianOptions],
+    def value_grad_hess(self, first: _Arrays, second: _Arrays, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array], tuple[_Array, _Array]]: ...
     @overload
-    def value_grad_hess(self, mean: _Arrays, scale: _Arrays, target: ArrayLike, /, *,
-        reduction: _None, out: _OutsPair = ..., **options: Unpack[_GaussianOptions],
+    def value_grad_hess(self, first: _Arrays, second: _Arrays, target: ArrayLike, /, *,
+        reduction: _None, out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array], tuple[_Array, _Array]]: ...
     @overload
-    def value_grad_hess(self, mean: ArrayLike, scale: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_GaussianOptions],
+    def value_grad_hess(self, first: ArrayLike, second: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[float, tuple[_Grad, _Grad], tuple[_Grad, _Grad]]: ...
     @overload
-    def value_grad_hess(self, mean: ArrayLike, scale: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, out: _OutsPair = ..., **options: Unpack[_GaussianOptions],
+    def value_grad_hess(self, first: ArrayLike, second: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, tuple[_Grad, _Grad], tuple[_Grad, _Grad]]: ...
 
-@final
-@type_check_only
-class _GammaNLL(PointwiseLoss):
-    @overload
-    def __call__(self, shape: ArrayLike, rate: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., **options: Unpack[_GammaOptions],
-    ) -> float: ...
-    @overload
-    def __call__(self, shape: ArrayLike, rate: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, **options: Unpack[_GammaOptions],
-    ) -> _Array: ...
-    @overload
-    def value_and_grad(self, shape: _Arrays, rate: float, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[float, tuple[_Array, float]]: ...
-    @overload
-    def value_and_grad(self, shape: _Arrays, rate: float, target: ArrayLike, /, *,
-        reduction: _None, out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Array, tuple[_Array, float]]: ...
-    @overload
-    def value_and_grad(self, shape: _Arrays, rate: _Arrays, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[float, tuple[_Array, _Array]]: ...
-    @overload
-    def value_and_grad(self, shape: _Arrays, rate: _Arrays, target: ArrayLike, /, *,
-        reduction: _None, out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Array, tuple[_Array, _Array]]: ...
-    @overload
-    def value_and_grad(self, shape: ArrayLike, rate: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[float, tuple[_Grad, _Grad]]: ...
-    @overload
-    def value_and_grad(self, shape: ArrayLike, rate: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Array, tuple[_Grad, _Grad]]: ...
-    @overload
-    def grad(self, shape: _Arrays, rate: float, target: ArrayLike, /, *,
-        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Array, float]: ...
-    @overload
-    def grad(self, shape: _Arrays, rate: _Arrays, target: ArrayLike, /, *,
-        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Array, _Array]: ...
-    @overload
-    def grad(self, shape: ArrayLike, rate: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Grad, _Grad]: ...
-    @overload
-    def value_grad_hess(self, shape: _Arrays, rate: float, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[float, tuple[_Array, float], tuple[_Array, float]]: ...
-    @overload
-    def value_grad_hess(self, shape: _Arrays, rate: float, target: ArrayLike, /, *,
-        reduction: _None, out: _OutsPair = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Array, tuple[_Array, float], tuple[_Array, float]]: ...
-    @overload
-    def value_grad_hess(self, shape: _Arrays, rate: _Arrays, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[float, tuple[_Array, _Array], tuple[_Array, _Array]]: ...
-    @overload
-    def value_grad_hess(self, shape: _Arrays, rate: _Arrays, target: ArrayLike, /, *,
-        reduction: _None, out: _OutsPair = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Array, tuple[_Array, _Array], tuple[_Array, _Array]]: ...
-    @overload
-    def value_grad_hess(self, shape: ArrayLike, rate: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[float, tuple[_Grad, _Grad], tuple[_Grad, _Grad]]: ...
-    @overload
-    def value_grad_hess(self, shape: ArrayLike, rate: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, out: _OutsPair = ..., **options: Unpack[_GammaOptions],
-    ) -> tuple[_Array, tuple[_Grad, _Grad], tuple[_Grad, _Grad]]: ...
+# fmt: on
 
-@overload
-def loss_named(name: Literal["cross_entropy"]) -> _CrossEntropy: ...
-@overload
-def loss_named(name: Literal["binary_cross_entropy"]) -> _BinaryCrossEntropy: ...
-@overload
-def loss_named(name: Literal["gaussian_nll"]) -> _GaussianNLL: ...
-@overload
-def loss_named(name: Literal["gamma_nll"]) -> _GammaNLL: ...
-@overload
-def loss_named(name: str) -> Loss: ...
+cross_entropy: _Classes
+binary_cross_entropy: _Weighted
+gaussian_nll: _TwoPredictions[_ScaleLink]
+gamma_nll: _TwoPredictions[_PositiveLink]
+
+def loss_named(name: str) -> Any: ...
 def losses() -> list[Loss]: ...

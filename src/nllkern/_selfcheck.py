@@ -39,7 +39,7 @@ def steps(rows: list[Row]) -> Iterator[list[Result]]:
     """The results of each row, one per SIMD level."""
     for row in rows:
         yield [check_row(row, level) for level in simd_levels()]
-    for name, dtype in itertools.product((row[0] for row in loss_table()), DTYPES):
+    for name, dtype in itertools.product((info.name for info in loss_table()), DTYPES):
         yield [check_bits(name, dtype, level) for level in simd_levels()]
 
 
@@ -175,16 +175,16 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
     """The same bits on any number of threads, and with gradients written over the inputs."""
     rng = np.random.default_rng(11)
     loss: Any = loss_named(name)
-    row = next(r for r in loss_table() if r[0] == name)
+    info = next(i for i in loss_table() if i.name == name)
     n = SIZE_OF_BITS_CHECK
-    if row[5]:
+    if info.kind == "rowwise":
         case = Case(
             (rng.normal(size=(n // 50, 50)).astype(dtype), rng.integers(50, size=n // 50)), {}
         )
     else:
-        positive = [bool(row[6] >> j & 1) for j in range(len(row[1]))]
-        link = row[2][-1] if row[2] else ""
-        case = point_case(rng, dtype, positive, link, row[4], "", n)
+        positive = [bool(info.linked >> j & 1) for j in range(len(info.parameters))]
+        link = info.links[-1] if info.links else ""
+        case = point_case(rng, dtype, positive, link, info.support, "", n)
     with use_simd_level(level):
         expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
         others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]

@@ -38,14 +38,14 @@ def rows(quick: bool = False) -> list[Row]:
     """Every loss, dtype, and link or kind of target."""
     size = 333 if quick else 1999
     found = []
-    for name, parameters, links, extra, support, rowwise, linked in loss_table():
+    for name, kind, parameters, links, extra, support, linked in loss_table():
         for dtype in DTYPES:
             rng = np.random.default_rng(7)
-            if rowwise:
+            if kind == "rowwise":
                 classes = CLASSES[:-1:2] if quick else CLASSES
-                for kind, cases in class_cases(rng, dtype, classes).items():
-                    found.append(Row(name, dtype, kind, cases))
-            for link in links or ([] if rowwise else [""]):
+                for target, cases in class_cases(rng, dtype, classes).items():
+                    found.append(Row(name, dtype, target, cases))
+            for link in links or ([] if kind == "rowwise" else [""]):
                 positive = [bool(linked >> j & 1) for j in range(len(parameters))]
                 cases = [
                     point_case(rng, dtype, positive, link, support, extra, n) for n in (1, 17, size)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine import loss_table
+from ._engine import LossInfo, loss_table
 from ._losses import loss_named
 
 Array = NDArray[Any]
@@ -83,21 +83,20 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 }
 
 
-def inputs(row: tuple[Any, ...], dtype: str, elements: int) -> tuple[Array, ...]:
+def inputs(info: LossInfo, dtype: str, elements: int) -> tuple[Array, ...]:
     """Random inputs of a loss, in the middle of its domain."""
-    _, parameters, links, _, support, rowwise, linked = row
     rng = np.random.default_rng(5)
-    if rowwise:
+    if info.kind == "rowwise":
         logits = rng.normal(scale=3.0, size=(elements // CLASSES, CLASSES)).astype(dtype)
         return logits, rng.integers(CLASSES, size=len(logits))
-    args = [rng.normal(size=elements) for _ in parameters]
-    if links and "softplus" not in links:
-        args = [np.exp(x) if linked >> j & 1 else x for j, x in enumerate(args)]
+    args = [rng.normal(size=elements) for _ in info.parameters]
+    if info.links and "softplus" not in info.links:
+        args = [np.exp(x) if info.linked >> j & 1 else x for j, x in enumerate(args)]
     target = {
         "real": lambda: rng.normal(size=elements),
         "unit": lambda: rng.uniform(size=elements),
         "positive": lambda: rng.gamma(2.0, size=elements),
-    }[support]()
+    }[info.support]()
     return tuple(x.astype(dtype) for x in (*args, target))
 
 
@@ -114,12 +113,12 @@ def best_time(call: Callable[[], Any], seconds: float) -> float:
             return best
 
 
-def measure(row: tuple[Any, ...], dtype: str, quick: bool) -> Speed:
+def measure(info: LossInfo, dtype: str, quick: bool) -> Speed:
     """One loss on one dtype, with the softplus link where there is one."""
-    name, links = row[0], row[2]
+    name, links = info.name, info.links
     loss: Any = loss_named(name)
     elements, seconds = (200_000, 0.1) if quick else (2_000_000, 0.5)
-    args = inputs(row, dtype, elements)
+    args = inputs(info, dtype, elements)
     options = {"link": "softplus"} if "softplus" in links else {}
     grads = tuple(np.empty_like(a) for a in args[:-1])
     out = grads[0] if len(grads) == 1 else grads
@@ -144,9 +143,9 @@ def measure(row: tuple[Any, ...], dtype: str, quick: bool) -> Speed:
 
 def steps(quick: bool = False) -> Iterator[Speed]:
     """Every loss and dtype."""
-    for row in loss_table():
+    for info in loss_table():
         for dtype in DTYPES:
-            yield measure(row, dtype, quick)
+            yield measure(info, dtype, quick)
 
 
 def count_steps() -> int:

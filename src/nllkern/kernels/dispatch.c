@@ -8,9 +8,9 @@
 #define LINKS_positive "identity softplus log"
 #define LINKS_scale "identity softplus log variance log_variance"
 
-#define NLLK_ROWWISE(NAME, PREDICTION) {#NAME, #PREDICTION, "", "", "", 1, 0},
+#define NLLK_ROWWISE(NAME, PREDICTION) {#NAME, "rowwise", #PREDICTION, "", "", "", 0},
 #define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT)                                        \
-    {#NAME, #NAMES, LINKS_##LINKS, #EXTRA, #SUPPORT, 0, LINKED},
+    {#NAME, "pointwise", #NAMES, LINKS_##LINKS, #EXTRA, #SUPPORT, LINKED},
 const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT] = {
 #include "kernels.inc"
 };

@@ -81,8 +81,8 @@ enum {
 
 /* What is the same at every level: what Python needs to know to make the loss objects. */
 typedef struct {
-    const char *name, *parameters, *links, *extra, *support;
-    int rowwise, linked;
+    const char *name, *kind, *parameters, *links, *extra, *support;
+    int linked;
 } nllk_loss_info;
 extern const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT];
 

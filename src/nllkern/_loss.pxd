@@ -1,0 +1,26 @@
+cimport numpy as cnp
+
+from nllkern._arguments cimport Call
+from nllkern._engine cimport nllk_sums
+
+
+# Elements below which a call runs on the calling thread alone: waking the others would cost more.
+cdef enum:
+    SERIAL_ELEMENTS = 32768
+
+
+cdef class Loss:
+    cdef readonly str name
+    cdef readonly tuple parameters
+    cdef readonly tuple links
+    cdef str kind, extra, support
+    cdef int index, linked
+
+    cdef tuple compute(self, tuple args, dict kwargs, int want)
+    cdef int expect_arguments(self, tuple args) except -1
+    cdef unknown(self, str key, tuple own)
+    cdef int agree(self, int t, int own, str name, cnp.ndarray a) except -2
+    cdef int run_kernel(self, Call call, double counted, const void *arguments, double *scale, ptrdiff_t samples,
+                        ptrdiff_t sample_size, size_t scratch, int threads, int t, list results,
+                        nllk_sums *sums) except -1
+    cdef cnp.ndarray new_or_out(self, list outs, int k, int ndim, const cnp.npy_intp *shape, int t, list given)

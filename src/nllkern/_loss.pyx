@@ -1,0 +1,115 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""What all loss objects have in common."""
+
+cimport numpy as cnp
+from libc.string cimport memset
+
+from nllkern._arguments cimport MEAN, Call, expect_out
+from nllkern._engine cimport WANT_GRAD, WANT_HESS, WANT_VALUE, nllk_sums, run, table
+
+import inspect
+
+cnp.import_array()
+
+cdef tuple COMMON = ("reduction", "sample_weight", "normalizer", "out", "num_threads", "check")
+
+
+cdef class Loss:
+    """A negative log-likelihood: calling it gives the value, its methods give derivatives."""
+
+    def __cinit__(self, int index, info):
+        self.index = index
+        self.name, self.kind, self.parameters, self.links, self.extra, self.support, self.linked = info
+
+    @property
+    def reference(self):
+        """The same loss in plain NumPy: the definition of right."""
+        from . import reference
+        return getattr(reference, self.name)
+
+    @property
+    def __name__(self):
+        return self.name
+
+    @property
+    def __signature__(self):
+        common = {"reduction": "mean", "check": False}
+        positional = (*self.parameters, "target")
+        own = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) if p.name in positional else p
+               for p in self.reference.__signature__.parameters.values()]
+        more = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=common.get(key)) for key in COMMON]
+        return inspect.Signature([*own, *more])
+
+    def __repr__(self):
+        return f"<nllkern.{self.name}>"
+
+    def __reduce__(self):
+        from ._losses import loss_named
+        return loss_named, (self.name,)
+
+    def __call__(self, *args, **kwargs):
+        """The value."""
+        return self.compute(args, kwargs, WANT_VALUE)[0]
+
+    def value_and_grad(self, *args, **kwargs):
+        """(value, gradient) from one pass."""
+        return self.compute(args, kwargs, WANT_GRAD)
+
+    def grad(self, *args, **kwargs):
+        """The gradient."""
+        return self.compute(args, kwargs, WANT_GRAD)[1]
+
+    def value_grad_hess(self, *args, **kwargs):
+        """(value, gradient, diagonal second derivatives); ``out`` is a pair."""
+        return self.compute(args, kwargs, WANT_HESS)
+
+    cdef tuple compute(self, tuple args, dict kwargs, int want):
+        raise NotImplementedError
+
+    cdef int expect_arguments(self, tuple args) except -1:
+        if len(args) != len(self.parameters) + 1:
+            names = ", ".join([*self.parameters, "target"])
+            raise TypeError(f"{self.name}: got {len(args)} positional arguments, "
+                            f"expected {len(self.parameters) + 1}: {names}")
+        return 0
+
+    cdef unknown(self, str key, tuple own):
+        raise TypeError(f"{self.name}: unknown keyword {key!r}, expected one of {', '.join(sorted(own + COMMON))}")
+
+    cdef int agree(self, int t, int own, str name, cnp.ndarray a) except -2:
+        """The dtype of the call, `t` so far, now that an input of dtype `own` has been seen (-1: none yet)."""
+        if own == -1 or own == t:
+            return t
+        if t != -1:
+            raise TypeError(f"{self.name}: {name} has dtype {a.dtype}, expected "
+                            f"{cnp.PyArray_DescrFromType(t)} as the inputs before it")
+        return own
+
+    cdef int run_kernel(self, Call call, double counted, const void *arguments, double *scale, ptrdiff_t samples,
+                        ptrdiff_t sample_size, size_t scratch, int threads, int t, list results,
+                        nllk_sums *sums) except -1:
+        """Run the loss, of whose samples `counted` count; where nothing does, all results are 0."""
+        if call.reduction != MEAN:
+            call.denominator = 1
+        elif call.normalizer is None:
+            call.denominator = counted
+        if call.denominator != 0 and samples > 0:
+            scale[0] = 1 / call.denominator
+            run(table(t == cnp.NPY_DOUBLE).loss[self.index], arguments, samples, sample_size, scratch, threads,
+                sums)
+            return 0
+        memset(sums, 0, sizeof(nllk_sums))
+        call.denominator = 1
+        for array in results:
+            if array is not None:
+                array[...] = 0
+        return 0
+
+    cdef cnp.ndarray new_or_out(self, list outs, int k, int ndim, const cnp.npy_intp *shape, int t, list given):
+        """Output k: the caller's array, checked, or a new one."""
+        cdef str name = "out" if len(outs) == 1 else f"out[{k}]"
+        if outs[k] is None:
+            return <cnp.ndarray> cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *> shape, t, 0)
+        expect_out(outs[k], ndim, shape, t, self.name, name)
+        given.append((name, outs[k]))
+        return outs[k]

@@ -1,0 +1,232 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""Losses over classes, which lie on the last axis of the logits."""
+
+cimport numpy as cnp
+from libc.math cimport isfinite
+from libc.string cimport memset
+
+from nllkern._arguments cimport (
+    NONE,
+    Call,
+    as_array,
+    as_input,
+    expect_all,
+    expect_apart,
+    expect_shape,
+    float_type,
+    number,
+    same_shape,
+    shape_text,
+)
+from nllkern._engine cimport (
+    NLLK_STAGE,
+    WANT_GRAD,
+    WANT_HESS,
+    WANT_VALUE,
+    nllk_rowwise,
+    nllk_sums,
+    run,
+    table,
+    thread_count,
+)
+from nllkern._loss cimport SERIAL_ELEMENTS, Loss
+
+import numpy as np
+
+from . import _docs
+
+cnp.import_array()
+
+# A gradient of so many bytes is not in any cache when the caller reads it.  Long rows get scratch, of at most so much.
+cdef enum:
+    STREAM_BYTES = 64 << 20
+    SCRATCH_BYTES = 768 << 10
+
+
+cdef class RowwiseLoss(Loss):
+    # One row of logits and one target make one sample.
+
+    @property
+    def __doc__(self):
+        return _docs.docstring(self.name)
+
+    cdef tuple compute(self, tuple args, dict kwargs, int want):
+        cdef Call call = Call.__new__(Call)
+        cdef nllk_rowwise a
+        cdef nllk_sums sums
+        cdef int t, k, ndim, threads
+        cdef const cnp.npy_intp *shape
+        cdef cnp.ndarray logits, target
+        cdef cnp.ndarray loss = None
+        cdef ptrdiff_t samples = 1
+        cdef ptrdiff_t row_bytes, scratch
+        call.loss = self.name
+        call.want = want
+        memset(&a, 0, sizeof(a))
+        self.expect_arguments(args)
+        a.want = want
+        class_weight = ignore_index = None
+        for key, value in kwargs.items():
+            if call.take(key, value):
+                continue
+            elif key == "class_weight":
+                class_weight = value
+            elif key == "label_smoothing":
+                a.smoothing = number(value, self.name, key)
+                if not 0 <= a.smoothing <= 1:
+                    raise ValueError(f"{self.name}: label_smoothing is {value!r}, expected 0 to 1")
+            elif key == "ignore_index":
+                ignore_index = value
+            elif key == "z_loss":
+                a.z_loss = number(value, self.name, key)
+                if not (a.z_loss >= 0 and isfinite(a.z_loss)):
+                    raise ValueError(f"{self.name}: z_loss is {value!r}, expected a finite number >= 0")
+            elif key == "softcap":
+                if value is not None:
+                    a.softcap = number(value, self.name, key)
+                    if not (a.softcap > 0 and isfinite(a.softcap)):
+                        raise ValueError(f"{self.name}: softcap is {value!r}, "
+                                         f"expected a positive, finite number or None")
+            else:
+                self.unknown(key, ("class_weight", "label_smoothing", "ignore_index", "z_loss", "softcap"))
+        call.settle()
+        if ignore_index is not None:
+            if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
+                raise TypeError(f"{self.name}: ignore_index is {ignore_index!r}, expected an int or None")
+            a.has_ignore = 1
+            a.ignore_index = ignore_index
+
+        logits = as_array(args[0])
+        t = float_type(args[0], logits, self.name, "logits")
+        ndim = cnp.PyArray_NDIM(logits) - 1
+        shape = cnp.PyArray_DIMS(logits)
+        if ndim < 0 or shape[ndim] == 0:
+            raise ValueError(f"{self.name}: logits have shape {shape_text(ndim + 1, shape)}, "
+                             f"expected (..., K) with K >= 1")
+        for k in range(ndim):
+            samples *= shape[k]
+        a.classes = shape[ndim]
+        target = as_array(args[1])
+        keep = []
+        if cnp.PyArray_ISINTEGER(target):
+            if not same_shape(target, ndim, shape):
+                own_shape = shape_text(cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target))
+                raise ValueError(f"{self.name}: target has shape {own_shape}, "
+                                 f"expected {shape_text(ndim, shape)} for class indices "
+                                 f"(probabilities, one-hot ones too, have the logits' shape and a float dtype)")
+            keep.append(("target", target))
+            a.index_is_64 = not (cnp.PyArray_ITEMSIZE(target) == 4 and cnp.PyArray_ISSIGNED(target))
+            if cnp.PyArray_TYPE(target) == cnp.NPY_UINT64:  # what int64 cannot hold must stay out of range
+                target = np.minimum(target, np.uint64(2**63 - 1))
+            target = as_input(target, cnp.NPY_INT64 if a.index_is_64 else cnp.NPY_INT32)
+            a.index = cnp.PyArray_DATA(target)
+        else:
+            t = self.agree(t, float_type(args[1], target, self.name, "target"), "target", target)
+            expect_shape(target, ndim + 1, shape, self.name, "target", "as logits, for probabilities")
+        if class_weight is not None:
+            x = as_array(class_weight)
+            t = self.agree(t, float_type(class_weight, x, self.name, "class_weight"), "class_weight", x)
+            expect_shape(x, 1, &shape[ndim], self.name, "class_weight", "one weight per class")
+            class_weight = x
+        weight = call.weight
+        if weight is not None:
+            x = as_array(weight)
+            t = self.agree(t, float_type(weight, x, self.name, "sample_weight"), "sample_weight", x)
+            expect_shape(x, ndim, shape, self.name, "sample_weight", "the shape of the loss")
+            weight = x
+        if t == -1:
+            t = cnp.NPY_DOUBLE
+        if class_weight is not None:
+            keep.append(("class_weight", class_weight))
+            class_weight = as_input(class_weight, t)
+            keep.append(("class_weight", class_weight))
+            a.class_weight = cnp.PyArray_DATA(class_weight)
+        if weight is not None:
+            keep.append(("sample_weight", weight))
+            weight = as_input(weight, t)
+            keep.append(("sample_weight", weight))
+            a.weight = cnp.PyArray_DATA(weight)
+        if a.index == NULL:
+            keep.append(("target", target))
+            target = as_input(target, t)
+            a.prob = cnp.PyArray_DATA(target)
+        keep.append(("target", target))
+        a.row_stride = row_stride(logits, t)
+        if a.row_stride == NOT_ROWS:
+            keep.append(("logits", logits))
+            logits = as_input(logits, t)
+            a.row_stride = a.classes
+        a.logits = cnp.PyArray_DATA(logits)
+        keep.append(("logits", logits))
+        shape = cnp.PyArray_DIMS(logits)
+        if call.check:
+            if a.prob != NULL:
+                expect_all(lambda y: y >= 0, target, self.name, "target", "a probability >= 0")
+            expect_all(lambda z: z == z, logits, self.name, "logits", "a number")
+
+        outs = call.outs(1) if want > WANT_VALUE else []
+        given = []
+        results = [self.new_or_out(outs, k, ndim + 1, shape, t, given) for k in range(len(outs))]
+        if given:
+            expect_apart(given, keep, self.name)
+        if want >= WANT_GRAD:
+            a.grad = cnp.PyArray_DATA(results[0])
+        if want >= WANT_HESS:
+            a.hess = cnp.PyArray_DATA(results[1])
+        if call.reduction == NONE:
+            loss = <cnp.ndarray> cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *> shape, t, 0)
+            a.loss = cnp.PyArray_DATA(loss)
+
+        row_bytes = a.classes * (8 if t == cnp.NPY_DOUBLE else 4)
+        scratch = 0
+        if want == WANT_GRAD and a.classes > NLLK_STAGE and row_bytes <= SCRATCH_BYTES:
+            scratch = row_bytes
+        a.stream = samples * row_bytes >= STREAM_BYTES
+        threads = thread_count(call.threads) if samples * a.classes >= SERIAL_ELEMENTS else 1
+        a.want_weight = call.wants_weight() and (
+            a.weight != NULL or a.has_ignore or (a.index != NULL and a.class_weight != NULL))
+        if a.index != NULL or a.want_weight:
+            run(table(t == cnp.NPY_DOUBLE).survey[0], &a, samples, 1 if a.index != NULL else a.classes, 0,
+                threads if samples >= SERIAL_ELEMENTS else 1, &sums)
+            if a.index != NULL and sums.bad >= 0:
+                self.bad_index(as_array(args[1]), sums.bad, a.classes, ignore_index)
+        self.run_kernel(call, sums.weight if a.want_weight else samples, &a, &a.scale, samples, a.classes, scratch,
+                        threads, t, results, &sums)
+        value = loss if loss is not None else sums.value / call.denominator
+        return (value, *results)
+
+    cdef bad_index(self, cnp.ndarray target, ptrdiff_t position, ptrdiff_t classes, ignore_index):
+        at = tuple(map(int, np.unravel_index(position, (<object> target).shape)))
+        place = f"[{', '.join(map(str, at))}]" if at else ""
+        also = "" if ignore_index is None else f" or ignore_index = {ignore_index}"
+        raise IndexError(f"{self.name}: target{place} is {target[at]}, expected 0 <= index < {classes}{also}")
+
+
+cdef enum:
+    NOT_ROWS = -0x7fffffff
+
+
+cdef ptrdiff_t row_stride(cnp.ndarray a, int t):
+    """Elements from one row to the next if `a` is a sequence of contiguous rows; else NOT_ROWS."""
+    cdef int k, last = cnp.PyArray_NDIM(a) - 1
+    cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(a), stride = cnp.PyArray_DIM(a, last) * size
+    if cnp.PyArray_TYPE(a) != t or not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
+        return NOT_ROWS
+    if cnp.PyArray_ISCARRAY_RO(a):
+        return stride // size
+    if cnp.PyArray_DIM(a, last) > 1 and cnp.PyArray_STRIDE(a, last) != size:
+        return NOT_ROWS
+    # The axes before the last must be walked by one stride.
+    cdef bint started = False
+    for k in range(last - 1, -1, -1):
+        if cnp.PyArray_DIM(a, k) == 1:
+            continue
+        if not started:
+            stride = cnp.PyArray_STRIDE(a, k)
+            started = True
+            expected = stride * cnp.PyArray_DIM(a, k)
+        elif cnp.PyArray_STRIDE(a, k) != expected:
+            return NOT_ROWS
+        else:
+            expected *= cnp.PyArray_DIM(a, k)
+    return stride // size if stride % size == 0 else NOT_ROWS

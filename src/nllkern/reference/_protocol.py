@@ -1,0 +1,171 @@
+"""The public protocol of the reference losses, around functions of one sample each."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Samples(NamedTuple):
+    """What one loss function returns: everything per sample, before weights and reduction."""
+
+    value: np.ndarray
+    grad: tuple  # one array a parameter
+    hess: tuple  # likewise
+    outside: dict  # argument name -> (mask of the entries outside the domain, what was expected)
+    counts: np.ndarray | bool = True  # False: contributes exactly nothing, whatever its data
+    weight: np.ndarray | float = 1.0  # this sample's share of the denominator of "mean"
+
+
+class Reference:
+    """A loss with the public protocol around a function that returns ``Samples``."""
+
+    def __init__(self, samples: Callable[..., Samples], parameters: tuple, links: tuple):
+        self.samples = samples
+        self.name = samples.__name__
+        self.parameters = parameters
+        self.links = links
+        self.__doc__ = samples.__doc__
+        self.__signature__ = inspect.signature(samples)
+
+    def __repr__(self):
+        return f"<nllkern.reference.{self.name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The value."""
+        return self._run(args, **kwargs)[0]
+
+    def value_and_grad(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """(value, gradient)."""
+        value, grad, _ = self._run(args, **kwargs)
+        return value, self._deliver(grad, out)
+
+    def grad(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """The gradient: an array, or a tuple when the loss has several parameters."""
+        return self._deliver(self._run(args, **kwargs)[1], out)
+
+    def value_grad_hess(self, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        """(value, gradient, diagonal second derivatives); ``out`` is a pair (grad, hess)."""
+        value, grad, hess = self._run(args, **kwargs)
+        grad_out, hess_out = (None, None) if out is None else out
+        return value, self._deliver(grad, grad_out), self._deliver(hess, hess_out)
+
+    def _run(
+        self,
+        args,
+        *,
+        reduction="mean",
+        sample_weight=None,
+        normalizer=None,
+        num_threads=None,
+        check=False,
+        **options,
+    ):
+        if reduction not in ("mean", "sum", "none"):
+            raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
+        if normalizer is not None:
+            if reduction != "mean":
+                raise ValueError(f'normalizer needs reduction="mean", got {reduction!r}')
+            if not (math.isfinite(normalizer) and normalizer > 0):
+                raise ValueError(f"normalizer must be positive and finite, got {normalizer!r}")
+        bound = self.__signature__.bind(*args, **options)
+        bound.apply_defaults()
+        arguments, scalars = self._convert(bound.arguments)
+        with np.errstate(all="ignore"):
+            s = self.samples(**arguments)
+            if check:
+                _raise_if_outside(s.outside)
+            weight = _sample_weight(sample_weight, s.value.shape)
+            counts = np.asarray(s.counts & (weight != 0))
+            denominator = 1.0
+            if reduction == "mean":
+                denominator = float(np.sum(weight * s.weight) if normalizer is None else normalizer)
+            if denominator == 0:  # nothing counts: value 0, derivatives 0
+                counts, denominator = np.zeros_like(counts), 1.0
+
+            def weighted(x, scalar=False):
+                axes = (...,) + (None,) * (x.ndim - weight.ndim)
+                x = np.where(counts[axes], weight[axes] * x, 0.0)
+                return float(x.sum()) / denominator if scalar else np.asarray(x / denominator)
+
+            return (
+                weighted(s.value, scalar=reduction != "none"),
+                tuple(map(weighted, s.grad, scalars)),
+                tuple(map(weighted, s.hess, scalars)),
+            )
+
+    def _convert(self, arguments):
+        """Float64 arrays of one shape; also which parameters were Python scalars."""
+        if self.links and arguments["link"] not in self.links:
+            raise ValueError(f"link must be one of {self.links}, got {arguments['link']!r}")
+        names = (*self.parameters, "target")
+        arrays = {name: as_float64(name, arguments[name]) for name in names}
+        scalars = {
+            name: x.ndim == 0 and not isinstance(arguments[name], np.ndarray)
+            for name, x in arrays.items()
+        }
+        shape = arrays["target"].shape
+        for name, x in arrays.items():
+            if x.shape != shape and not scalars[name]:
+                raise ValueError(f"{name} has shape {x.shape}, expected that of target, {shape}")
+        arrays = {name: np.broadcast_to(x, shape) for name, x in arrays.items()}
+        return {**arguments, **arrays}, [scalars[name] for name in self.parameters]
+
+    def _deliver(self, results, out):
+        """One array or a tuple; copied into ``out`` where given."""
+        if out is not None:
+            outs = (out,) if len(self.parameters) == 1 else out
+            for array, result in zip(outs, results, strict=True):
+                if array is not None:
+                    np.copyto(array, result, casting="same_kind")
+            results = [r if o is None else o for o, r in zip(outs, results, strict=True)]
+        return results[0] if len(self.parameters) == 1 else tuple(results)
+
+
+LOSSES: dict[str, Reference] = {}
+
+
+def losses() -> list[Reference]:
+    """Every reference loss."""
+    return list(LOSSES.values())
+
+
+def loss(*parameters: str, links: tuple = (), kind: type = Reference):
+    """Give a per-sample function the public protocol, under the same name."""
+
+    def decorate(samples):
+        LOSSES[samples.__name__] = kind(samples, parameters, links)
+        return LOSSES[samples.__name__]
+
+    return decorate
+
+
+def where_valid(valid, value, grads, hesss, outside):
+    value, *derivatives = (np.where(valid, x, np.nan) for x in (value, *grads, *hesss))
+    n = len(grads)
+    return Samples(value, tuple(derivatives[:n]), tuple(derivatives[n:]), outside)
+
+
+def as_float64(name, x):
+    x = np.asarray(x)
+    if x.dtype.kind not in "biu" and x.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} has dtype {x.dtype}, expected float32 or float64")
+    return x.astype(np.float64)
+
+
+def _sample_weight(weight, shape):
+    if weight is None:
+        return np.ones(shape)
+    weight = as_float64("sample_weight", weight)
+    if weight.shape != shape:
+        raise ValueError(f"sample_weight has shape {weight.shape}, expected {shape}")
+    return weight
+
+
+def _raise_if_outside(outside):
+    for name, (bad, expected) in outside.items():
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(f"{name} at index {where} is not {expected}")
