@@ -12,6 +12,7 @@ from tolerance import Tolerance, error_in_ulps, tolerances
 
 import nllkern as nk
 from nllkern import _engine
+from nllkern._selfcheck_data import draw_target
 
 DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")
@@ -194,6 +195,12 @@ class Case:
     def rowwise(self):
         return _TABLE[self.name].kind == "rowwise"
 
+    @property
+    def links(self):
+        """Of the parameters, and of the last one if it has a link for itself: "softplus,log"."""
+        first, _, own = self.kind.partition(",")
+        return first, own or first
+
     def parameters(self, shape, rng):
         """Float64 predictions inside the domain, a few units in size."""
         if self.rowwise:
@@ -201,7 +208,8 @@ class Case:
         info, drawn = _TABLE[self.name], []
         for k in range(len(info.parameters)):
             x = rng.normal(size=shape)
-            positive = info.linked >> k & 1 and self.kind in _POSITIVE_LINKS
+            own = info.own and k == len(info.parameters) - 1
+            positive = info.linked >> k & 1 and self.links[own] in _POSITIVE_LINKS
             drawn.append(np.exp(x) if positive else 2 * x)
         return drawn
 
@@ -213,15 +221,17 @@ class Case:
             return (np.arange(self.classes) == index[..., None]).astype(dtype)
         if self.kind == "soft":
             return rng.gamma(0.5, size=(*shape, self.classes)).astype(dtype)
-        draw = {"unit": rng.uniform, "positive": lambda size: rng.gamma(2.0, size=size)}
-        return draw.get(_TABLE[self.name].support, rng.normal)(size=shape).astype(dtype)
+        return draw_target(rng, _TABLE[self.name].support, shape).astype(dtype)
 
     def problem(self, shape, dtype, seed=0):
         """Random arguments of that (leading) shape."""
         rng = np.random.default_rng(seed)
         shape = (shape,) if isinstance(shape, int) else shape
         args = [np.asarray(x, dtype) for x in self.parameters(shape, rng)]
-        link = {"link": self.kind} if LOSSES[self.name].links else {}
+        info = _TABLE[self.name]
+        link = {"link": self.links[0]} if info.links else {}
+        if info.own:
+            link[f"{info.parameters[-1]}_link"] = self.links[1]
         return Problem(LOSSES[self.name], (*args, np.asarray(self.target(shape, dtype, rng))), link)
 
     def weighted(self, shape, dtype, seed=0):
@@ -244,5 +254,6 @@ def cases(classes=(10, 67)):
             kinds = ("index", "one-hot", "soft")
             result += [Case(info.name, kind, k) for kind in kinds for k in classes]
         else:
-            result += [Case(info.name, link) for link in info.links or ("",)]
+            kinds = [*info.links, *(("softplus,identity", "log,softplus") if info.own else ())]
+            result += [Case(info.name, kind) for kind in kinds or ("",)]
     return result

@@ -21,6 +21,7 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct nllk_pointwise:
         int want
         int link
+        int own_link
         const void *parameter[3]
         int parameter_stride[3]
         const void *target
@@ -64,6 +65,7 @@ cdef extern from "kernels.h" nogil:
         const char *kind
         const char *parameters
         const char *links
+        const char *own
         const char *extra
         const char *support
         int linked

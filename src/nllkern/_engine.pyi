@@ -21,6 +21,7 @@ class LossInfo(NamedTuple):
     kind: str
     parameters: tuple[str, ...]
     links: tuple[str, ...]
+    own: bool
     extra: str
     support: str
     linked: int

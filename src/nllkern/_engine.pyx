@@ -132,8 +132,9 @@ cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdi
     return 0
 
 
-# `extra` is the name of a further per-sample input, `linked` the bit set of the parameters that go through a link.
-LossInfo = namedtuple("LossInfo", "name kind parameters links extra support linked")
+# `own`: the last parameter has a link for itself; `extra`: the name of a further per-sample input;
+# `linked`: the bit set of the parameters that go through a link.
+LossInfo = namedtuple("LossInfo", "name kind parameters links own extra support linked")
 
 
 def loss_table():
@@ -144,6 +145,7 @@ def loss_table():
             nllk_losses[k].kind.decode(),
             tuple(nllk_losses[k].parameters.decode().split()),
             tuple(nllk_losses[k].links.decode().split()),
+            bool(nllk_losses[k].own[0]),
             nllk_losses[k].extra.decode(),
             nllk_losses[k].support.decode(),
             nllk_losses[k].linked if nllk_losses[k].links[0] else 0,

@@ -14,6 +14,7 @@ cdef class Loss:
     cdef readonly tuple parameters
     cdef readonly tuple links
     cdef str kind, extra, support
+    cdef str own  # the keyword for the link that the last parameter has for itself
     cdef int index, linked
 
     cdef tuple compute(self, tuple args, dict kwargs, int want)

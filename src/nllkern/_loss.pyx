@@ -19,7 +19,8 @@ cdef class Loss:
 
     def __cinit__(self, int index, info):
         self.index = index
-        self.name, self.kind, self.parameters, self.links, self.extra, self.support, self.linked = info
+        self.name, self.kind, self.parameters, self.links, own, self.extra, self.support, self.linked = info
+        self.own = f"{self.parameters[len(self.parameters) - 1]}_link" if own else ""
 
     @property
     def reference(self):

@@ -58,6 +58,10 @@ class _ExtraOptions(_Common, total=False):
     pos_weight: ArrayLike | None
 
 @type_check_only
+class _DeltaOptions(_Common, total=False):
+    delta: ArrayLike
+
+@type_check_only
 class _LinkOptions(_Common, Generic[_Link], total=False):
     link: _Link
     full: bool
@@ -150,6 +154,99 @@ class _Weighted(PointwiseLoss):
 
 @final
 @type_check_only
+class _OnePrediction(PointwiseLoss):
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_Common],
+    ) -> float: ...
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_Common],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_Common],
+    ) -> tuple[float, _Array]: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Out = ..., **options: Unpack[_Common],
+    ) -> tuple[_Array, _Array]: ...
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_Common],
+    ) -> _Array: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_Common],
+    ) -> tuple[float, _Array, _Array]: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_Common],
+    ) -> tuple[_Array, _Array, _Array]: ...
+
+@final
+@type_check_only
+class _Delta(PointwiseLoss):
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_DeltaOptions],
+    ) -> float: ...
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_DeltaOptions],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_DeltaOptions],
+    ) -> tuple[float, _Array]: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Out = ..., **options: Unpack[_DeltaOptions],
+    ) -> tuple[_Array, _Array]: ...
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_DeltaOptions],
+    ) -> _Array: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_DeltaOptions],
+    ) -> tuple[float, _Array, _Array]: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_DeltaOptions],
+    ) -> tuple[_Array, _Array, _Array]: ...
+
+@final
+@type_check_only
+class _OneLinked(PointwiseLoss, Generic[_Link]):
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> float: ...
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_LinkOptions[_Link]],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[float, _Array]: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Out = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[_Array, _Array]: ...
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> _Array: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[float, _Array, _Array]: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[_Array, _Array, _Array]: ...
+
+@final
+@type_check_only
 class _TwoPredictions(PointwiseLoss, Generic[_Link]):
     @overload
     def __call__(self, first: ArrayLike, second: ArrayLike, target: ArrayLike, /, *,
@@ -224,7 +321,14 @@ class _TwoPredictions(PointwiseLoss, Generic[_Link]):
 
 cross_entropy: _Classes
 binary_cross_entropy: _Weighted
+squared_error: _OnePrediction
+absolute_error: _OnePrediction
+huber: _Delta
+hinge: _OnePrediction
+squared_hinge: _OnePrediction
 gaussian_nll: _TwoPredictions[_ScaleLink]
+laplace_nll: _TwoPredictions[_PositiveLink]
+exponential_nll: _OneLinked[_PositiveLink]
 gamma_nll: _TwoPredictions[_PositiveLink]
 
 def loss_named(name: str) -> Any: ...

@@ -29,6 +29,13 @@ cdef enum:
     MAX_PARAMETERS = 3
 
 cdef tuple LINKS = ("identity", "softplus", "log", "variance", "log_variance")
+cdef dict SUPPORTS = {
+    "real": (lambda y: y == y, "a number"),
+    "unit": (lambda y: (y >= 0) & (y <= 1), "0 <= target <= 1"),
+    "positive": (lambda y: (y > 0) & (y < np.inf), "a positive, finite number"),
+    "nonnegative": (lambda y: (y >= 0) & (y < np.inf), "a finite number >= 0"),
+    "sign": (lambda y: abs(y) == 1, "-1 or 1"),
+}
 
 
 cdef class PointwiseLoss(Loss):
@@ -62,15 +69,16 @@ cdef class PointwiseLoss(Loss):
             if call.take(key, value):
                 continue
             elif key == "link" and self.links:
-                if not isinstance(value, str) or value not in self.links:
-                    raise ValueError(f"{self.name}: link is {value!r}, expected one of {', '.join(self.links)}")
-                a.link = LINKS.index(value)
+                a.link = self.link_index(key, value)
+            elif key == self.own and self.own:
+                a.own_link = self.link_index(key, value)
             elif key == "full" and self.links:
                 a.full = bool(value)
             elif key == self.extra and self.extra:
                 extra = value
             else:
-                self.unknown(key, (("link", "full") if self.links else ()) + ((self.extra,) if self.extra else ()))
+                own_keywords = (*(("link", "full") if self.links else ()), self.own, self.extra)
+                self.unknown(key, tuple(filter(None, own_keywords)))
         call.settle()
 
         # Which numbers, in which precision, of which shape.  A lone number stays None here.
@@ -127,7 +135,7 @@ cdef class PointwiseLoss(Loss):
             a.extra = cnp.PyArray_DATA(array)
             a.extra_period = max(cnp.PyArray_SIZE(array), 1)
         if call.check:
-            self.check_domain(args, a.link)
+            self.check_domain(args, extra_array, a.link, a.own_link)
 
         outs = call.outs(count) if want > WANT_VALUE else []
         results = [None] * len(outs)
@@ -193,18 +201,20 @@ cdef class PointwiseLoss(Loss):
             a.target = data
             a.target_stride = stride
 
-    cdef int check_domain(self, tuple args, int link) except -1:
-        cdef int k
-        target = as_array(args[len(args) - 1])
-        if self.support == "unit":
-            expect_all(lambda y: (y >= 0) & (y <= 1), target, self.name, "target", "0 <= target <= 1")
-        elif self.support == "positive":
-            expect_all(lambda y: (y > 0) & (y < np.inf), target, self.name, "target", "a positive, finite number")
-        else:
-            expect_all(lambda y: y == y, target, self.name, "target", "a number")
-        for k in range(len(args) - 1):
+    cdef int link_index(self, str key, value) except -1:
+        if not isinstance(value, str) or value not in self.links:
+            raise ValueError(f"{self.name}: {key} is {value!r}, expected one of {', '.join(self.links)}")
+        return LINKS.index(value)
+
+    cdef int check_domain(self, tuple args, extra, int link, int own_link) except -1:
+        cdef int k, count = len(args) - 1
+        expect_all(SUPPORTS[self.support][0], as_array(args[count]), self.name, "target", SUPPORTS[self.support][1])
+        if extra is not None and self.extra == "delta":
+            expect_all(lambda x: x > 0, extra, self.name, self.extra, "a positive number")
+        for k in range(count):
             x = as_array(args[k])
-            if self.links and self.linked >> k & 1 and LINKS[link] in ("identity", "variance"):
+            own = own_link if self.own and k == count - 1 else link
+            if self.links and self.linked >> k & 1 and LINKS[own] in ("identity", "variance"):
                 expect_all(lambda p: p > 0, x, self.name, self.parameters[k], "a positive number")
             else:
                 expect_all(lambda p: p == p, x, self.name, self.parameters[k], "a number")

@@ -182,9 +182,7 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
             (rng.normal(size=(n // 50, 50)).astype(dtype), rng.integers(50, size=n // 50)), {}
         )
     else:
-        positive = [bool(info.linked >> j & 1) for j in range(len(info.parameters))]
-        link = info.links[-1] if info.links else ""
-        case = point_case(rng, dtype, positive, link, info.support, "", n)
+        case = point_case(rng, dtype, info, info.links[-1] if info.links else "", n, extra=False)
     with use_simd_level(level):
         expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
         others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]

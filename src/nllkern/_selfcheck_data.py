@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine import loss_table
+from ._engine import LossInfo, loss_table
 
 Array = NDArray[Any]
 
@@ -38,59 +38,76 @@ def rows(quick: bool = False) -> list[Row]:
     """Every loss, dtype, and link or kind of target."""
     size = 333 if quick else 1999
     found = []
-    for name, kind, parameters, links, extra, support, linked in loss_table():
+    for info in loss_table():
         for dtype in DTYPES:
             rng = np.random.default_rng(7)
-            if kind == "rowwise":
+            if info.kind == "rowwise":
                 classes = CLASSES[:-1:2] if quick else CLASSES
                 for target, cases in class_cases(rng, dtype, classes).items():
-                    found.append(Row(name, dtype, target, cases))
-            for link in links or ([] if kind == "rowwise" else [""]):
-                positive = [bool(linked >> j & 1) for j in range(len(parameters))]
-                cases = [
-                    point_case(rng, dtype, positive, link, support, extra, n) for n in (1, 17, size)
-                ]
-                cases.append(hard_point_case(dtype, positive, link, support))
-                found.append(Row(name, dtype, f"link {link}" if link else "plain", cases))
+                    found.append(Row(info.name, dtype, target, cases))
+            for link in info.links or ([""] if info.kind == "pointwise" else []):
+                cases = [point_case(rng, dtype, info, link, n) for n in (1, 17, size)]
+                cases.append(hard_point_case(dtype, info, link))
+                found.append(Row(info.name, dtype, f"link {link}" if link else "plain", cases))
     return found
 
 
+def link_options(info: LossInfo, link: str) -> dict[str, Any]:
+    """The keywords for one link of all parameters."""
+    options: dict[str, Any] = {"link": link} if link else {}
+    if info.own:
+        options[f"{info.parameters[-1]}_link"] = link
+    return options
+
+
 def point_case(
-    rng: np.random.Generator,
-    dtype: str,
-    positive: list[bool],
-    link: str,
-    support: str,
-    extra: str,
-    n: int,
+    rng: np.random.Generator, dtype: str, info: LossInfo, link: str, n: int, extra: bool = True
 ) -> Case:
     """Random inputs of a pointwise loss."""
-    raw = [rng.normal(scale=3.0, size=n) for _ in positive]
-    args = [np.exp(x) if p and not signed(link) else x for p, x in zip(positive, raw, strict=True)]
-    y = rng.normal(scale=2.0, size=n)
-    target = {"real": y, "unit": rng.uniform(size=n), "positive": np.exp(y)}[support]
+    args = []
+    for k in range(len(info.parameters)):
+        x = rng.normal(scale=3.0, size=n)
+        args.append(np.exp(x) if info.linked >> k & 1 and not signed(link) else x)
+    args.append(draw_target(rng, info.support, (n,)))
+    options = link_options(info, link)
+    if extra and info.extra:
+        options[info.extra] = rng.uniform(0.1, 3.0, size=n).astype(dtype)
+    return Case(tuple(x.astype(dtype) for x in args), options)
+
+
+def draw_target(rng: np.random.Generator, support: str, shape: tuple[int, ...]) -> Array:
+    """Random targets of a pointwise loss: its whole support, edges included."""
+    y = rng.normal(scale=2.0, size=shape)
+    edge = rng.uniform(size=shape) < 0.2
     if support == "unit":
-        target[::5] = np.round(target[::5])
-    options: dict[str, Any] = {"link": link} if link else {}
-    if extra:
-        options[extra] = rng.uniform(0.1, 3.0, size=n).astype(dtype)
-    return Case(tuple(x.astype(dtype) for x in (*args, target)), options)
+        y = rng.uniform(size=shape)
+        return np.where(edge, np.round(y), y)
+    if support == "sign":
+        return np.where(y < 0, -1.0, 1.0)
+    if support == "nonnegative":
+        return np.where(edge, 0.0, np.exp(y))
+    return np.exp(y) if support == "positive" else y
 
 
-def hard_point_case(dtype: str, positive: list[bool], link: str, support: str) -> Case:
+def hard_point_case(dtype: str, info: LossInfo, link: str) -> Case:
     """Large, tiny, meaningless and impossible inputs of a pointwise loss, in all combinations."""
     eps = float(np.finfo(dtype).eps)
     real = [0.0, 1e-30, 1e-3, 0.5, 1.0, 5.0, 17.0, 40.0, 90.0, 300.0, 1e3, 1e5]
     real = [-x for x in real] + real + [np.nan]
     above = [-1.0, 0.0, 1e-12, 1e-3, 0.5, 1.0, 2.5, 10.0, 1e3, 1e6, np.nan]
     target = {
-        "real": [0.0, 1e-12, -0.5, 1.0, 1e3, -1e6, np.nan],
+        "real": [0.0, 1e-3, -0.5, 1.0, 1e3, -1e6, np.nan],
         "unit": [0.0, 1e-12, 0.25, 0.5, 1.0 - eps, 1.0, np.nan],
         "positive": [-1.0, 0.0, 1e-12, 0.3, 1.0, 40.0, 1e6, np.nan],
-    }[support]
-    domains = [above if p and not signed(link) else real for p in positive]
+        "nonnegative": [-1.0, 0.0, 1e-12, 0.3, 1.0, 40.0, 1e6, np.nan],
+        "sign": [-1.0, 1.0, np.nan],
+    }[info.support]
+    count = len(info.parameters)
+    domains = [above if info.linked >> k & 1 and not signed(link) else real for k in range(count)]
+    if count > 2:
+        domains = [d[::3] for d in domains]
     columns = np.array(list(itertools.product(*domains, target))).T
-    return Case(tuple(x.astype(dtype) for x in columns), {"link": link} if link else {})
+    return Case(tuple(x.astype(dtype) for x in columns), link_options(info, link))
 
 
 def signed(link: str) -> bool:

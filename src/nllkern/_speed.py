@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ._engine import LossInfo, loss_table
 from ._losses import loss_named
+from ._selfcheck_data import draw_target
 
 Array = NDArray[Any]
 
@@ -92,11 +93,7 @@ def inputs(info: LossInfo, dtype: str, elements: int) -> tuple[Array, ...]:
     args = [rng.normal(size=elements) for _ in info.parameters]
     if info.links and "softplus" not in info.links:
         args = [np.exp(x) if info.linked >> j & 1 else x for j, x in enumerate(args)]
-    target = {
-        "real": lambda: rng.normal(size=elements),
-        "unit": lambda: rng.uniform(size=elements),
-        "positive": lambda: rng.gamma(2.0, size=elements),
-    }[info.support]()
+    target = draw_target(rng, info.support, (elements,))
     return tuple(x.astype(dtype) for x in (*args, target))
 
 

@@ -7,10 +7,16 @@
 #define LINKS_logit ""
 #define LINKS_positive "identity softplus log"
 #define LINKS_scale "identity softplus log variance log_variance"
+#define LINKS_third LINKS_positive
+#define OWN_none ""
+#define OWN_logit ""
+#define OWN_positive ""
+#define OWN_scale ""
+#define OWN_third "own"
 
-#define NLLK_ROWWISE(NAME, PREDICTION) {#NAME, "rowwise", #PREDICTION, "", "", "", 0},
+#define NLLK_ROWWISE(NAME, PREDICTION) {#NAME, "rowwise", #PREDICTION, "", "", "", "", 0},
 #define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT)                                        \
-    {#NAME, "pointwise", #NAMES, LINKS_##LINKS, #EXTRA, #SUPPORT, LINKED},
+    {#NAME, "pointwise", #NAMES, LINKS_##LINKS, OWN_##LINKS, #EXTRA, #SUPPORT, LINKED},
 const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT] = {
 #include "kernels.inc"
 };

@@ -4,9 +4,16 @@
 #include "survey.h"
 #include "vecspecial.h"
 
+#include "losses/absolute_error.h"
 #include "losses/binary_cross_entropy.h"
+#include "losses/exponential_nll.h"
 #include "losses/gamma_nll.h"
 #include "losses/gaussian_nll.h"
+#include "losses/hinge.h"
+#include "losses/huber.h"
+#include "losses/laplace_nll.h"
+#include "losses/squared_error.h"
+#include "losses/squared_hinge.h"
 
 #define CONCAT_(a, b, c, d) nllk_##a##_##b##c##_##d
 #define CONCAT(a, b, c, d) CONCAT_(a, b, c, d)
@@ -34,10 +41,10 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
 }
 
 /* A pointwise loss: a tile function for each link, each thing wanted, weighted or plain; and the kernel that picks one. */
-#define TILE_(NAME, COUNT, LINKED, LOGS, POSITIVE, LINK, WANT, PLAIN)                                                  \
-    static void NAME##_##LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                                           \
+#define TILE_(NAME, COUNT, LINKED, LOGS, POSITIVE, OWN, LINK, OWN_LINK, WANT, PLAIN)                                   \
+    static void NAME##_##LINK##_##OWN_LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                              \
     {                                                                                                                  \
-        run_tile((variant){NAME, COUNT, LINKED, LOGS, LINK, POSITIVE, WANT, PLAIN, 0}, t, n);                          \
+        run_tile((variant){NAME, COUNT, LINKED, LOGS, LINK, OWN_LINK, OWN, POSITIVE, WANT, PLAIN, 0}, t, n);           \
     }
 #define TILES_(...)                                                                                                    \
     TILE_(__VA_ARGS__, WANT_VALUE, 0)                                                                                  \
@@ -46,28 +53,40 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
     TILE_(__VA_ARGS__, WANT_GRAD, 1)                                                                                   \
     TILE_(__VA_ARGS__, WANT_HESS, 0)                                                                                   \
     TILE_(__VA_ARGS__, WANT_HESS, 1)
-#define ROW_(NAME, COUNT, LINKED, LOGS, POSITIVE, LINK)                                                                \
-    [LINK % LINK_LOGIT] = {{NAME##_##LINK##_WANT_VALUE_0, NAME##_##LINK##_WANT_VALUE_1},                               \
-                           {NAME##_##LINK##_WANT_GRAD_0, NAME##_##LINK##_WANT_GRAD_1},                                 \
-                           {NAME##_##LINK##_WANT_HESS_0, NAME##_##LINK##_WANT_HESS_1}},
-#define LINKS_none(F, ...) F(__VA_ARGS__, LINK_IDENTITY)
-#define LINKS_logit(F, ...) F(__VA_ARGS__, LINK_LOGIT)
-#define LINKS_positive(F, ...) LINKS_none(F, __VA_ARGS__) F(__VA_ARGS__, LINK_SOFTPLUS) F(__VA_ARGS__, LINK_LOG)
+#define ROW_(NAME, COUNT, LINKED, LOGS, POSITIVE, OWN, LINK, OWN_LINK)                                                 \
+    [LINK % LINK_LOGIT][OWN_LINK] = {                                                                                  \
+        {NAME##_##LINK##_##OWN_LINK##_WANT_VALUE_0, NAME##_##LINK##_##OWN_LINK##_WANT_VALUE_1},                        \
+        {NAME##_##LINK##_##OWN_LINK##_WANT_GRAD_0, NAME##_##LINK##_##OWN_LINK##_WANT_GRAD_1},                          \
+        {NAME##_##LINK##_##OWN_LINK##_WANT_HESS_0, NAME##_##LINK##_##OWN_LINK##_WANT_HESS_1}},
+#define LINKS_none(F, ...) F(__VA_ARGS__, 0, LINK_IDENTITY, LINK_IDENTITY)
+#define LINKS_logit(F, ...) F(__VA_ARGS__, 0, LINK_LOGIT, LINK_IDENTITY)
+#define LINKS_positive(F, ...)                                                                                         \
+    LINKS_none(F, __VA_ARGS__) F(__VA_ARGS__, 0, LINK_SOFTPLUS, LINK_IDENTITY)                                         \
+        F(__VA_ARGS__, 0, LINK_LOG, LINK_IDENTITY)
 #define LINKS_scale(F, ...)                                                                                            \
-    LINKS_positive(F, __VA_ARGS__) F(__VA_ARGS__, LINK_VARIANCE) F(__VA_ARGS__, LINK_LOG_VARIANCE)
+    LINKS_positive(F, __VA_ARGS__) F(__VA_ARGS__, 0, LINK_VARIANCE, LINK_IDENTITY)                                     \
+        F(__VA_ARGS__, 0, LINK_LOG_VARIANCE, LINK_IDENTITY)
+#define LINKS_each(F, OWN_LINK, ...)                                                                                   \
+    F(__VA_ARGS__, 4, LINK_IDENTITY, OWN_LINK)                                                                         \
+    F(__VA_ARGS__, 4, LINK_SOFTPLUS, OWN_LINK) F(__VA_ARGS__, 4, LINK_LOG, OWN_LINK)
+#define LINKS_third(F, ...)                                                                                            \
+    LINKS_each(F, LINK_IDENTITY, __VA_ARGS__) LINKS_each(F, LINK_SOFTPLUS, __VA_ARGS__)                                \
+        LINKS_each(F, LINK_LOG, __VA_ARGS__)
 #define POSITIVE_real 0
 #define POSITIVE_unit 0
+#define POSITIVE_sign 0
+#define POSITIVE_nonnegative 0
 #define POSITIVE_positive 1
 /* clang-format off */
 #define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT) \
     LINKS_##LINKS(TILES_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT) \
     void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums) \
     { \
-        static const tile_function tiles[LINK_COUNT][WANT_COUNT][2] = { \
+        static const tile_function tiles[LINK_COUNT][OWN_LINK_COUNT][WANT_COUNT][2] = { \
             LINKS_##LINKS(ROW_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT)}; \
         const nllk_pointwise *a = arguments; \
         (void)scratch; \
-        run_pointwise(a, begin, end, COUNT, tiles[a->link][a->want], sums); \
+        run_pointwise(a, begin, end, COUNT, tiles[a->link][a->own_link][a->want], sums); \
     }
 /* clang-format on */
 #include "kernels.inc"

@@ -24,6 +24,7 @@ enum { WANT_VALUE, WANT_GRAD, WANT_HESS, WANT_COUNT };
 
 typedef struct {
     int want, link;
+    int own_link;                               /* of the third parameter, where it has one for itself */
     const void *parameter[NLLK_MAX_PARAMETERS]; /* raw predictions; stride 0: one number for all samples */
     int parameter_stride[NLLK_MAX_PARAMETERS];  /* 1 or 0 */
     const void *target;
@@ -81,7 +82,7 @@ enum {
 
 /* What is the same at every level: what Python needs to know to make the loss objects. */
 typedef struct {
-    const char *name, *kind, *parameters, *links, *extra, *support;
+    const char *name, *kind, *parameters, *links, *own, *extra, *support;
     int linked;
 } nllk_loss_info;
 extern const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT];

@@ -19,6 +19,7 @@
 #include "vecmath.h"
 
 enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE, LINK_COUNT, LINK_LOGIT = LINK_COUNT };
+#define OWN_LINK_COUNT 3 /* the links that a third parameter may have for itself are the first of the list */
 
 typedef struct {
     REAL raw;
@@ -57,6 +58,21 @@ NLLK_INLINE REAL over_theta(REAL x, const parameter *p) { return over_value(x * 
 #define LINK_SHIFT C(192.0, 1536.0)
 #define LINK_UP C(0x1p96, 0x1p768)
 #define LINK_DOWN C(0x1p-96, 0x1p-768)
+
+/* Two factors whose product is theta x, x >= 0: what scales theta is shared out so that neither overflows alone. */
+typedef struct {
+    REAL theta, x;
+} factors;
+
+NLLK_INLINE factors times_theta(const parameter *p, REAL x)
+{
+    int huge = p->ordinary ? 0 : p->down > R(1.0);
+    int large = huge & (x > R(1.0)), small = huge & (x < C(0x1p-70, 0x1p-600));
+    REAL theta = p->value * p->down, other = x * p->down;
+    theta = small ? p->value : large ? theta * p->down : theta;
+    other = large ? x : small ? other * p->down : other;
+    return (factors){theta, other};
+}
 
 /* An ordinary sample is one whose products and quotients of two parameters and a positive target stay within 2^-+100 (float),
  * 2^-+1000 (double): nearly all that are ever seen.  It needs no scaling; the bits of its results are the same without. */

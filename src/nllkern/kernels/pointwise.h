@@ -49,12 +49,14 @@ typedef struct {
  * Parameter j = 0, 1, 2 is written out, not looped over: what does not apply is gone before the compiler looks for vectors. */
 typedef struct {
     point_function loss;
-    int count, linked, logs, link, positive_target, want;
+    int count, linked, logs, link, own_link, own, positive_target,
+        want;  /* the parameters of set `own` have `own_link` */
     int plain; /* every weight and every extra input is 1 */
     int ordinary;
 } variant;
 
 NLLK_INLINE int is_linked(variant v, int j) { return j < v.count && (v.linked >> j & 1); }
+NLLK_INLINE int link_of(variant v, int j) { return v.own >> j & 1 ? v.own_link : v.link; }
 
 NLLK_INLINE parameter read_parameter(variant v, int j, const tile *t, const prepared *known, ptrdiff_t i)
 {
@@ -62,8 +64,9 @@ NLLK_INLINE parameter read_parameter(variant v, int j, const tile *t, const prep
         return (parameter){.raw = 0};
     if (!is_linked(v, j))
         return (parameter){.raw = t->raw[j][i]};
+    const int link = link_of(v, j);
     parameter p =
-        apply_link(v.link, t->raw[j][i], link_has_exponential(v.link) ? known->parameter[j].e[i] : R(0.0), v.ordinary);
+        apply_link(link, t->raw[j][i], link_has_exponential(link) ? known->parameter[j].e[i] : R(0.0), v.ordinary);
     if (v.ordinary) {
         p.log = known->parameter[j].log[i];
         p.value = known->parameter[j].value[i];
@@ -80,9 +83,11 @@ NLLK_INLINE void write_derivatives(variant v, int j, const tile *t, ptrdiff_t i,
 {
     if (j >= v.count || v.want < WANT_GRAD)
         return;
-    REAL slope = is_linked(v, j) ? chain_first(v.link, &p[j], out->slope[j]) : out->slope[j];
-    REAL bend =
-        is_linked(v, j) ? chain_second(v.link, &p[j], out->slope[j], out->bend[j], out->log_bend[j]) : out->bend[j];
+    REAL slope = out->slope[j], bend = out->bend[j];
+    if (is_linked(v, j)) {
+        slope = chain_first(link_of(v, j), &p[j], out->slope[j]);
+        bend = chain_second(link_of(v, j), &p[j], out->slope[j], out->bend[j], out->log_bend[j]);
+    }
     REAL factor = t->scale * weight;
     t->grad[j][i] = weight == R(0.0) ? R(0.0) : factor * slope;
     if (v.want >= WANT_HESS)
@@ -109,14 +114,15 @@ NLLK_INLINE void prepare_parameter(variant v, int j, const tile *t, prepared *kn
     if (!is_linked(v, j))
         return;
     const REAL *raw = t->raw[j];
+    const int link = link_of(v, j);
     REAL *e = known->parameter[j].e;
-    if (link_has_exponential(v.link))
+    if (link_has_exponential(link))
         for (ptrdiff_t i = 0; i < n; i++)
-            e[i] = link_exponential(v.link, raw[i], v.ordinary);
+            e[i] = link_exponential(link, raw[i], v.ordinary);
     if (!v.ordinary)
         return;
     for (ptrdiff_t i = 0; i < n; i++) {
-        parameter p = apply_link(v.link, raw[i], link_has_exponential(v.link) ? e[i] : R(0.0), 1);
+        parameter p = apply_link(link, raw[i], link_has_exponential(link) ? e[i] : R(0.0), 1);
         known->parameter[j].value[i] = p.value;
         known->parameter[j].inverse[i] = p.inverse;
         known->parameter[j].rate[i] = p.rate;
@@ -127,7 +133,7 @@ NLLK_INLINE void prepare_parameter(variant v, int j, const tile *t, prepared *kn
     if (!(v.logs >> j & 1))
         return;
     for (ptrdiff_t i = 0; i < n; i++) {
-        REAL plus = apply_link(v.link, raw[i], R(0.0), 1).log_plus;
+        REAL plus = apply_link(link, raw[i], R(0.0), 1).log_plus;
         known->parameter[j].log[i] = log_ordinary_(known->parameter[j].log[i]) + plus;
     }
 }
@@ -155,9 +161,10 @@ NLLK_INLINE int is_ordinary_tile(variant v, const tile *t, ptrdiff_t n)
     for (int j = 0; j < v.count; j++)
         if (is_linked(v, j)) {
             const REAL *raw = t->raw[j];
+            const int link = link_of(v, j);
 #pragma omp simd reduction(| : beyond)
             for (ptrdiff_t i = 0; i < n; i++)
-                beyond |= beyond_ordinary(v.link, raw[i]);
+                beyond |= beyond_ordinary(link, raw[i]);
         }
     if (v.positive_target) {
         const REAL *y = t->target;
@@ -217,6 +224,22 @@ typedef struct {
     REAL room[TILE];
 } output;
 
+/* The further input of a tile: one number for all samples stands in `room` already, and one per sample is read where it lies. */
+NLLK_INLINE const REAL *tile_extra(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t n, REAL *room)
+{
+    const REAL *from = a->extra;
+    if (!from || a->extra_period == 1)
+        return room;
+    ptrdiff_t k = begin % a->extra_period;
+    if (n == TILE && k + TILE <= a->extra_period)
+        return from + k;
+    for (ptrdiff_t i = 0; i < TILE; i++) {
+        room[i] = from[k];
+        k = k + 1 < a->extra_period ? k + 1 : 0;
+    }
+    return room;
+}
+
 /* `tiles[0]` is the general function, `tiles[1]` the plain one. */
 static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, int count,
                           const tile_function *tiles, nllk_sums *sums)
@@ -225,7 +248,9 @@ static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t en
     REAL room[NLLK_MAX_PARAMETERS + 3][TILE];
     output out[1 + 2 * NLLK_MAX_PARAMETERS];
     int outputs = 1 + want * count;
-    const REAL one = 1;
+    const REAL one = 1, *extra = a->extra;
+    for (ptrdiff_t i = 0; i < TILE; i++)
+        room[count + 1][i] = extra ? extra[0] : one;
     for (int k = 0; k < outputs; k++) {
         int j = (k - 1) % count;
         out[k].array = k == 0 ? a->loss : k <= count ? a->grad[j] : a->hess[j];
@@ -239,12 +264,7 @@ static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t en
             t.raw[j] = tile_input(a->parameter[j], a->parameter_stride[j], first, n, room[j]);
         t.target = tile_input(a->target, a->target_stride, first, n, room[count]);
         if (!plain || n < TILE) {
-            const REAL *extra = a->extra;
-            for (ptrdiff_t i = 0, k = extra ? first % a->extra_period : 0; i < TILE; i++) {
-                room[count + 1][i] = extra ? extra[k] : 1;
-                k = extra && k + 1 < a->extra_period ? k + 1 : 0;
-            }
-            t.extra = room[count + 1];
+            t.extra = tile_extra(a, first, n, room[count + 1]);
             t.weight = tile_input(a->weight ? a->weight : &one, a->weight != NULL, first, n, room[count + 2]);
             for (ptrdiff_t i = n; i < TILE; i++) /* samples past the end do not count */
                 room[count + 2][i] = 0;

@@ -47,6 +47,7 @@ typedef int64_t BITS;
 #endif
 
 #define HALF_LOG_2PI C(0x1.d67f1cp-1, 0x1.d67f1c864beb5p-1) /* log(2 pi) / 2 */
+#define LOG_2 C(0x1.62e43p-1, 0x1.62e42fefa39efp-1)
 #define REAL_INF ((REAL)__builtin_inf())
 #define REAL_NAN ((REAL)__builtin_nan(""))
 

@@ -33,6 +33,9 @@ NLLK_INLINE REAL copysign_(REAL magnitude, REAL sign)
     return real_of((bits_of(magnitude) & ~s) | (bits_of(sign) & s));
 }
 
+/* -1, 0 or 1; NaN stays. */
+NLLK_INLINE REAL sign_(REAL x) { return (x == R(0.0)) | (x != x) ? x : copysign_(R(1.0), x); }
+
 /* ---- exponential ------------------------------------------------------------------------------------------------
  *
  * exp(x) = 2^n exp(r),  n = round(x / ln 2),  |r| <= ln(2)/2.

@@ -4,7 +4,7 @@ import numpy as np
 
 from . import _math as rm
 from ._math import apply_link, product, sigmoid, softplus
-from ._protocol import Samples, as_float64, loss, where_valid
+from ._protocol import Samples, broadcast, loss, where_possible, where_valid
 
 
 @loss("logits")
@@ -16,19 +16,95 @@ def binary_cross_entropy(logits, target, *, pos_weight=None):
     hess  = ((1 - y) + pos_weight y) sigmoid(z) sigmoid(-z)
     """
     z, y = logits, target
-    w = np.ones(()) if pos_weight is None else as_float64("pos_weight", pos_weight)
-    try:
-        w = np.broadcast_to(w, z.shape)
-    except ValueError:
-        raise ValueError(
-            f"pos_weight has shape {w.shape}, which does not broadcast to {z.shape}"
-        ) from None
+    w = broadcast("pos_weight", 1.0 if pos_weight is None else pos_weight, z.shape)
     positive, negative = w * y, 1.0 - y
     return Samples(
         product(positive, softplus(-z)) + product(negative, softplus(z)),
         (negative * sigmoid(z) - positive * sigmoid(-z),),
         ((negative + positive) * sigmoid(z) * sigmoid(-z),),
         {"target": (~((y >= 0) & (y <= 1)), "in [0, 1]")},
+    )
+
+
+def _of_difference(prediction, target, value, grad, hess, valid=True):
+    """A loss of one prediction without a domain: NaN where the difference is."""
+    number = ~np.isnan(prediction - target) & valid
+    return where_valid(number, value, (grad,), (hess,), {"target": (np.isnan(target), "a number")})
+
+
+@loss("prediction")
+def squared_error(prediction, target):
+    """Half the squared error, d = prediction - target.
+
+    value = d^2/2,  grad = d,  hess = 1
+    """
+    d = prediction - target
+    return _of_difference(prediction, target, 0.5 * d * d, d, np.ones_like(d))
+
+
+@loss("prediction")
+def absolute_error(prediction, target):
+    """Absolute error, d = prediction - target.
+
+    value = |d|,  grad = sign(d) (0 at 0),  hess = 0
+    """
+    d = prediction - target
+    return _of_difference(prediction, target, np.abs(d), np.sign(d), np.zeros_like(d))
+
+
+@loss("prediction")
+def huber(prediction, target, *, delta=1.0):
+    """Huber's loss, d = prediction - target.
+
+    value = d^2/2 where |d| <= delta, delta (|d| - delta/2) beyond
+    grad  = d limited to [-delta, delta],  hess = 1 where |d| <= delta, 0 beyond
+    """
+    d = prediction - target
+    delta = broadcast("delta", delta, d.shape)
+    size = np.abs(d)
+    reach = np.minimum(size, delta)
+    inside = np.where(size <= delta, 1.0, 0.0)
+    value, grad = reach * (size - 0.5 * reach), np.copysign(reach, d)
+    s = _of_difference(prediction, target, value, grad, inside, delta > 0)
+    return s._replace(outside={**s.outside, "delta": (~(delta > 0), "> 0")})
+
+
+@loss("score")
+def hinge(score, target):
+    """Hinge loss of a score z for a label y = -1 or 1.
+
+    value = max(0, 1 - y z),  grad = -y where y z < 1, else 0,  hess = 0
+    """
+    margin = 1.0 - target * score
+    active = margin > 0
+    s = _of_difference(
+        score,
+        target,
+        np.maximum(margin, 0.0),
+        np.where(active, -target, 0.0),
+        np.zeros_like(margin),
+    )
+    return _with_labels(s, margin, target)
+
+
+@loss("score")
+def squared_hinge(score, target):
+    """Squared hinge loss of a score z for a label y = -1 or 1, h = max(0, 1 - y z).
+
+    value = h^2,  grad = -2 y h,  hess = 2 y^2 where y z < 1, else 0
+    """
+    margin = 1.0 - target * score
+    h = np.maximum(margin, 0.0)
+    hess = np.where(margin > 0, 2.0 * target * target, 0.0)
+    return _with_labels(
+        _of_difference(score, target, h * h, -2.0 * target * h, hess), margin, target
+    )
+
+
+def _with_labels(s, margin, target):
+    """The domain of the labels; NaN where the margin is, as of an infinite score times 0."""
+    return where_valid(
+        ~np.isnan(margin), s.value, s.grad, s.hess, {"target": (np.abs(target) != 1, "-1 or 1")}
     )
 
 
@@ -68,6 +144,48 @@ def gaussian_nll(mean, scale, target, *, link="identity", full=True):
     )
 
 
+@loss("mean", "scale", links=("identity", "softplus", "log"))
+def laplace_nll(mean, scale, target, *, link="identity", full=True):
+    """Negative log-density of a Laplace distribution; b = link(scale), r = |y - mean| / b.
+
+    value   = r + log b + log 2                          (the constant only if full)
+    d/dmean = -sign(y - mean) / b                        d2/dmean2 = 0
+    d/dlogb = 1 - r                                      d2/dlogb2 = r
+    and from log b to the raw scale by the chain rule.  A scale <= 0 under identity gives NaN.
+    """
+    b = apply_link(link, scale)
+    difference = target - mean
+    r = b.divide(np.abs(difference))
+    grads = -b.divide(np.sign(difference)), (1.0 - r) * b.slope
+    hesss = np.zeros_like(r), (r * b.slope + product(1.0 - r, b.bend)) * b.slope
+    value = r + b.log + (np.log(2.0) if full else 0.0)
+    outside = {"scale": (~b.valid, f"> 0 under link {link!r}")}
+    return where_valid(b.valid & ~np.isnan(difference), value, grads, hesss, outside)
+
+
+@loss("rate", links=("identity", "softplus", "log"))
+def exponential_nll(rate, target, *, link="identity", full=True):
+    """Negative log-density of an exponential distribution; b = link(rate).
+
+    value  = b y - log b                                 (no constant: full changes nothing)
+    d/db   = y - 1/b                                     d2/db2 = 1/b^2
+    and to the raw rate by the chain rule.  A target < 0 is impossible: value +inf, derivatives
+    NaN.  A rate outside the domain of its link gives NaN.
+    """
+    b, y = apply_link(link, rate), target
+    by = b.times(y)
+    x, _ = rm.product_ratio(b.value, y, np.ones_like(y))
+    excess = np.where(b.lost | ~(np.abs(x) <= 0.5), by - 1.0, x)  # b y - 1
+    grad = product(excess, b.slope)
+    hess = product(by, b.second) - b.slope * b.bend
+    value, grads, hesss = where_possible((y >= 0) & (y < np.inf), by - b.log, (grad,), (hess,))
+    outside = {
+        "rate": (~b.valid, f"> 0 under link {link!r}"),
+        "target": (~((y >= 0) & (y < np.inf)), ">= 0 and finite"),
+    }
+    return where_valid(b.valid & ~np.isnan(y), value, grads, hesss, outside)
+
+
 @loss("shape", "rate", links=("identity", "softplus", "log"))
 def gamma_nll(shape, rate, target, *, link="identity", full=True):
     """Negative log-density of a gamma distribution; a = link(shape), b = link(rate).
@@ -102,12 +220,7 @@ def gamma_nll(shape, rate, target, *, link="identity", full=True):
         a.slope * (a.slope * rm.trigamma_scaled(a.value)) + product(da, a.second),
         product(by, b.second) - product(a.times(b.slope), b.bend),
     )
-    impossible = y <= 0
-    value = np.where(impossible, np.inf, value)
-    grads, hesss = (
-        (np.where(impossible, np.nan, x), np.where(impossible, np.nan, x2))
-        for x, x2 in (grads, hesss)
-    )
+    value, grads, hesss = where_possible((y > 0) & (y < np.inf), value, grads, hesss)
     expected = f"> 0 under link {link!r}"
     outside = {
         "shape": (~a.valid, expected),

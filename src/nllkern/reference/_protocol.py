@@ -148,6 +148,23 @@ def where_valid(valid, value, grads, hesss, outside):
     return Samples(value, tuple(derivatives[:n]), tuple(derivatives[n:]), outside)
 
 
+def where_possible(possible, value, grads, hesss):
+    """+inf, and derivatives NaN, where the target is impossible."""
+    value = np.where(possible, value, np.inf)
+    return value, *(tuple(np.where(possible, x, np.nan) for x in part) for part in (grads, hesss))
+
+
+def broadcast(name, x, shape):
+    """A further input of a loss in the shape of its samples."""
+    x = as_float64(name, x)
+    try:
+        return np.broadcast_to(x, shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} has shape {x.shape}, which does not broadcast to {shape}"
+        ) from None
+
+
 def as_float64(name, x):
     x = np.asarray(x)
     if x.dtype.kind not in "biu" and x.dtype not in (np.float32, np.float64):

@@ -36,7 +36,7 @@ NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int 
     const int ordinary = shape->ordinary;
     REAL y = t->value, log_y = log_target(t), log_a = log_theta(shape);
     REAL up = shape->up, down = shape->down, a = shape->value * down * down;
-    REAL b1 = rate->value * rate->down, y1 = y * rate->down;
+    const factors by = times_theta(rate, y);
     /* r and x = r - 1 in the shape's own scale, which is finite where a is not. */
     REAL shift = rate->down * up, b2 = rate->value * shift, y2 = y * shift;
     REAL x = over_value(mul_add_exact(b2, y2, -shape->value), shape), r = over_value(b2 * y2, shape);
@@ -48,7 +48,7 @@ NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int 
     REAL a_log_r = shape->value * log_r * down * down;
     /* Both limited: a is infinite, and so is all that log r = 0 does not make 0. */
     int both = ordinary ? 0 : shape->limited & rate->limited;
-    REAL excess = ordinary || a < REAL_INF ? mul_add_exact(b1, y1, -a)
+    REAL excess = ordinary || a < REAL_INF ? mul_add_exact(by.theta, by.x, -a)
                   : both                   ? a_log_r
                                            : shape->value * x * down * down;             /* b y - a */
     REAL gap = both ? fabs_(log_r) : x < GAMMA_NLL_SMALL ? x - log_r : -ratio.remainder; /* r - 1 - log r */
@@ -67,7 +67,7 @@ NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int 
     out->log_bend[0] = out->slope[0] + out->bend[0];
     out->slope[1] = excess + defined;
     out->bend[1] = a + defined;
-    out->log_bend[1] = b1 * y1 + defined;
+    out->log_bend[1] = by.theta * by.x + defined;
     if (shape->divides) {
         out->slope[0] = (g.d / a - log_r) + defined;
         out->bend[0] = trigamma_scaled_(a) / a / a + defined; /* unit = 1: gamma has no variance link */
