@@ -201,6 +201,14 @@ class Case:
         first, _, own = self.kind.partition(",")
         return first, own or first
 
+    @property
+    def positive(self):
+        """Which parameters have to be positive."""
+        info = _TABLE[self.name]
+        count = len(info.parameters)
+        links = [self.links[info.own and k == count - 1] for k in range(count)]
+        return [k for k in range(count) if info.linked >> k & 1 and links[k] in _POSITIVE_LINKS]
+
     def parameters(self, shape, rng):
         """Float64 predictions inside the domain, a few units in size."""
         if self.rowwise:
@@ -208,9 +216,7 @@ class Case:
         info, drawn = _TABLE[self.name], []
         for k in range(len(info.parameters)):
             x = rng.normal(size=shape)
-            own = info.own and k == len(info.parameters) - 1
-            positive = info.linked >> k & 1 and self.links[own] in _POSITIVE_LINKS
-            drawn.append(np.exp(x) if positive else 2 * x)
+            drawn.append(np.exp(x) if k in self.positive else 2 * x)
         return drawn
 
     def target(self, shape, dtype, rng):

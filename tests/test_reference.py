@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tolerance import LIMIT, tolerances
 
+import nllkern as nk
 from nllkern import reference
 from nllkern.reference import _math as rm
 
@@ -177,12 +178,7 @@ PER_GRAD = reference.cross_entropy.grad(LOGITS, TARGET, reduction="none")
 
 
 def test_registry():
-    assert [x.name for x in reference.losses()] == [
-        "cross_entropy",
-        "binary_cross_entropy",
-        "gaussian_nll",
-        "gamma_nll",
-    ]
+    assert {x.name for x in reference.losses()} == {x.name for x in nk.losses()}
     assert reference.LOSSES["gamma_nll"] is reference.gamma_nll
     assert reference.gamma_nll.parameters == ("shape", "rate")
     assert reference.gaussian_nll.links == GAUSSIAN_LINKS

@@ -139,6 +139,57 @@ def _binary_cross_entropy(dtype, z, y, *, pos_weight=1.0):
     return (zero, zero), [(grad, zero)], [(zero, zero)]
 
 
+def _of_difference(dtype, x, y, value, grad):
+    """A loss of x - y alone: how far its rounding moves value and gradient."""
+    moved = np.abs(x - y) * _rounds(x + 0.0 * y, y + 0.0 * x, dtype)
+    zero = np.zeros(moved.shape)
+    return (zero, moved * np.abs(value)), [(zero, moved * grad)], [(zero, zero)]
+
+
+def _squared_error(dtype, x, y):
+    return _of_difference(dtype, x, y, x - y, 1.0)
+
+
+def _absolute_error(dtype, x, y):
+    return _of_difference(dtype, x, y, 1.0, 0.0)
+
+
+def _huber(dtype, x, y, *, delta=1.0):
+    return _of_difference(dtype, x, y, np.minimum(np.abs(x - y), delta), np.abs(x - y) <= delta)
+
+
+def _hinge(dtype, z, y):
+    zero = np.zeros(np.broadcast_shapes(z.shape, y.shape))
+    return (zero, zero), [(zero, zero)], [(zero, zero)]
+
+
+def _laplace_nll(dtype, mean, scale, y, *, link="identity", full=True):
+    b = rm.apply_link(link, scale + 0.0 * y)
+    r1, r2 = b.slope, b.second
+    r, inverse = b.divide(np.abs(y - mean)), np.minimum(b.divide(np.ones_like(y)), 1e300)
+    linked, soft = float(link != "identity"), float(link == "softplus")
+    moved = (np.where(_rounds(y, mean + 0.0 * y, dtype), 1.0, 0.0) + linked) * r
+    zero = np.zeros(r.shape)
+    value = np.maximum(np.abs(b.log) + r + full * np.log(2.0), 1.0), moved + soft
+    scale_grad = (1 + r) * r1, moved * r1 + soft * np.abs(1 - r) * r1
+    scale_hess = (1 + 2 * r) * r1**2 + (1 + r) * r2, moved * (2 * r1**2 + r2)
+    scale_hess = scale_hess[0], scale_hess[1] + soft * scale_hess[0]
+    return value, [(zero, linked * inverse), scale_grad], [(zero, zero), scale_hess]
+
+
+def _exponential_nll(dtype, rate, y, *, link="identity", full=True):
+    b = rm.apply_link(link, rate + 0.0 * y)
+    by, r1, r2 = b.times(y), b.slope, b.second
+    linked, soft = float(link != "identity"), float(link == "softplus")
+    zero = np.zeros(by.shape)
+    hess = by * r2 + np.abs(r1 * b.bend), linked * by * r2 + soft * (by * r2 + r1**2)
+    return (
+        (np.maximum(by + np.abs(b.log), 1.0), linked * by + soft),
+        [(zero, (linked * by + soft * np.abs(by - 1)) * r1)],
+        [hess if soft else (zero, hess[1])],
+    )
+
+
 def _gaussian_nll(dtype, mean, scale, y, *, link="identity", full=True):
     sigma = rm.apply_link(link, scale + 0.0 * y)
     r1, r2 = sigma.slope, sigma.second
@@ -208,6 +259,13 @@ def _gamma_nll(dtype, shape, rate, y, *, link="identity", full=True):
 _FUNCTIONS = {
     "cross_entropy": _cross_entropy,
     "binary_cross_entropy": _binary_cross_entropy,
+    "squared_error": _squared_error,
+    "absolute_error": _absolute_error,
+    "huber": _huber,
+    "hinge": _hinge,
+    "squared_hinge": _hinge,
     "gaussian_nll": _gaussian_nll,
+    "laplace_nll": _laplace_nll,
+    "exponential_nll": _exponential_nll,
     "gamma_nll": _gamma_nll,
 }

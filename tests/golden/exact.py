@@ -10,7 +10,14 @@ from mpmath import mp, mpf
 # Digits enough that no cancellation shows: p - 1 must be right where it is 1e-308, and terms that
 # cancel to zero must leave less than the smallest denormal.  In the rate's derivatives terms as
 # large as a shape of exp(1000) cancel; loggamma and its kin meet no such thing and are slow.
-DIGITS = {"softmax": 420, "binary": 80, "gaussian": 420, "gamma": 80, "rate": 900}
+DIGITS = {
+    "softmax": 420,
+    "binary": 80,
+    "gaussian": 420,
+    "gamma": 80,
+    "rate": 900,
+    "difference": 800,
+}
 
 
 def _times(x, y):
@@ -70,6 +77,40 @@ def binary_cross_entropy(z, y, pos_weight):
         return value, [grad], [hess]
 
 
+def _of_difference(function):
+    """A loss of the difference d of prediction and target: function(d) is (value, d/dd, d2/dd2)."""
+
+    def exact(prediction, y, *options):
+        with mp.workdps(DIGITS["difference"]):
+            value, grad, hess = function(mpf(prediction) - mpf(y), *map(mpf, options))
+            return value, [grad], [hess]
+
+    return exact
+
+
+squared_error = _of_difference(lambda d: (d**2 / 2, d, mpf(1)))
+absolute_error = _of_difference(lambda d: (abs(d), mp.sign(d), mpf(0)))
+huber = _of_difference(
+    lambda d, delta: (
+        (d**2 / 2, d, mpf(1))
+        if abs(d) <= delta
+        else (delta * (abs(d) - delta / 2), delta * mp.sign(d), mpf(0))
+    )
+)
+
+
+def hinge(z, y):
+    with mp.workdps(DIGITS["difference"]):
+        margin = 1 - mpf(y) * mpf(z)
+        return (margin, [-mpf(y)], [mpf(0)]) if margin > 0 else (mpf(0), [mpf(0)], [mpf(0)])
+
+
+def squared_hinge(z, y):
+    with mp.workdps(DIGITS["difference"]):
+        y, h = mpf(y), max(1 - mpf(y) * mpf(z), mpf(0))
+        return h**2, [-2 * y * h], [2 * y**2 if h > 0 else mpf(0)]
+
+
 def _link(link, u):
     """p, p', p''."""
     if link == "identity":
@@ -94,6 +135,23 @@ def gaussian_nll(mean, scale, y, link, full):
         f1 = 1 / sigma - d**2 / sigma**3
         f2 = -1 / sigma**2 + 3 * d**2 / sigma**4
         return value, [-d / sigma**2, f1 * s1], [1 / sigma**2, f2 * s1**2 + f1 * s2]
+
+
+def laplace_nll(mean, scale, y, link, full):
+    with mp.workdps(DIGITS["gaussian"]):
+        b, b1, b2 = _link(link, mpf(scale))
+        d = mpf(y) - mpf(mean)
+        value = mp.log(b) + abs(d) / b + (mp.log(2) if full else 0)
+        f1 = 1 / b - abs(d) / b**2
+        f2 = -1 / b**2 + 2 * abs(d) / b**3
+        return value, [-mp.sign(d) / b, f1 * b1], [mpf(0), f2 * b1**2 + f1 * b2]
+
+
+def exponential_nll(rate, y, link, full):
+    with mp.workdps(DIGITS["rate"]):
+        b, b1, b2 = _link(link, mpf(rate))
+        f1, f2 = mpf(y) - 1 / b, 1 / b**2
+        return b * mpf(y) - mp.log(b), [f1 * b1], [f2 * b1**2 + f1 * b2]
 
 
 def gamma_nll(shape, rate, y, link, full):

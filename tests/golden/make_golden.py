@@ -15,6 +15,8 @@ import exact
 import numpy as np
 from mpmath import mp, mpf
 
+import nllkern as nk
+
 FOLDER = Path(__file__).parent
 DTYPES = (np.float32, np.float64)
 INF = np.inf
@@ -272,6 +274,120 @@ def gaussian_nll():
     book.write()
 
 
+def differences(dtype):
+    """Predictions and targets: equal, close, far apart, with and without rounding."""
+    rng = np.random.default_rng(23)
+    tiny = float(np.finfo(dtype).smallest_subnormal)
+    eps = float(np.finfo(dtype).eps)
+    edge = [1e-42, 1.5e19, 3e38] if dtype is np.float32 else [1e-310, 1e154, 1e300]
+    d = [0.0, tiny, 1e-30, 1e-10, 1e-5, 1e-3, 0.1, 0.3, 0.5, 0.75, 1.25, 2.0, 5.0, 20.0, 90.0]
+    d += [1e3, 1e4, 1e10, *edge]
+    points = [(s * x, 0.0) for x in d for s in (1, -1)]
+    points += [(1.0 + k * eps, 1.0) for k in (0, 1, 3)] + [
+        (1e6 + 0.5, 1e6),
+        (0.1, -1e7),
+        (1e-8, 3.0),
+    ]
+    return points + [tuple(rng.normal(size=2) * 3) for _ in range(40)]
+
+
+def of_difference(loss, function, **named):
+    """A loss of prediction - target, for each set of options of ``named``."""
+    book = Book(loss)
+    for dtype in DTYPES:
+        for name, options in (named or {"plain": {}}).items():
+            some = [p for p in differences(dtype) if loss != "huber" or huber_is_smooth(p, options)]
+            values = tuple(options.values())
+            add_points(book, name, dtype, some, options, lambda x, y, v=values: function(x, y, *v))
+    book.write()
+
+
+def huber_is_smooth(point, options):
+    """Not so near to |d| = delta that the rounding of d decides which side it is on."""
+    d = abs(point[0] - point[1])
+    return d == options["delta"] or abs(d / options["delta"] - 1) > 1e-5
+
+
+def squared_error():
+    of_difference("squared_error", exact.squared_error)
+
+
+def absolute_error():
+    of_difference("absolute_error", exact.absolute_error)
+
+
+def huber():
+    deltas = {f"delta{delta:g}": {"delta": delta} for delta in (1.0, 0.25, 1e4)}
+    of_difference("huber", exact.huber, **deltas)
+
+
+def labels(loss, function):
+    book = Book(loss)
+    for dtype in DTYPES:
+        eps = float(np.finfo(dtype).eps)
+        z = [0.0, 1e-30, 0.3, 0.9, 1.0 - eps / 2, 1.0, 1.0 + eps, 1.1, 2.0, 1e4, 1e15]
+        points = [(s * x, y) for x in z for s in (1, -1) for y in (-1.0, 1.0)]
+        add_points(book, "plain", dtype, points, {}, function)
+    book.write()
+
+
+def hinge():
+    labels("hinge", exact.hinge)
+
+
+def squared_hinge():
+    labels("squared_hinge", exact.squared_hinge)
+
+
+def raw_numbers(dtype, link):
+    """Raw parameters of a positive link, from one end of its range to the other."""
+    if link == "identity":
+        edge = [1e-44, 1e-39, 3e38] if dtype is np.float32 else [1e-320, 1e-300, 1e300]
+        return [1e-30, 1e-10, 1e-3, 0.5, 1.0, 2.0, 100.0, 1e10, 1e30, *edge]
+    raw = [-1e4, -1e3, -104.0, -100.0, -87.5, -62.0, -30.0, -17.0, -10.0, -5.0, -1.0, -1e-3]
+    raw += [0.0, 1e-30, 0.5413249, 1.0, 5.0, 17.0, 30.0, 62.0, 64.0, 87.5, 100.0, 1e3, 1e4]
+    return raw + ([] if dtype is np.float32 else [-740.0, -708.0, -300.0, 300.0, 505.0, 700.0])
+
+
+def linked_value(link, u):
+    """The positive parameter, roughly, limited to what a target can be."""
+    return {"identity": u, "log": np.exp(min(u, 80.0)), "softplus": np.logaddexp(0.0, u)}[link]
+
+
+def laplace_nll():
+    book = Book("laplace_nll")
+    for dtype in DTYPES:
+        tiny = float(np.finfo(dtype).smallest_subnormal)
+        differences = [0.0, tiny, 1e-30, 1e-5, 0.5, -3.0, 1e4, -1e15, 1e30]
+        for link in ("identity", "softplus", "log"):
+            rng = np.random.default_rng(24)
+            raw = raw_numbers(dtype, link)
+            points = [(0.0, u, d) for u in raw for d in differences]
+            points += [(1e6, u, 1e6 + 1.0) for u in raw]
+            # Near r = 1, where 1 - r = 0, and r = 1/2.
+            points += [
+                (0.0, u, -linked_value(link, u) * k) for u in raw for k in (1.0, 1 + 1e-6, 0.5)
+            ]
+            points += [(m, abs(u), y) for m, u, y in (rng.normal(size=3) for _ in range(20))]
+            add_link(book, link, dtype, points, exact.laplace_nll)
+    book.write()
+
+
+def exponential_nll():
+    book = Book("exponential_nll")
+    for dtype in DTYPES:
+        eps = float(np.finfo(dtype).eps)
+        for link in ("identity", "softplus", "log"):
+            raw = raw_numbers(dtype, link)
+            points = [(u, y) for u in raw for y in (0.0, 1e-30, 1e-5, 0.3, 1.0, 1e4, 1e10, 1e30)]
+            # Near the mean 1 / b to the last digits, then away from it.
+            for u in raw:
+                mean = 1.0 / max(linked_value(link, u), 1e-30)
+                points += [(u, mean * (1 + k)) for k in (0.0, eps, -3 * eps, 1e-3, -0.3, 0.6)]
+            add_link(book, link, dtype, points, exact.exponential_nll)
+    book.write()
+
+
 def gamma_nll():
     book = Book("gamma_nll")
     for dtype in DTYPES:
@@ -319,6 +435,6 @@ def gamma_nll():
 
 
 if __name__ == "__main__":
-    makers = {f.__name__: f for f in (cross_entropy, binary_cross_entropy, gaussian_nll, gamma_nll)}
+    makers = {loss.name: globals()[loss.name] for loss in nk.losses() if loss.name in globals()}
     for name in sys.argv[1:] or makers:
         makers[name]()
