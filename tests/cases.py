@@ -18,7 +18,7 @@ DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")
 LOSSES = {loss.name: loss for loss in nk.losses()}
 COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
-_TABLE = {info.name: info for info in _engine.loss_table()}
+TABLE = {info.name: info for info in _engine.loss_table()}
 _POSITIVE_LINKS = ("", "identity", "variance")  # those that take the positive number itself
 
 
@@ -42,7 +42,7 @@ class Problem:
 
     @property
     def rowwise(self):
-        return _TABLE[self.loss.name].kind == "rowwise"
+        return TABLE[self.loss.name].kind == "rowwise"
 
     @property
     def shape(self):
@@ -57,7 +57,7 @@ class Problem:
 
     def rows(self, index):
         """Those samples of the first axis alone."""
-        per_sample = ("sample_weight", _TABLE[self.loss.name].extra)
+        per_sample = ("sample_weight", TABLE[self.loss.name].extra)
         options = {
             k: v[index] if k in per_sample and np.ndim(v) else v for k, v in self.options.items()
         }
@@ -193,7 +193,7 @@ class Case:
 
     @property
     def rowwise(self):
-        return _TABLE[self.name].kind == "rowwise"
+        return TABLE[self.name].kind == "rowwise"
 
     @property
     def links(self):
@@ -204,7 +204,7 @@ class Case:
     @property
     def positive(self):
         """Which parameters have to be positive."""
-        info = _TABLE[self.name]
+        info = TABLE[self.name]
         count = len(info.parameters)
         links = [self.links[info.own and k == count - 1] for k in range(count)]
         return [k for k in range(count) if info.linked >> k & 1 and links[k] in _POSITIVE_LINKS]
@@ -213,7 +213,7 @@ class Case:
         """Float64 predictions inside the domain, a few units in size."""
         if self.rowwise:
             return [3 * rng.normal(size=(*shape, self.classes))]
-        info, drawn = _TABLE[self.name], []
+        info, drawn = TABLE[self.name], []
         for k in range(len(info.parameters)):
             x = rng.normal(size=shape)
             drawn.append(np.exp(x) if k in self.positive else 2 * x)
@@ -227,14 +227,14 @@ class Case:
             return (np.arange(self.classes) == index[..., None]).astype(dtype)
         if self.kind == "soft":
             return rng.gamma(0.5, size=(*shape, self.classes)).astype(dtype)
-        return draw_target(rng, _TABLE[self.name].support, shape).astype(dtype)
+        return draw_target(rng, TABLE[self.name].support, shape).astype(dtype)
 
     def problem(self, shape, dtype, seed=0):
         """Random arguments of that (leading) shape."""
         rng = np.random.default_rng(seed)
         shape = (shape,) if isinstance(shape, int) else shape
         args = [np.asarray(x, dtype) for x in self.parameters(shape, rng)]
-        info = _TABLE[self.name]
+        info = TABLE[self.name]
         link = {"link": self.links[0]} if info.links else {}
         if info.own:
             link[f"{info.parameters[-1]}_link"] = self.links[1]
@@ -247,7 +247,7 @@ class Case:
         options = {"sample_weight": rng.uniform(0.1, 2.0, problem.shape)}
         if self.rowwise:
             options["class_weight"] = rng.uniform(0.1, 2.0, self.classes)
-        elif extra := _TABLE[self.name].extra:
+        elif extra := TABLE[self.name].extra:
             options[extra] = rng.uniform(0.1, 2.0, problem.shape)
         return problem.having(**{k: v.astype(dtype) for k, v in options.items()})
 
@@ -255,7 +255,7 @@ class Case:
 def cases(classes=(10, 67)):
     """Every loss x link, and every row-wise loss x kind of target x number of classes."""
     result = []
-    for info in _TABLE.values():
+    for info in TABLE.values():
         if info.kind == "rowwise":
             kinds = ("index", "one-hot", "soft")
             result += [Case(info.name, kind, k) for kind in kinds for k in classes]

@@ -2,7 +2,15 @@
 
 import numpy as np
 import pytest
-from cases import DTYPES, REDUCTIONS, Case, assert_matches_reference, assert_same_bits, cases
+from cases import (
+    DTYPES,
+    REDUCTIONS,
+    TABLE,
+    Case,
+    assert_matches_reference,
+    assert_same_bits,
+    cases,
+)
 
 import nllkern as nk
 
@@ -266,5 +274,6 @@ def test_finite_raw_parameters_give_finite_results(case, dtype, simd_level):
     for target in (1e-3, 1.0, 1e3):
         problem = case.problem(len(u), dtype)
         y = np.full_like(u, target)
-        first = u if case.name == "gamma_nll" else y + np.sign(u)
-        assert_matches_reference(problem.having(first, v, y), "none")
+        linked = TABLE[case.name].linked
+        raw = [u if linked & 1 else y + np.sign(u), v, v[::-1].copy()][: len(problem.args) - 1]
+        assert_matches_reference(problem.having(*raw, y), "none")

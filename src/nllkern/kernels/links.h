@@ -66,12 +66,14 @@ typedef struct {
 
 NLLK_INLINE factors times_theta(const parameter *p, REAL x)
 {
-    int huge = p->ordinary ? 0 : p->down > R(1.0);
-    int large = huge & (x > R(1.0)), small = huge & (x < C(0x1p-70, 0x1p-600));
+    const REAL small = C(0x1p-70, 0x1p-600);
     REAL theta = p->value * p->down, other = x * p->down;
-    theta = small ? p->value : large ? theta * p->down : theta;
-    other = large ? x : small ? other * p->down : other;
-    return (factors){theta, other};
+    if (p->ordinary)
+        return (factors){theta, other};
+    REAL whole = x > R(1.0) ? theta * p->down : x < small ? p->value : theta;
+    REAL rest = x > R(1.0) ? x : x < small ? other * p->down : other;
+    int huge = p->down > R(1.0);
+    return (factors){huge ? whole : theta, huge ? rest : other};
 }
 
 /* An ordinary sample is one whose products and quotients of two parameters and a positive target stay within 2^-+100 (float),

@@ -156,8 +156,11 @@ def laplace_nll(mean, scale, target, *, link="identity", full=True):
     b = apply_link(link, scale)
     difference = target - mean
     r = b.divide(np.abs(difference))
-    grads = -b.divide(np.sign(difference)), (1.0 - r) * b.slope
-    hesss = np.zeros_like(r), (r * b.slope + product(1.0 - r, b.bend)) * b.slope
+    grads = -b.divide(np.sign(difference)), product(1.0 - r, b.slope)
+    hess = (r * b.slope + product(1.0 - r, b.bend)) * b.slope
+    if link == "identity":
+        hess = product(product(2.0 * r - 1.0, b.slope), b.slope)
+    hesss = np.zeros_like(r), hess
     value = r + b.log + (np.log(2.0) if full else 0.0)
     outside = {"scale": (~b.valid, f"> 0 under link {link!r}")}
     return where_valid(b.valid & ~np.isnan(difference), value, grads, hesss, outside)
@@ -176,7 +179,7 @@ def exponential_nll(rate, target, *, link="identity", full=True):
     by = b.times(y)
     x, _ = rm.product_ratio(b.value, y, np.ones_like(y))
     excess = np.where(b.lost | ~(np.abs(x) <= 0.5), by - 1.0, x)  # b y - 1
-    grad = product(excess, b.slope)
+    grad = np.where(np.isinf(by), product(y, b.value * b.slope), product(excess, b.slope))
     hess = product(by, b.second) - b.slope * b.bend
     value, grads, hesss = where_possible((y >= 0) & (y < np.inf), by - b.log, (grad,), (hess,))
     outside = {

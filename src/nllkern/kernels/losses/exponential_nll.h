@@ -12,11 +12,12 @@ NLLK_INLINE void exponential_nll(const parameter *p, const target *t, REAL extra
     const parameter *rate = &p[0];
     const factors by = times_theta(rate, t->value);
     REAL y = t->value, product = by.theta * by.x;
-    /* NaN for what is no number, +inf for an impossible target. */
-    int possible = (y >= R(0.0)) & (y < REAL_INF), meaningful = (y == y) & (rate->value == rate->value);
-    REAL defined = possible & meaningful ? R(0.0) : REAL_NAN;
     REAL value = product - log_theta(rate), excess = mul_add_exact(by.theta, by.x, -R(1.0));
-    out->value = !meaningful ? REAL_NAN : possible ? value : REAL_INF;
+    /* +inf for an impossible target, NaN for what is no number. */
+    REAL meaningful = rate->value == rate->value ? R(0.0) : REAL_NAN;
+    REAL defined = y >= R(0.0) ? meaningful : REAL_NAN;
+    defined = y < REAL_INF ? defined : REAL_NAN;
+    out->value = (y < R(0.0) ? REAL_INF : value) + meaningful;
     out->slope[0] = excess + defined;
     out->bend[0] = R(1.0) + defined;
     out->log_bend[0] = product + defined;
