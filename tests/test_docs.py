@@ -12,7 +12,8 @@ import nllkern as nk
 
 LOSSES = pytest.mark.parametrize("loss", nk.losses(), ids=lambda loss: loss.name)
 PACKAGE = Path(nk.__file__).parent
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 SECTIONS = ["Parameters", "Returns", "Raises", "Notes", "References", "Examples"]
 
 
@@ -174,6 +175,18 @@ def test_stub_has_the_links_of_the_loss(loss, stub):
     _, link = typed_class(stub, loss)
     literal = ast.literal_eval(stub[link].slice) if link else ()
     assert literal == loss.links
+
+
+def test_contributing_shows_the_files():
+    """The example is what stands in the files that it names."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    section = text.partition("## Add a pointwise loss")[2].partition("\n## ")[0]
+    paths = [path for path in (ROOT / "src").rglob("*") if path.suffix in (".h", ".inc", ".py")]
+    sources = [path.read_text() for path in paths]
+    blocks = re.findall(r"^```(?:c|python)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        assert any(block in source for source in sources), block
 
 
 def test_package_is_typed():
