@@ -18,7 +18,8 @@ FAMILIES = {
     "classes": "Classes and probabilities",
     "regression": "Regression errors",
     "likelihoods": "Likelihoods",
-    "margins": "Margins and embeddings",
+    "margins": "Margins",
+    "embeddings": "Embeddings",
 }
 
 
@@ -171,7 +172,7 @@ _ALL = [
         "binned_cross_entropy, uniform",
         "classes",
         bins,
-        keywords={"edges": np.linspace(-1.0, 1.0, BINS + 1)},
+        keywords={"edges": (-1.0, 1.0)},
         shapes=((65536, BINS),),
         quick=((1024, BINS),),
         small=(1, BINS),
@@ -233,7 +234,7 @@ _ALL = [
     ),
     Work(
         "triplet_margin",
-        "margins",
+        "embeddings",
         each(normal, normal, normal),
         3,
         {"margin": 1.0, "p": 2.0},
@@ -242,7 +243,7 @@ _ALL = [
     ),
     Work(
         "info_nce",
-        "margins",
+        "embeddings",
         each(normal, normal),
         2,
         {"temperature": TEMPERATURE, "normalize": True},
@@ -254,7 +255,7 @@ _ALL = [
     ),
     Work(
         "info_nce, nt_xent",
-        "margins",
+        "embeddings",
         each(normal, normal),
         2,
         {"temperature": TEMPERATURE, "normalize": True, "form": "nt_xent"},

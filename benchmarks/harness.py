@@ -133,7 +133,7 @@ def measure(cell, workers, rounds, seconds):
 
 
 def peak_memory(cell, workers):
-    """Bytes that one call takes, per library and formulation: its results and what it works with."""
+    """Bytes that one call takes: its results and what it works with."""
     peaks = []
     for worker in workers:
         worker.ask("open", cell=asdict(cell), threads=worker.threads)

@@ -17,6 +17,7 @@ import time
 import numpy as np
 
 from . import accuracy, peers
+from .catalogue import WORKS
 from .cells import Cell
 
 WARM_UP_CALLS = 3
@@ -131,17 +132,22 @@ class Worker:
         return {}
 
     def hard_points(self, loss, dtype, threads):
-        """Per formulation: values point by point, the gradients of all points in one call."""
-        args = accuracy.hard_points(loss, dtype)
-        count = len(args[0])
-        values, grads = {}, {}
-        for i in range(count):
-            one = tuple(a[i : i + 1] for a in args)
-            for name, call in self.peer.build(loss, one, False, threads).items():
-                values.setdefault(name, []).append(float(call()[0]))
-        for name, call in self.peer.build(loss, args, False, threads).items():
-            grads[name] = [np.asarray(g).astype(float).tolist() for g in call()[1]]
-        return {name: {"value": values[name], "grads": grads[name]} for name in values}
+        """Per formulation: {"value": one a call, "grads": one list of arrays a call}."""
+        work = WORKS[loss]
+        results, failed = {}, set()
+        for args, for_value, for_grads in accuracy.calls_of(work, dtype):
+            for name, call in self.peer.build(work, args, False, threads).items():
+                try:
+                    value, grads = call()
+                except Exception:  # a formulation that this library cannot run
+                    failed.add(name)
+                    continue
+                result = results.setdefault(name, {"value": [], "grads": []})
+                if for_value:
+                    result["value"].append(float(value))
+                if for_grads:
+                    result["grads"].append([np.ravel(g).astype(float).tolist() for g in grads])
+        return {name: result for name, result in results.items() if name not in failed}
 
 
 def main(name):

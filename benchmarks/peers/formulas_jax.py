@@ -255,14 +255,14 @@ def info_nce_by_hand(queries, keys):
 def nt_xent_optax(queries, keys):
     labels = jnp.tile(jnp.arange(len(queries)), 2)
     both = jnp.concatenate([queries, keys])
-    return optax.losses.ntxent(both, labels, TEMPERATURE) * len(both)
+    return optax.losses.ntxent(both, labels, TEMPERATURE) * len(queries)
 
 
 def nt_xent(queries, keys):
     z = unit_rows(jnp.concatenate([queries, keys]))
     n = len(queries)
     similarity = jnp.where(jnp.eye(2 * n, dtype=bool), -jnp.inf, z @ z.T / TEMPERATURE)
-    return cross_entropy(similarity, (jnp.arange(2 * n) + n) % (2 * n))
+    return cross_entropy(similarity, (jnp.arange(2 * n) + n) % (2 * n)) / 2
 
 
 FORMULAS = {

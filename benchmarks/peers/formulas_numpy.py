@@ -341,16 +341,17 @@ def info_nce(queries, keys, grad_queries, grad_keys):
 
 
 def nt_xent(queries, keys, grad_queries, grad_keys):
+    """Both views stacked, every row against all others; a pair's loss is the mean of its rows'."""
     n = len(queries)
     z, norm = unit_rows(np.concatenate([queries, keys]))
     similarity = z @ z.T
     similarity /= TEMPERATURE
     np.fill_diagonal(similarity, -np.inf)
     value = cross_entropy(similarity, np.roll(np.arange(2 * n), n), similarity)
-    of_unit = (similarity @ z + similarity.T @ z) / TEMPERATURE
+    of_unit = (similarity @ z + similarity.T @ z) / (2 * TEMPERATURE)
     through_norm(of_unit[:n], z[:n], norm[:n], grad_queries)
     through_norm(of_unit[n:], z[n:], norm[n:], grad_keys)
-    return value
+    return value / 2
 
 
 FORMULAS = {

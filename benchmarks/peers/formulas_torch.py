@@ -287,13 +287,13 @@ def info_nce_by_hand(queries, keys):
 
 
 def nt_xent(queries, keys):
-    """Both views stacked: every row against all others, its own left out."""
+    """Both views stacked, every row against all others; a pair's loss is the mean of its rows'."""
     z = F.normalize(torch.cat([queries, keys]), dim=-1, eps=0.0)
     n = len(queries)
     own = torch.eye(2 * n, dtype=torch.bool, device=z.device)
     similarity = (z @ z.T / TEMPERATURE).masked_fill(own, -math.inf)
     target = (torch.arange(2 * n, device=z.device) + n) % (2 * n)
-    return F.cross_entropy(similarity, target, reduction="sum")
+    return F.cross_entropy(similarity, target, reduction="sum") / 2
 
 
 FORMULAS = {
