@@ -1,15 +1,19 @@
 """Errors on hard inputs, in ulp, against mpmath: the same criterion as the accuracy tests.
 
-The points are finite and inside the domain: confident rows, large common offsets, saturated and
-tiny logits, very small and very large scales and shapes.
+The points are finite and inside the domain, where the loss has a derivative: confident rows, large
+common offsets, saturated and tiny logits, very small and very large differences, scales and shapes.
 """
 
+import importlib
+import inspect
 import itertools
+import pkgutil
 
 import numpy as np
 
+from .catalogue import BINS
+
 CLASSES = 8
-LINK = {"gaussian_nll": "softplus", "gamma_nll": "softplus"}
 
 
 def grid(dtype, *axes):
@@ -17,10 +21,11 @@ def grid(dtype, *axes):
     return tuple(np.array(column, dtype) for column in zip(*itertools.product(*axes), strict=True))
 
 
-def cross_entropy_points(dtype):
+def class_logits(dtype, offsets=(0, 100, -1e4, 1e6)):
+    """(logits, target): many spreads at every offset; then rows whose first class is far ahead."""
     rng = np.random.default_rng(0)
     logits = []
-    for offset, scale in itertools.product([0, 100, -1e4, 1e6], [1e-3, 1, 5, 20, 80]):
+    for offset, scale in itertools.product(offsets, [1e-3, 1, 5, 20, 80]):
         logits.append(offset + scale * rng.standard_normal((6, CLASSES)))
     gaps = np.array([1, 5, 10, 16, 17, 20, 30, 37, 50, 80, 87, 100])
     confident = rng.standard_normal((len(gaps), CLASSES))
@@ -32,15 +37,71 @@ def cross_entropy_points(dtype):
     return logits, target
 
 
+def sigmoid_points(dtype):
+    """Down to where every theta is tiny, or too small for the dtype."""
+    return class_logits(dtype, (0, -20, -100, -1e4, 20))
+
+
+def divergence_points(dtype):
+    """Targets of every kind: even, peaked, with zeros, and the softmax of the logits itself."""
+    logits, _ = class_logits(dtype)
+    rng = np.random.default_rng(1)
+    shifted = logits.astype(float) - logits.max(axis=-1, keepdims=True)
+    target = np.exp(shifted)
+    peaked = rng.standard_exponential(target.shape) ** 8
+    peaked[:, 3] = 0.0
+    target[1::3] = peaked[1::3]
+    target[2::3] = 1.0
+    return logits, (target / target.sum(axis=-1, keepdims=True)).astype(dtype)
+
+
+def bin_points(dtype):
+    rng = np.random.default_rng(2)
+    scales = np.array([1e-3, 1, 1, 5, 20, 80])[:, None]
+    target = np.array([-0.999, -0.3, 0.001, 0.02, 0.6, 0.9985])
+    return (scales * rng.standard_normal((6, BINS))).astype(dtype), target.astype(dtype)
+
+
 def binary_points(dtype):
     sizes = [1e-10, 1e-3, 0.5, 1, 3, 8, 15, 17, 20, 34, 37, 50, 87]
     logits = [s * z for z in sizes for s in (-1, 1)]
     return grid(dtype, logits, [0, 1e-6, 0.1, 0.5, 0.9, 1 - 1e-6, 1])
 
 
+def difference_points(dtype):
+    """Differences from tiny to where exp and cosh overflow."""
+    sizes = [1e-15, 1e-8, 1e-5, 1e-3, 0.03, 0.3, 0.999, 1.5, 9, 20, 50, 89, 300, 1000]
+    prediction, difference = grid(dtype, [0, 0.7, -1000], [s * d for d in sizes for s in (-1, 1)])
+    target = prediction - difference
+    apart = target != prediction
+    return prediction[apart], target[apart]
+
+
+RAW = [-20, -10, -3, -0.5, 0, 1, 5, 22, 50]
+
+
 def gaussian_points(dtype):
-    raw = [-20, -10, -3, -0.5, 0, 1, 5, 22, 50]
-    return grid(dtype, [-3, 0, 0.25, 1000], raw, [-2.5, 0, 0.2501, 1.5, 1001])
+    return grid(dtype, [-3, 0, 0.25, 1000], RAW, [-2.5, 0, 0.2501, 1.5, 1001])
+
+
+def location_points(dtype):
+    return grid(dtype, [-3, 0, 0.25, 1000], RAW, [-2.5, 0.1, 0.2501, 1.5, 1001])
+
+
+def student_t_points(dtype):
+    """Its df is the number of the catalogue's entry."""
+    mean, raw, target = location_points(dtype)
+    return mean, raw, 4.0, target
+
+
+def student_t_df_points(dtype):
+    """Degrees of freedom from 1e-4 to 1e10."""
+    raw_df = [-9, -1, 0.54, 3, 30, 1e4, 1e7, 1e10]
+    return grid(dtype, [0, 0.25, 1000], [-10, -0.5, 1, 22], raw_df, [0.1, 0.2501, 1.5, 1001])
+
+
+def exponential_points(dtype):
+    return grid(dtype, [-50, -20, *RAW, 87, 1e4], [1e-6, 1e-3, 0.5, 1, 1.5, 30, 1e4])
 
 
 def gamma_points(dtype):
@@ -49,56 +110,200 @@ def gamma_points(dtype):
     return grid(dtype, raw, raw, [1e-3, 0.5, 1, 1.001, 30, 1e4])
 
 
+def poisson_log_points(dtype):
+    """Some of them with the rate near the count."""
+    return grid(dtype, [-50, -10, -1, 0, 0.7, 2.3, 6.9, 13.8, 20], [0, 1, 2, 3, 10, 1000, 1e6])
+
+
+def poisson_points(dtype):
+    raw = [-50, -10, -1, 0.54, 2, 3, 10, 1000, 1e6]
+    return grid(dtype, raw, [0, 1, 2, 3, 10, 1000, 1e6])
+
+
+def vector_points(dtype, d=4):
+    """Factors of very different scales and condition."""
+    rng = np.random.default_rng(3)
+    cases = list(itertools.product([1e-3, 1, 1e3], [1e-3, 1, 10], [0, 100], range(2)))
+    mean, difference = rng.standard_normal((2, len(cases), d))
+    factor = np.tril(rng.standard_normal((len(cases), d, d)), -1)
+    for i, (scale, below, offset, _) in enumerate(cases):
+        factor[i] *= below
+        np.fill_diagonal(factor[i], rng.uniform(0.5, 2, d))
+        factor[i] *= scale
+        mean[i] += offset
+        difference[i] *= scale
+    return mean.astype(dtype), factor.astype(dtype), (mean + difference).astype(dtype)
+
+
+def margin_points(dtype):
+    scores = [-1e4, -3, -0.1, 0, 1e-8, 0.5, 0.999, 1.001, 2, 1e4]
+    return grid(dtype, scores, [-1, 1])
+
+
+def multiclass_margin_points(dtype):
+    return class_logits(dtype, (0, 100, -1e4))
+
+
+def triplet_points(dtype, d=8):
+    """Vectors from near each other to far apart, at several offsets."""
+    rng = np.random.default_rng(4)
+    cases = list(itertools.product([1e-6, 1e-2, 1, 100], [0, 10], range(4)))
+    anchor, positive, negative = rng.standard_normal((3, len(cases), d))
+    for i, (scale, offset, _) in enumerate(cases):
+        anchor[i] += offset
+        positive[i] = anchor[i] + scale * positive[i]
+        negative[i] = anchor[i] + scale * negative[i]
+    return tuple(x.astype(dtype) for x in (anchor, positive, negative))
+
+
+def pair_points(dtype, d=8):
+    """Batches of 5 pairs: alike (a tiny loss), unrelated, and of very different lengths."""
+    rng = np.random.default_rng(5)
+    for apart, length in itertools.product([0.01, 1, 10], [1e-3, 1, 1e3]):
+        queries = rng.standard_normal((5, d))
+        keys = length * (queries + apart * rng.standard_normal((5, d)))
+        yield queries.astype(dtype), keys.astype(dtype)
+
+
 POINTS = {
-    "cross_entropy": cross_entropy_points,
+    "cross_entropy": class_logits,
     "binary_cross_entropy": binary_points,
+    "normalized_sigmoid_nll": sigmoid_points,
+    "kl_divergence": divergence_points,
+    "binned_cross_entropy, uniform": bin_points,
+    "binned_cross_entropy, mu-law": bin_points,
+    "squared_error": difference_points,
+    "absolute_error": difference_points,
+    "huber": difference_points,
+    "log_cosh": difference_points,
     "gaussian_nll": gaussian_points,
+    "laplace_nll": location_points,
+    "student_t_nll, df=4": student_t_points,
+    "student_t_nll, df predicted": student_t_df_points,
+    "exponential_nll": exponential_points,
     "gamma_nll": gamma_points,
+    "poisson_nll, log": poisson_log_points,
+    "poisson_nll, softplus": poisson_points,
+    "multivariate_gaussian_nll": vector_points,
+    "hinge": margin_points,
+    "squared_hinge": margin_points,
+    "multiclass_hinge": multiclass_margin_points,
+    "triplet_margin": triplet_points,
+    "info_nce": pair_points,
+    "info_nce, nt_xent": pair_points,
 }
 
 
-def hard_points(loss, dtype):
-    """Arguments of the loss, one sample a row."""
-    return POINTS[loss](dtype)
+def samples_of(args):
+    """The samples of a batch, one tuple of arguments each."""
+    count = len(args[0])
+    return zip(*(a if np.ndim(a) else [a] * count for a in args), strict=True)
 
 
-def exact_sample(loss, *args):
-    """(value, gradients) of one sample by mpmath."""
-    from tests.golden import exact
+def calls_of(work, dtype):
+    """What a library is asked for: [(arguments, whether for the value, whether for gradients)].
 
-    if loss == "cross_entropy":
-        logits, target = args
-        one_hot = [int(k == target) for k in range(CLASSES)]
-        ones = [1.0] * CLASSES
-        return exact.cross_entropy(logits.tolist(), one_hot, ones, 0.0, 0.0, None)[:2]
-    args = [float(a) for a in args]
-    if loss == "binary_cross_entropy":
-        return exact.binary_cross_entropy(*args, 1.0)[:2]
-    return getattr(exact, loss)(*args, LINK[loss], True)[:2]
+    Values one sample at a time, gradients of all in one call; where the samples of a batch belong
+    together, both from every batch.
+    """
+    if work.joint:
+        return [(args, True, True) for args in POINTS[work.name](dtype)]
+    args = POINTS[work.name](dtype)
+    singles = [tuple(a[i : i + 1] if np.ndim(a) else a for a in args) for i in range(len(args[0]))]
+    return [*((one, True, False) for one in singles), (args, False, True)]
+
+
+# What the exact functions of the tests want to be told where an entry says nothing.
+DEFAULTS = {
+    "full": True,
+    "pos_weight": 1.0,
+    "label_smoothing": 0.0,
+    "z_loss": 0.0,
+    "softcap": None,
+    "form": "queries",
+}
+
+
+def exact_function(loss):
+    """The textbook formula of the accuracy tests; None where they have none yet."""
+    from tests import golden
+
+    for module in pkgutil.iter_modules(golden.__path__, "tests.golden."):
+        if module.name.startswith("tests.golden.exact"):
+            found = getattr(importlib.import_module(module.name), loss, None)
+            if found:
+                return found
+    return None
+
+
+def exact_results(work, args):
+    """(values, gradients) of a batch, by mpmath; one flat array a prediction."""
+    function = exact_function(work.loss)
+    options = {**DEFAULTS, "class_weight": [1.0] * CLASSES, **work.keywords}
+    names = list(inspect.signature(function).parameters)[len(args) :]
+    options = {name: options[name] for name in names if name in options}
+    values, grads = [], [[] for _ in range(work.predictions)]
+    for sample in [args] if work.joint else samples_of(args):
+        if work.loss == "cross_entropy":
+            sample = sample[0], np.eye(CLASSES)[sample[1]]
+        value, derivatives, *_ = function(*map(plain, sample), **options)
+        values.append(float(value))
+        flat = numbers(derivatives)
+        for place, prediction in zip(grads, sample[: work.predictions], strict=True):
+            size = np.size(prediction)
+            place.extend(flat[:size])
+            flat = flat[size:]
+    return np.array(values), [np.array(g) for g in grads]
+
+
+def plain(x):
+    return x.tolist() if isinstance(x, np.ndarray | np.generic) else x
+
+
+def numbers(nested):
+    """The numbers in lists of lists, as floats, in order."""
+    if isinstance(nested, list | tuple | np.ndarray):
+        return [x for part in nested for x in numbers(part)]
+    return [float(nested)]
+
+
+def judge(work, dtype):
+    """A `Judge`; None where there are no points, no exact results or no tolerance yet."""
+    from tests import tolerance
+
+    known = work.loss in tolerance._FUNCTIONS and exact_function(work.loss)
+    return Judge(work, dtype, tolerance) if known and work.name in POINTS else None
 
 
 class Judge:
-    """Exact results of one loss and dtype, computed once; worst errors of anyone's results."""
+    """Exact results of one entry and dtype, computed once; worst errors of anyone's results."""
 
-    def __init__(self, loss, dtype):
-        from tests import tolerance
-
+    def __init__(self, work, dtype, tolerance):
         self.dtype, self.error_in_ulps = np.dtype(dtype), tolerance.error_in_ulps
-        args = hard_points(loss, dtype)
-        samples = [exact_sample(loss, *point) for point in zip(*args, strict=True)]
-        self.value = np.array([float(value) for value, _ in samples])
-        grads = np.array([[float(g) for g in grad] for _, grad in samples])
-        self.grads = [grads] if loss == "cross_entropy" else list(grads.T)
-        options = {"link": LINK[loss]} if loss in LINK else {}
-        self.value_tolerance, self.grad_tolerances, _ = tolerance.tolerances(
-            loss, args, options, self.dtype
-        )
+        points = POINTS[work.name](dtype)
+        self.parts = []
+        for args in points if work.joint else [points]:
+            value, grads = exact_results(work, args)
+            of_value, of_grads, _ = tolerance.tolerances(work.loss, args, work.keywords, self.dtype)
+            self.parts.append([(value, of_value), *zip(grads, of_grads, strict=False)])
 
-    def worst(self, value, grads):
-        """(worst error of the value, worst error of any gradient), in ulp."""
-        of_value = self.error_in_ulps(value, self.value, self.value_tolerance, self.dtype)
-        of_grads = [
-            self.error_in_ulps(got, exact, tol, self.dtype).max()
-            for got, exact, tol in zip(grads, self.grads, self.grad_tolerances, strict=True)
+    def worst(self, values, grads):
+        """(worst error of the value, worst error of any gradient), in ulp.
+
+        `values` and `grads` as the calls gave them, one item a call.
+        """
+        of_values, *of_grads = zip(*self.parts, strict=True)
+        errors = [
+            self.error(np.concatenate([np.ravel(g[k]) for g in grads]), judged)
+            for k, judged in enumerate(of_grads)
         ]
-        return float(of_value.max()), float(max(of_grads))
+        return self.error(np.ravel(values), of_values), max(errors)
+
+    def error(self, got, judged):
+        worst, start = 0.0, 0
+        for exact, tolerance in judged:
+            own = got[start : start + exact.size].reshape(exact.shape)
+            start += exact.size
+            flat = type(tolerance)(*(np.broadcast_to(np.ravel(x), exact.shape) for x in tolerance))
+            worst = max(worst, self.error_in_ulps(own, exact, flat, self.dtype).max())
+        return float(worst)

@@ -1,21 +1,23 @@
 """nllkern beside the other libraries, value and gradient, each in its own process, taking turns.
 
 Run from the root of the repository.  Writes compare.md (tables), compare.json (raw figures) and
-three plots into --out; what is not installed is skipped.
+the plots into --out; what is not installed is skipped.
 """
 
 import argparse
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from . import accuracy, plots, report
-from .cells import GOALS, sweep_cells, table_cells
-from .harness import machine, measure, start_workers
-from .peers import COPY, PEERS
+from .catalogue import WORKS, Work
+from .cells import memory_cells, sweep_cells, table_cells
+from .harness import machine, measure, peak_memory, start_workers
+from .peers import COPY, OURS, PEERS
 
 BUSY = 0.5  # load average before the start that deserves a warning
 TOLERATED = {"float32": 2e-4, "float64": 1e-7}  # between libraries; float32 sums of 4M terms differ
@@ -45,11 +47,21 @@ def arguments():
     return options
 
 
-def chosen(cells, words):
-    return [c for c in cells if not words or any(word in c.name for word in words)]
+def chosen(items, words, workers):
+    """Those whose name holds one of the words; of a loss that the installed nllkern has."""
+    ours = any(w.peer == OURS for w in workers)
+    items = [x for x in items if not words or any(word in x.name for word in words)]
+    return [x for x in items if not ours or x.work.here]
+
+
+def one_a_peer(workers, options):
+    """The worker of every library where no time is taken: any malloc serves."""
+    workers = [w for w in workers if w.peer != COPY and w.threads == options.threads]
+    return list({w.peer: w for w in reversed(workers)}.values())[::-1]
 
 
 def run_cells(cells, workers, options, progress, title):
+    cells = chosen(cells, options.cells, workers)
     task = progress.add_task(title, total=len(cells))
     for cell in cells:
         progress.update(task, description=f"{title} {cell.name}")
@@ -63,38 +75,57 @@ def run_cells(cells, workers, options, progress, title):
 
 
 def table(workers, options, progress):
-    return run_cells(chosen(table_cells(), options.cells), workers, options, progress, "speed")
+    return run_cells(table_cells(), workers, options, progress, "speed")
 
 
 def sweep(workers, options, progress):
-    cells = chosen(sweep_cells(), options.cells)[:: 4 if options.quick else 1]
+    cells = sweep_cells()[:: 4 if options.quick else 1]
     return run_cells(cells, workers, options, progress, "classes")
+
+
+def memory(workers, options, progress):
+    """Peak memory of one call, where a loss has an aim for it."""
+    cells = chosen(memory_cells(), options.cells, workers)
+    task = progress.add_task("memory", total=len(cells))
+    for cell in cells:
+        yield peak_memory(cell, one_a_peer(workers, options))
+        progress.advance(task)
 
 
 def errors(workers, options, progress):
     """Worst error of every library's every formulation."""
-    workers = [w for w in workers if w.peer != COPY and w.malloc == "default"]
-    workers = [w for w in workers if w.threads == options.threads]
-    judged = [(loss, dtype) for loss in GOALS for dtype in ("float32", "float64")]
+    judged = [Judged(work, d) for work in WORKS.values() for d in ("float32", "float64")]
+    judged = chosen(judged, options.cells, workers)
     task = progress.add_task("accuracy", total=len(judged))
-    for loss, dtype in judged:
-        judge = accuracy.Judge(loss, dtype)
-        for w in workers:
-            answer = w.ask("hard_points", loss=loss, dtype=dtype, threads=w.threads)
+    for work, dtype in judged:
+        progress.update(task, description=f"accuracy {work.name}/{dtype}", advance=1)
+        judge = accuracy.judge(work, dtype)
+        if judge is None:  # no hard points, or nothing exact to judge by
+            continue
+        for w in one_a_peer(workers, options):
+            answer = w.ask("hard_points", loss=work.name, dtype=dtype, threads=w.threads)
             for name, got in answer.items():
                 value, grad = judge.worst(got["value"], got["grads"])
                 yield {
-                    "loss": loss,
+                    "loss": work.name,
                     "dtype": dtype,
                     "peer": w.peer,
                     "formulation": name,
                     "value_ulp": value,
                     "grad_ulp": grad,
                 }
-        progress.advance(task)
 
 
-PARTS = {"table": table, "sweep": sweep, "errors": errors}
+class Judged(NamedTuple):
+    work: Work
+    dtype: str
+
+    @property
+    def name(self):
+        return f"{self.work.name}/{self.dtype}"
+
+
+PARTS = {"table": table, "sweep": sweep, "errors": errors, "memory": memory}
 
 
 def measured(options, console, save, earlier):

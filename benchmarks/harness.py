@@ -57,8 +57,11 @@ class WorkerProcess:
             raise RuntimeError(f"the {self.peer} process ended:\n{self.log.read()[-3000:]}")
         return json.loads(line)
 
-    def ask(self, do, **arguments):
+    def tell(self, do, **arguments):
         print(json.dumps({"do": do, **arguments}), file=self.process.stdin, flush=True)
+
+    def ask(self, do, **arguments):
+        self.tell(do, **arguments)
         return self.receive()
 
     def stop(self):
@@ -85,17 +88,25 @@ def start_workers(names, threads, malloc, report):
     return workers
 
 
+def ask_all(workers, do, **arguments):
+    """{worker: answer}; they work at the same time, so nothing that is timed."""
+    for worker in workers:
+        worker.tell(do, threads=worker.threads, **arguments)
+    return {worker: worker.receive() for worker in workers}
+
+
 def measure(cell, workers, rounds, seconds):
     """One cell, every worker in turn, `rounds` times over; drift of the machine meets all alike."""
-    answers = {w: w.ask("open", cell=asdict(cell), threads=w.threads) for w in workers}
+    answers = ask_all(workers, "open", cell=asdict(cell))
+    workers = [w for w in workers if answers[w]["results"]]
     times = {w: {} for w in workers}
     for turn in range(rounds):
-        shift = turn % len(workers)
+        shift = turn % max(len(workers), 1)
         for worker in workers[shift:] + workers[:shift]:
             time.sleep(QUIET_SECONDS)
             for name, figures in worker.ask("time", seconds=seconds)["times"].items():
                 times[worker].setdefault(name, []).append(figures)
-    for worker in workers:
+    for worker in answers:
         worker.ask("close")
     runs = [
         {
@@ -113,12 +124,23 @@ def measure(cell, workers, rounds, seconds):
     return {
         "name": cell.name,
         "cell": asdict(cell),
-        "bytes_moved": cell.bytes_moved,
+        "bytes_moved": sum(next(iter(answers.values()))["traffic"]),
         "elements": cell.elements,
         "runs": runs,
         "failed": {w.peer: a["failed"] for w, a in answers.items() if a["failed"]},
         "disagreement": disagreement(answers),
     }
+
+
+def peak_memory(cell, workers):
+    """Bytes that one call takes: its results and what it works with."""
+    peaks = []
+    for worker in workers:
+        worker.ask("open", cell=asdict(cell), threads=worker.threads)
+        for name, taken in worker.ask("memory").items():
+            peaks.append({"peer": worker.peer, "formulation": name, "peak": taken})
+        worker.ask("close")
+    return {"name": cell.name, "cell": asdict(cell), "peaks": peaks}
 
 
 def disagreement(answers):
@@ -139,9 +161,9 @@ def disagreement(answers):
 
 
 def difference(result, first):
-    worst = abs(result["value"] - first["value"]) / abs(first["value"])
+    worst = abs(result["value"] - first["value"]) / (abs(first["value"]) or 1.0)
     for got, expected in zip(result["grads"], first["grads"], strict=True):
-        scale = max(map(abs, expected))
+        scale = max(map(abs, expected)) or 1.0
         worst = max(worst, *(abs(g - e) / scale for g, e in zip(got, expected, strict=True)))
     return worst
 

@@ -1,17 +1,15 @@
 """The three plots: throughput against classes, speed-up per cell, error per loss."""
 
-import math
-
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .cells import SWEEP_ELEMENTS
 from .peers import COPY, OURS, PEERS
-from .summary import RIVALS, best_errors, fastest, lines
+from .summary import RIVALS, best_errors, by_family, fastest, lines
 
 STYLE = {
     "figure.dpi": 150,
@@ -23,6 +21,7 @@ STYLE = {
     "legend.frameon": False,
 }
 NOT_FINITE = 1e18  # where an infinite error is drawn
+LEAST_SHOWN = 0.1
 GOAL_ULP = 4
 
 
@@ -98,41 +97,35 @@ def throughput(results):
 
 
 def cell_label(cell):
-    if cell.loss != "cross_entropy":
-        return cell.loss
-    return f"cross_entropy K={cell.shape[1]}" if cell.out else "cross_entropy, one 1 x 10 call"
+    if not cell.out:
+        return f"{cell.loss}, one {' x '.join(map(str, cell.shape))} call"
+    several = len({*cell.work.shapes, *cell.work.shapes32}) > 1
+    return f"{cell.loss}, {' x '.join(map(str, cell.shape))}" if several else cell.loss
 
 
 def speed_up(results):
     """Best peer's time over ours: one bar a cell in the best peer's colour; ticks mark goals."""
-    of_dtype = {}
-    for line in lines(results):
-        if line.speed_up:
-            of_dtype.setdefault(line.cell.dtype, []).append(line)
-    height = 1.3 + 0.42 * max(map(len, of_dtype.values()))
+    measured = [line for line in lines(results) if line.speed_up]
+    families = by_family(measured, lambda line: line.cell.loss)
+    dtypes = [d for d in ("float32", "float64") if any(x.cell.dtype == d for x in measured)]
+    count = {f: max(sum(x.cell.dtype == d for x in g) for d in dtypes) for f, g in families.items()}
     figure, panels = plt.subplots(
-        1, len(of_dtype), figsize=(5.2 * len(of_dtype) + 1.5, height), sharex=True, squeeze=False
+        len(families),
+        len(dtypes),
+        figsize=(6.4 * len(dtypes) + 0.5, 0.75 * len(families) + 0.3 * sum(count.values()) + 1),
+        height_ratios=[n + 1 for n in count.values()],
+        sharex=True,
+        squeeze=False,
     )
-    for axes, (dtype, group) in zip(panels[0], of_dtype.items(), strict=True):
-        for row, line in enumerate(group):
-            color = PEERS[line.rival["peer"]].color
-            axes.barh(row, line.speed_up, color=color, height=0.62)
-            axes.annotate(
-                f"{line.speed_up:.1f}x",
-                (line.speed_up, row),
-                (4, 0),
-                textcoords="offset points",
-                va="center",
-            )
-            if line.cell.goal:
-                axes.vlines(line.cell.goal, row - 0.4, row + 0.4, color="black", linewidth=1.6)
-        axes.axvline(1, color="grey", linewidth=0.8, linestyle=":")
-        axes.set_yticks(range(len(group)), [cell_label(line.cell) for line in group])
-        axes.invert_yaxis()
-        axes.margins(x=0.12)
-        axes.set_title(dtype)
+    for row, (family, group) in enumerate(families.items()):
+        for axes, dtype in zip(panels[row], dtypes, strict=True):
+            own = [line for line in group if line.cell.dtype == dtype]
+            speed_up_bars(axes, own)
+            axes.set_ylim(count[family] - 0.4, -0.6)
+            axes.set_title(f"{family}, {dtype}")
+    for axes in panels[-1]:
         axes.set_xlabel("times faster than the best peer")
-    used = {line.rival["peer"] for group in of_dtype.values() for line in group}
+    used = {line.rival["peer"] for line in measured}
     handles = [plt.Rectangle((0, 0), 1, 1, color=PEERS[n].color) for n in RIVALS if n in used]
     labels = [f"best peer: {PEERS[n].label}" for n in RIVALS if n in used]
     handles.append(
@@ -155,62 +148,78 @@ def speed_up(results):
     return figure
 
 
+def speed_up_bars(axes, group):
+    """From 1 (as fast as the peer) on a logarithmic scale: what is slower points to the left."""
+    for row, line in enumerate(group):
+        color = PEERS[line.rival["peer"]].color
+        axes.barh(row, line.speed_up - 1, left=1, color=color, height=0.62)
+        axes.annotate(
+            f"{line.speed_up:.1f}x",
+            (max(line.speed_up, 1), row),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+        if line.cell.goal:
+            axes.vlines(line.cell.goal, row - 0.4, row + 0.4, color="black", linewidth=1.6)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([0.5, 1, 2, 3, 5, 8, 10, 20, 50, 100]))
+    axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.axvline(1, color="grey", linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(group)), [cell_label(line.cell) for line in group], fontsize=8)
+    axes.margins(x=0.12)
+
+
 def errors(results):
-    """Worst error on hard inputs, log scale: one group a loss, one bar a library."""
+    """Worst error on hard inputs, log scale: one row a loss, one mark a library."""
     best = best_errors(results)
     names = [n for n in PEERS if any(peer == n for _, _, peer in best)]
     losses = list(dict.fromkeys(loss for loss, _, _ in best))
     dtypes = list(dict.fromkeys(dtype for _, dtype, _ in best))
     figure, panels = plt.subplots(
-        len(dtypes), 1, figsize=(9, 3.1 * len(dtypes)), sharex=True, squeeze=False
+        1,
+        len(dtypes),
+        figsize=(5.5 * len(dtypes) + 2, 0.3 * len(losses) + 1.6),
+        sharey=True,
+        squeeze=False,
     )
-    width = 0.84 / len(names)
-    for axes, dtype in zip(panels[:, 0], dtypes, strict=True):
-        for i, name in enumerate(names):
-            for group, loss in enumerate(losses):
-                run = best.get((loss, dtype, name))
-                if run is None:
-                    continue
-                worst = max(run["value_ulp"], run["grad_ulp"])
-                x = group + (i - (len(names) - 1) / 2) * width
-                shown = max(min(worst, NOT_FINITE), 0.1)
-                label = PEERS[name].label if group == 0 else None
-                axes.bar(x, shown, width * 0.92, bottom=0, color=PEERS[name].color, label=label)
-                text = (
-                    "NaN/inf"
-                    if math.isinf(worst)
-                    else f"{worst:.1g}"
-                    if worst >= 100
-                    else f"{worst:.2g}"
-                )
-                axes.annotate(
-                    text,
-                    (x, shown),
-                    (0, 2),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=7,
-                    rotation=60,
-                )
-        axes.set_yscale("log")
-        highest = max(patch.get_height() for patch in axes.patches)
-        axes.set_ylim(0.1, highest * 1e4)  # room for the slanted numbers
-        axes.axhline(GOAL_ULP, color="black", linewidth=0.9, linestyle="--")
+    for axes, dtype in zip(panels[0], dtypes, strict=True):
+        for name in names:
+            runs = {loss: best.get((loss, dtype, name)) for loss in losses}
+            worst = {k: max(r["value_ulp"], r["grad_ulp"]) for k, r in runs.items() if r}
+            axes.plot(
+                [max(min(x, NOT_FINITE), LEAST_SHOWN) for x in worst.values()],
+                [losses.index(loss) for loss in worst],
+                marker="D" if name == OURS else "o",
+                markersize=7 if name == OURS else 5.5,
+                alpha=1 if name == OURS else 0.75,
+                linestyle="",
+                color=PEERS[name].color,
+                label=PEERS[name].label,
+                zorder=2 + (name == OURS),
+            )
+        axes.set_xscale("log")
+        axes.set_xlim(LEAST_SHOWN / 2, NOT_FINITE * 5)
+        ticks = [0.1, 1, 1e3, 1e6, 1e9, 1e12, 1e15, NOT_FINITE]
+        axes.set_xticks(ticks, [*(f"{x:g}" for x in ticks[:-1]), "NaN, inf"])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_yticks(range(len(losses)), losses)
+        axes.set_ylim(len(losses) - 0.4, -0.6)
+        axes.grid(axis="y", alpha=0.25)
+        axes.axvline(GOAL_ULP, color="black", linewidth=0.9, linestyle="--")
         axes.annotate(
             f"{GOAL_ULP} ulp",
-            (1, GOAL_ULP),
-            (3, 0),
-            xycoords=("axes fraction", "data"),
+            (GOAL_ULP, 1),
+            (3, 2),
+            xycoords=("data", "axes fraction"),
             textcoords="offset points",
-            va="center",
             fontsize=8,
         )
-        axes.set_ylabel("worst error, ulp")
+        axes.set_xlabel("worst error, ulp")
         axes.set_title(dtype, loc="right")
-        axes.set_xticks(range(len(losses)), losses)
-    handles, labels = max(
-        (a.get_legend_handles_labels() for a in panels[:, 0]), key=lambda hl: len(hl[0])
-    )
+    handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=len(names))
     figure.suptitle(
         "Worst error of value and gradient on hard inputs, against mpmath",

@@ -1,13 +1,25 @@
 """The Markdown tables."""
 
+from .cells import Cell
 from .peers import COPY, OURS, PEERS
-from .summary import RIVALS, best_errors, fastest, lines
+from .summary import (
+    RIVALS,
+    best_errors,
+    by_family,
+    fastest,
+    in_order,
+    lines,
+    matrix_bytes,
+    memory_checks,
+)
 
 
 def markdown(results):
     parts = [heading(results["machine"], results["rounds"])]
     if results.get("table"):
         parts += [speed_table(results), peer_table(results)]
+    if results.get("memory"):
+        parts.append(memory_table(results))
     if results.get("errors"):
         parts.append(error_table(results))
     return "\n\n".join(parts) + "\n"
@@ -59,50 +71,85 @@ def verdict(checks):
 
 
 def speed_table(results):
+    """One table a family; the columns for the default malloc only where it was measured as well."""
+    both = any(
+        line.rival_default and line.rival_default is not line.rival for line in lines(results)
+    )
     header = ["loss", "dtype", "shape", "nllkern", "GB/s", "best peer", "speed-up"]
-    header += [
-        "best peer, default malloc",
-        "speed-up",
-        "copy",
-        "share of copy speed",
-        "1 thread",
-        "goals",
+    header += ["best peer, default malloc", "speed-up"] if both else []
+    header += ["copy", "share of copy speed", "1 thread", "goals"]
+    parts = ["## Speed"]
+    for family, group in by_family(lines(results), lambda line: line.cell.loss).items():
+        parts += [f"### {family}", table(header, [speed_row(line, both) for line in group])]
+    return "\n\n".join(parts)
+
+
+def speed_row(line, both):
+    rate = f"{line.bytes_moved / line.ours['min'] / 1e9:.1f}" if line.ours else "-"
+    share = line.share_of_copy
+    default = [timed(line.rival_default, who=True), times(line.times_faster(line.rival_default))]
+    return [
+        *work(line.cell),
+        timed(line.ours),
+        rate if line.cell.out else "-",
+        timed(line.rival, who=True),
+        times(line.speed_up),
+        *(default if both else []),
+        timed(line.copy),
+        "-" if share is None else f"{share:.2f}",
+        timed(line.single),
+        verdict(line.checks) or "-",
     ]
-    rows = []
-    for line in lines(results):
-        rate = f"{line.cell.bytes_moved / line.ours['min'] / 1e9:.1f}" if line.ours else "-"
-        share = line.share_of_copy
-        rows.append(
-            [
-                *work(line.cell),
-                timed(line.ours),
-                rate if line.cell.out else "-",
-                timed(line.rival, who=True),
-                times(line.speed_up),
-                timed(line.rival_default, who=True),
-                times(line.times_faster(line.rival_default)),
-                timed(line.copy),
-                "-" if share is None else f"{share:.2f}",
-                timed(line.single),
-                verdict(line.checks) or "-",
-            ]
-        )
-    return "## Speed\n\n" + table(header, rows)
 
 
 def peer_table(results):
     """Every library's fastest formulation: minimum (median), named."""
     names = [OURS, *RIVALS, COPY]
-    rows = []
-    for result, line in zip(results["table"], lines(results), strict=True):
-        row = work(line.cell)
-        for name in names:
-            run = fastest(result, name, threads=results["machine"]["threads"])
-            how = "" if run is None else f" ({duration(run['median'])}) {run['formulation']}"
-            row.append(timed(run) + how)
-        rows.append(row)
     header = ["loss", "dtype", "shape", *(PEERS[name].label for name in names)]
-    return "## Each library: minimum (median), formulation\n\n" + table(header, rows)
+    threads = results["machine"]["threads"]
+    parts = ["## Each library: minimum (median), formulation"]
+    groups = by_family(in_order(results["table"]), lambda result: result["cell"]["loss"])
+    for family, group in groups.items():
+        rows = []
+        for result in group:
+            row = work(Cell.from_json(result["cell"]))
+            for name in names:
+                run = fastest(result, name, threads=threads)
+                how = "" if run is None else f" ({duration(run['median'])}) {run['formulation']}"
+                row.append(timed(run) + how)
+            rows.append(row)
+        parts += [f"### {family}", table(header, rows)]
+    return "\n\n".join(parts)
+
+
+def memory_table(results):
+    """Peak memory of each library's formulation that takes least."""
+    names = [name for name in [OURS, *RIVALS] if any_peak(results, name)]
+    rows = []
+    for result in results["memory"]:
+        cell = Cell.from_json(result["cell"])
+        row = work(cell)
+        row.append(megabytes(matrix_bytes(cell)))
+        for name in names:
+            peaks = [p for p in result["peaks"] if p["peer"] == name]
+            least = min(peaks, key=lambda p: p["peak"], default=None)
+            row.append("-" if least is None else megabytes(least["peak"]))
+        rows.append([*row, verdict(memory_checks(result)) or "-"])
+    header = ["loss", "dtype", "shape", "the matrix alone", *(PEERS[n].label for n in names)]
+    return """## Peak memory of one call
+
+Results and everything that the call works with, beyond what the process held before it; each
+library's formulation that takes least.  The matrix holds the similarities of all pairs.""" + (
+        "\n\n" + table([*header, "goals"], rows)
+    )
+
+
+def any_peak(results, name):
+    return any(p["peer"] == name for result in results["memory"] for p in result["peaks"])
+
+
+def megabytes(count):
+    return f"{count / 1e6:.1f} MB"
 
 
 def error_table(results):

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from .catalogue import FAMILIES, WORKS
 from .cells import SMALL_GOAL_SECONDS, Cell
 from .peers import COPY, OURS, PEERS
 
 RIVALS = [name for name in PEERS if name not in (OURS, COPY)]
+MEMORY_GOAL, MEMORY_GOAL_ROWS = 0.1, 8192
 SINGLE_THREAD_SLACK = 1.05  # noise of the clock, not of the library
 
 
@@ -35,6 +39,7 @@ class Line:
     rival: dict
     rival_default: dict
     copy: dict
+    bytes_moved: int
 
     @classmethod
     def of(cls, result, threads):
@@ -46,6 +51,7 @@ class Line:
             fastest_rival(result),
             fastest_rival(result, malloc="default"),
             fastest(result, COPY) if cell.out else None,
+            result["bytes_moved"],
         )
 
     def times_faster(self, rival, figure="min"):
@@ -80,7 +86,20 @@ class Line:
 
 def lines(results):
     threads = results["machine"]["threads"]
-    return [Line.of(result, threads) for result in results.get("table", [])]
+    return [Line.of(result, threads) for result in in_order(results.get("table", []))]
+
+
+def in_order(table):
+    """Results of the speed table, as the catalogue has them."""
+    return sorted(table, key=lambda r: list(WORKS).index(r["cell"]["loss"]))
+
+
+def by_family(items, name_of):
+    """{family's title: its items}, in the order of the catalogue."""
+    groups = {}
+    for item in items:
+        groups.setdefault(WORKS[name_of(item)].family, []).append(item)
+    return {FAMILIES[family]: groups[family] for family in FAMILIES if family in groups}
 
 
 def best_errors(results):
@@ -90,3 +109,18 @@ def best_errors(results):
         key = run["loss"], run["dtype"], run["peer"]
         best[key] = min(best.get(key, run), run, key=lambda r: max(r["value_ulp"], r["grad_ulp"]))
     return best
+
+
+def matrix_bytes(cell):
+    """Of the similarities of all pairs of rows."""
+    rows = cell.shape[0] * (2 if "nt_xent" in cell.loss else 1)
+    return rows * rows * np.dtype(cell.dtype).itemsize
+
+
+def memory_checks(result):
+    """{goal in words: met or not}; the results alone are too much of a small matrix."""
+    cell = Cell.from_json(result["cell"])
+    ours = [p["peak"] for p in result["peaks"] if p["peer"] == OURS]
+    if not ours or cell.shape[0] < MEMORY_GOAL_ROWS:
+        return {}
+    return {f"{MEMORY_GOAL:g} of the matrix": max(ours) < MEMORY_GOAL * matrix_bytes(cell)}

@@ -1,90 +1,71 @@
 """Throughput of every loss in nk.losses(): pytest benchmarks; `-m quick` for a smoke test.
 
-Each case carries in `extra_info` its GB/s (arrays read once, results written once), elements/s and
-number of threads.  Results go to the caller's buffers, as in a training loop.
+Data, keywords and shapes are the catalogue's.  Each case carries in `extra_info` its GB/s (arrays
+read once, results written once), elements/s and number of threads.  Results go to the caller's
+buffers, as in a training loop.
 """
 
-import numpy as np
 import pytest
 
 nk = pytest.importorskip("nllkern")
 
-# The last axis of a softmax loss holds the classes.
-ROWS = [(262144, 10), (65536, 100), (8192, 1000), (1024, 32000)]
-FLAT = [(1 << 22,)]
-QUICK_ROWS = [(4096, 10), (512, 1000)]
-QUICK_FLAT = [(1 << 16,)]
-SMALL = (1, 10)
+from benchmarks.catalogue import works_of  # noqa: E402, after the skip
+from benchmarks.peers.nllkern import buffers  # noqa: E402
+
 DTYPES = ["float32", "float64"]
-
-
-def is_rowwise(loss):
-    """Losses over classes take logits; all others work element by element."""
-    return loss.name.startswith("cross_entropy")
-
-
-def arguments(loss, dtype, shape):
-    """(positional arguments, keywords): predictions first, a target inside every loss's domain."""
-    rng = np.random.default_rng(0)
-    predictions = [rng.standard_normal(shape, dtype=dtype) for _ in loss.parameters]
-    keywords = {"link": "softplus"} if "softplus" in loss.links else {}
-    if is_rowwise(loss):
-        return [*predictions, rng.integers(0, shape[-1], shape[:-1])], keywords
-    return [*predictions, 1 - rng.random(shape, dtype=dtype)], keywords
-
-
-def buffers(predictions):
-    """Uninitialised results in the form that `out` takes: an array, or a tuple of several."""
-    made = tuple(np.empty_like(p) for p in predictions)
-    return made if len(made) > 1 else made[0]
-
-
-METHODS = {  # results, in arrays of the predictions' size, and the `out` that takes them
-    "value": (0, lambda predictions: {}),
-    "value_and_grad": (1, lambda predictions: {"out": buffers(predictions)}),
-    "value_grad_hess": (2, lambda p: {"out": (buffers(p), buffers(p))}),
-}
+WORKS = [(loss, work) for loss in nk.losses() for work in works_of(loss)]
+METHODS = {"value": 0, "value_and_grad": 1, "value_grad_hess": 2}  # results beside the value
 
 
 def method_of(loss, method):
-    """The value is the call itself."""
-    return loss if method == "value" else getattr(loss, method)
+    """The value is the call itself; no second derivative, no case."""
+    if method == "value":
+        return loss
+    if method == "value_grad_hess" and not has_hess(loss):
+        pytest.skip("no second derivatives")
+    return getattr(loss, method)
+
+
+def has_hess(loss):
+    return hasattr(loss.reference, "value_grad_hess")
 
 
 def cases():
-    for loss in nk.losses():
-        full, quick = (ROWS, QUICK_ROWS) if is_rowwise(loss) else (FLAT, QUICK_FLAT)
-        for shape in full + quick:
-            marks = [pytest.mark.quick] if shape in quick else []
-            name = f"{loss.name}-{'x'.join(map(str, shape))}"
-            yield pytest.param(loss, shape, id=name, marks=marks)
+    for loss, work in WORKS:
+        for shape in dict.fromkeys((*work.shapes, *work.quick)):
+            marks = [pytest.mark.quick] if shape in work.quick else []
+            name = f"{work.name}-{'x'.join(map(str, shape))}"
+            yield pytest.param(loss, work, shape, id=name, marks=marks)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("loss", "shape"), list(cases()))
-def test_throughput(benchmark, loss, shape, dtype, method):
+@pytest.mark.parametrize(("loss", "work", "shape"), list(cases()))
+def test_throughput(benchmark, loss, work, shape, dtype, method):
     """Large arrays, all threads."""
-    args, keywords = arguments(loss, dtype, shape)
-    written, out = METHODS[method]
-    predictions = args[:-1]
-    keywords.update(out(predictions))
-    benchmark.group = f"{loss.name} {method} {dtype}"
-    benchmark(method_of(loss, method), *args, **keywords)
-    moved = sum(a.nbytes for a in args) + written * sum(p.nbytes for p in predictions)
-    add_rates(benchmark, predictions[0].size, moved)
+    call = method_of(loss, method)
+    args, written = work.data(shape, dtype), METHODS[method]
+    keywords = dict(work.keywords)
+    if written == 1:
+        keywords["out"] = buffers(loss, args)
+    elif written == 2:
+        keywords["out"] = buffers(loss, args), buffers(loss, args)
+    benchmark.group = f"{work.name} {method} {dtype}"
+    benchmark(call, *args, **keywords)
+    read, gradient = work.traffic(args)
+    add_rates(benchmark, args[0].size, read + written * gradient)
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("loss", nk.losses(), ids=lambda loss: loss.name)
-def test_small_call(benchmark, loss, dtype, method):
+@pytest.mark.parametrize(("loss", "work"), WORKS, ids=[work.name for _, work in WORKS])
+def test_small_call(benchmark, loss, work, dtype, method):
     """Ten elements, results allocated by the call: the cost of the call itself."""
-    args, keywords = arguments(loss, dtype, SMALL)
+    call, args = method_of(loss, method), work.data(work.small, dtype)
     benchmark.group = f"small call {method} {dtype}"
-    benchmark(method_of(loss, method), *args, **keywords)
-    add_rates(benchmark, args[0].size, sum(a.nbytes for a in args))
+    benchmark(call, *args, **work.keywords)
+    add_rates(benchmark, args[0].size, sum(work.traffic(args)))
 
 
 def add_rates(benchmark, elements, moved):

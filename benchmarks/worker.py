@@ -2,6 +2,7 @@
 
 {"do": "open", "cell": {...}, "threads": 2}     build the formulations, call each a few times
 {"do": "time", "seconds": 0.2}                  time them all; drop the slow ones for later rounds
+{"do": "memory"}                                peak memory of one call of each
 {"do": "close"}                                 free the cell
 {"do": "hard_points", "loss": ..., "dtype": ..., "threads": 2}   results for the accuracy table
 """
@@ -16,19 +17,22 @@ import time
 import numpy as np
 
 from . import accuracy, peers
+from .catalogue import WORKS
 from .cells import Cell
 
 WARM_UP_CALLS = 3
 BATCH_SECONDS = 1e-3  # calls shorter than this are timed in batches
 LEAST_BATCHES = 3
 KEEP_WITHIN = 1.5  # formulations slower than this, times the fastest, are dropped after a round
-SAMPLES = 256
+HOPELESS = 4.0  # the same before the first round, when other libraries may be busy too
+SAMPLES = 4096
 
 
 def sample(values):
     """A few elements, the same for every library, to see that all compute the same."""
     flat = np.asarray(values).reshape(-1)
-    return flat[:: max(1, flat.size // SAMPLES)][:SAMPLES].astype(float).tolist()
+    step = max(1, flat.size // SAMPLES) | 1  # odd: not always the same column
+    return flat[::step][:SAMPLES].astype(float).tolist()
 
 
 def batch_size(call):
@@ -65,6 +69,22 @@ def release_memory():
         trim(0)
 
 
+def status(field):
+    """A size in bytes from /proc/self/status (Linux only)."""
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def peak_of(call):
+    """Bytes that a call takes beyond what the process held before it."""
+    release_memory()
+    before = status("VmRSS")
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # resets the peak
+    call()
+    return status("VmHWM") - before
+
+
 class Worker:
     def __init__(self, peer):
         self.peer = peer
@@ -72,22 +92,33 @@ class Worker:
 
     def open(self, cell, threads):
         cell = Cell.from_json(cell)
-        self.calls = self.peer.build(cell.loss, cell.data(), cell.out, threads)
-        results, failed = {}, {}
+        args = cell.data()
+        self.calls = self.peer.build(cell.work, args, cell.out, threads)
+        self.numbers = {}
+        results, failed, took = {}, {}, {}
         for name, call in list(self.calls.items()):
             try:
                 for _ in range(WARM_UP_CALLS):
+                    start = time.perf_counter()
                     value, grads = call()
+                    took[name] = time.perf_counter() - start
                 results[name] = {"value": float(value), "grads": [sample(g) for g in grads]}
-                self.numbers[name] = batch_size(call)
             except Exception as error:  # a formulation that this library cannot run: reported
                 failed[name] = f"{type(error).__name__}: {error}"[:300]
-                del self.calls[name]
-        return {"results": results, "failed": failed}
+        limit = HOPELESS * min(took[n] for n in results) if results else 0
+        self.calls = {n: c for n, c in self.calls.items() if n in results and took[n] <= limit}
+        traffic = cell.work.traffic(args)
+        return {"results": results, "failed": failed, "traffic": traffic}
+
+    def memory(self):
+        return {name: peak_of(call) for name, call in self.calls.items()}
 
     def time(self, seconds):
         gc.collect()
         gc.disable()
+        for name, call in self.calls.items():
+            if name not in self.numbers:
+                self.numbers[name] = batch_size(call)
         times = {n: timings(c, self.numbers[n], seconds) for n, c in self.calls.items()}
         gc.enable()
         if times:
@@ -101,17 +132,22 @@ class Worker:
         return {}
 
     def hard_points(self, loss, dtype, threads):
-        """Per formulation: values point by point, the gradients of all points in one call."""
-        args = accuracy.hard_points(loss, dtype)
-        count = len(args[0])
-        values, grads = {}, {}
-        for i in range(count):
-            one = tuple(a[i : i + 1] for a in args)
-            for name, call in self.peer.build(loss, one, False, threads).items():
-                values.setdefault(name, []).append(float(call()[0]))
-        for name, call in self.peer.build(loss, args, False, threads).items():
-            grads[name] = [np.asarray(g).astype(float).tolist() for g in call()[1]]
-        return {name: {"value": values[name], "grads": grads[name]} for name in values}
+        """Per formulation: {"value": one a call, "grads": one list of arrays a call}."""
+        work = WORKS[loss]
+        results, failed = {}, set()
+        for args, for_value, for_grads in accuracy.calls_of(work, dtype):
+            for name, call in self.peer.build(work, args, False, threads).items():
+                try:
+                    value, grads = call()
+                except Exception:  # a formulation that this library cannot run
+                    failed.add(name)
+                    continue
+                result = results.setdefault(name, {"value": [], "grads": []})
+                if for_value:
+                    result["value"].append(float(value))
+                if for_grads:
+                    result["grads"].append([np.ravel(g).astype(float).tolist() for g in grads])
+        return {name: result for name, result in results.items() if name not in failed}
 
 
 def main(name):

@@ -9,11 +9,8 @@ def versions():
     return {}
 
 
-def build(loss, args, out, threads):
-    moved = sum(2 * a.nbytes for a in args[:-1])
-    if loss != "cross_entropy":
-        moved += args[-1].nbytes
-    source = np.ones(moved // 2, np.uint8)
+def build(work, args, out, threads):
+    source = np.ones(sum(work.traffic(args)) // 2, np.uint8)
     target = np.zeros_like(source)
     parts = list(zip(np.array_split(source, threads), np.array_split(target, threads), strict=True))
     pool = ThreadPoolExecutor(threads)

@@ -5,23 +5,31 @@ import numpy as np
 import nllkern as nk
 from nllkern import __version__
 
-KEYWORDS = {"gaussian_nll": {"link": "softplus"}, "gamma_nll": {"link": "softplus"}}
-
 
 def versions():
     return {"nllkern": __version__}
 
 
-def build(loss, args, out, threads):
-    call = getattr(nk, loss).value_and_grad
-    keywords = {"reduction": "sum", "num_threads": threads, **KEYWORDS.get(loss, {})}
-    predictions = args[:-1]
+def build(work, args, out, threads):
+    if not work.here:
+        return {}
+    call = getattr(nk, work.loss).value_and_grad
+    keywords = {"reduction": "sum", "num_threads": threads, **work.keywords}
     if out:
-        buffers = tuple(np.empty_like(p) for p in predictions)
-        keywords["out"] = buffers if len(buffers) > 1 else buffers[0]
+        keywords["out"] = buffers(getattr(nk, work.loss), args)
 
     def value_and_grad():
         value, grad = call(*args, **keywords)
-        return value, grad if len(predictions) > 1 else (grad,)
+        return value, grad[: work.predictions] if isinstance(grad, tuple) else (grad,)
 
     return {"value_and_grad": value_and_grad}
+
+
+def buffers(loss, args):
+    """Uninitialised gradients in the form that `out` takes: an array, or a tuple of several.
+
+    None for a parameter that is a number: its gradient is one.
+    """
+    predictions = args[: len(loss.parameters)]
+    made = tuple(np.empty_like(p) if np.ndim(p) else None for p in predictions)
+    return made if len(made) > 1 else made[0]

@@ -1,27 +1,47 @@
 """scikit-learn's private loss classes, called as its own estimators call them."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import sklearn
-from sklearn._loss._loss import CyHalfBinomialLoss, CyHalfMultinomialLoss
+from scipy.special import gammaln
+from sklearn._loss import _loss
 
-LOSSES = {"cross_entropy": CyHalfMultinomialLoss, "binary_cross_entropy": CyHalfBinomialLoss}
+from .formulas_numpy import mu_law_bin, uniform_bin
+
+LOSSES = {
+    "cross_entropy": _loss.CyHalfMultinomialLoss(),
+    "binary_cross_entropy": _loss.CyHalfBinomialLoss(),
+    "binned_cross_entropy, uniform": _loss.CyHalfMultinomialLoss(),
+    "binned_cross_entropy, mu-law": _loss.CyHalfMultinomialLoss(),
+    "squared_error": _loss.CyHalfSquaredError(),
+    "absolute_error": _loss.CyAbsoluteError(),
+    "huber": _loss.CyHuberLoss(1.0),
+    "poisson_nll, log": _loss.CyHalfPoissonLoss(),
+}
+BINS = {
+    "binned_cross_entropy, uniform": uniform_bin,
+    "binned_cross_entropy, mu-law": mu_law_bin,
+}
 
 
 def versions():
     return {"scikit-learn": sklearn.__version__}
 
 
-def build(loss, args, out, threads):
-    if loss not in LOSSES:
+def build(work, args, out, threads):
+    if work.name not in LOSSES:
         return {}
     raw, target = args
-    target = target.astype(raw.dtype)  # it keeps class indices as floats
-    both = LOSSES[loss]().loss_gradient
+    both = LOSSES[work.name].loss_gradient
+    bins = BINS.get(work.name)
+    if target.dtype.kind == "i":
+        target = target.astype(raw.dtype)  # it keeps class indices as floats
     values, grad = np.empty(target.shape, raw.dtype), np.empty_like(raw)
 
     def value_and_grad():
         both(
-            y_true=target,
+            y_true=target if bins is None else bins(target).astype(raw.dtype),
             raw_prediction=raw,
             sample_weight=None,
             loss_out=values,
@@ -30,4 +50,14 @@ def build(loss, args, out, threads):
         )
         return values.sum(), (grad,)
 
-    return {"loss_gradient": value_and_grad}
+    if work.name != "poisson_nll, log":
+        return {"loss_gradient": value_and_grad}
+
+    # It leaves out the constant, which the others compute.
+    pool, parts = ThreadPoolExecutor(threads), np.array_split(target, threads)
+
+    def with_constant():
+        value, grads = value_and_grad()
+        return value + sum(pool.map(lambda y: gammaln(y + 1).sum(), parts)), grads
+
+    return {"loss_gradient": with_constant}

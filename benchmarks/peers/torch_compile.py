@@ -25,32 +25,32 @@ def compiled_in_one(formula, predictions):
     return torch.compile(both, dynamic=False)
 
 
-def by_autograd(formula, leaves, target):
+def by_autograd(formula, leaves, others):
     forward = compiled(formula)
 
     def value_and_grad():
-        value = forward(*leaves, target)
+        value = forward(*leaves, *others)
         return value, torch.autograd.grad(value, leaves)
 
     return value_and_grad
 
 
-def in_one_graph(formula, leaves, target):
+def in_one_graph(formula, leaves, others):
     both = compiled_in_one(formula, len(leaves))
     args = [leaf.detach() for leaf in leaves]
 
     def value_and_grad():
-        grads, value = both(*args, target)
+        grads, value = both(*args, *others)
         return value, grads
 
     return value_and_grad
 
 
-def build(loss, args, out, threads):
+def build(work, args, out, threads):
     torch.set_num_threads(threads)
-    leaves, target = tensors(args)
+    leaves, others = tensors(work, args)
     calls = {}
-    for formula in FORMULAS[loss]:
-        calls[formula.__name__] = by_autograd(formula, leaves, target)
-        calls[formula.__name__ + " (one graph)"] = in_one_graph(formula, leaves, target)
+    for formula in FORMULAS.get(work.name, []):
+        calls[formula.__name__] = by_autograd(formula, leaves, others)
+        calls[formula.__name__ + " (one graph)"] = in_one_graph(formula, leaves, others)
     return calls
