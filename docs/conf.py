@@ -24,6 +24,7 @@ extensions = [
 exclude_patterns = ["extensions", "plots"]
 highlight_language = "none"  # of blocks that do not say; >>> is Python all the same
 add_function_parentheses = False  # losses are objects
+toc_object_entries = False  # the sections are enough
 myst_heading_anchors = 3
 nitpicky = True
 nitpick_ignore_regex = [("py:(class|obj)", ".*")]  # types named in docstrings
