@@ -1,6 +1,7 @@
 """Directives that write down what ``nllkern.losses()`` says, at build time.
 
-``.. losses:: name ...``         a section for each of these losses, from its docstring
+``.. losses:: name ...``         a section for each of these losses, from its docstring, with
+                                 the methods that others do not have
 ``.. loss-table::``              one row for every loss, linked to its section
 ``.. reference-losses::``        the docstrings of ``nllkern.reference``
 ``.. hard-points::``             how many hard points the accuracy tests have for each loss
@@ -23,6 +24,7 @@ import nllkern as nk
 
 ROOT = Path(__file__).resolve().parents[2]
 LOSSES = {loss.name: loss for loss in nk.losses()}
+COMMON = set(dir(nk.losses()[0]))  # what cross_entropy has, every loss has
 logger = logging.getLogger(__name__)
 
 
@@ -47,6 +49,9 @@ class Losses(Generated):
                 continue
             yield from ["", f".. _{name}:", "", name, "-" * len(name), ""]
             yield from [f".. autofunction:: nllkern.{name}", ""]
+            for method in sorted(vars(type(LOSSES[name])).keys() - COMMON):
+                if not method.startswith("_"):
+                    yield from [f".. autofunction:: nllkern.{name}.{method}", ""]
 
 
 class LossTable(Generated):
