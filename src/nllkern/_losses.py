@@ -1,11 +1,15 @@
-"""The loss objects, by name: one for each row of the kernels' table."""
+"""The loss objects, by name: one for each row of the kernels' table, and those made of others."""
 
-from ._engine import loss_table
+from ._contrastive import ContrastiveLoss
+from ._engine import LossInfo, loss_table
 from ._pointwise import PointwiseLoss
 from ._rowwise import RowwiseLoss
 
 _KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss}
 _all = {info.name: _KINDS[info.kind](k, info) for k, info in enumerate(loss_table())}
+_all["info_nce"] = ContrastiveLoss(
+    -1, LossInfo("info_nce", "contrastive", ("queries", "keys"), (), "", "", 0)
+)
 globals().update(_all)
 __all__ = ["loss_named", "losses", *_all]
 
