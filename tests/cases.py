@@ -17,6 +17,8 @@ from nllkern._selfcheck_data import draw_target
 DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")
 LOSSES = {loss.name: loss for loss in nk.losses()}
+WITHOUT_TARGET = {"info_nce"}  # tested apart
+WITHOUT_HESS = {"info_nce"}
 COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
 TABLE = {info.name: info for info in _engine.loss_table()}
 _POSITIVE_LINKS = ("", "identity", "variance")  # those that take the positive number itself

@@ -40,6 +40,9 @@ Not for the value alone.  Receives the gradient; for ``value_grad_hess`` a pair
 Not for the value alone.  Receives the gradients, one array per prediction in the order of
     the arguments, None for those to be allocated and for predictions that are one number;
     for ``value_grad_hess`` a pair of such tuples.""",
+    "pair_out": """\
+Not for the value alone.  Receives the gradients: a pair of arrays, either of which may be
+    None.""",
     "value": """\
 ``loss(...)``
     The value: a float, summed in float64, for "mean" and "sum"; for "none" an array in the
@@ -63,6 +66,12 @@ $value
 ``loss.value_grad_hess(...)``
     (value, gradients, second derivatives); the last is a tuple like the gradients: the second
     derivative of each sample by each prediction, weighted and reduced as the gradients are.""",
+    "pair_of_vectors": """\
+$value
+``loss.grad(...)``
+    The gradients: a pair of arrays, one per argument.
+``loss.value_and_grad(...)``
+    (value, gradients).""",
     "raises": """\
 TypeError
     For dtypes other than float32 and float64, inputs of different float dtypes, a wrong number
@@ -78,15 +87,22 @@ reduced value with it, and nothing else.""",
 Results have the same bits for any number of threads.""",
 }
 
+# What a loss returns, and so what its `out` takes.
+OUTS = {
+    "one_prediction": "one_out",
+    "more_predictions": "more_outs",
+    "pair_of_vectors": "pair_out",
+}
+
 
 def docstring(name: str) -> str:
     """The docstring of the loss of that name, shared texts filled in."""
     text = (files(__package__) / "docstrings" / f"{name}.rst").read_text("utf-8")
-    several = "$more_predictions" in text
+    out = next(outs for returns, outs in OUTS.items() if f"${returns}" in text)
     parameters = text.partition("----------\n")[2]
     words = {
-        "out_type": "tuple of numpy.ndarray" if several else "numpy.ndarray",
-        "out_text": SHARED["more_outs" if several else "one_out"],
+        "out_type": "numpy.ndarray" if out == "one_out" else "tuple of numpy.ndarray",
+        "out_text": SHARED[out],
         "prediction": parameters.partition(" :")[0],
     }
     while "$" in text:

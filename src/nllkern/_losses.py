@@ -1,11 +1,14 @@
-"""The loss objects, by name: one for each row of the kernels' table."""
+"""The loss objects, by name: one for each row of the kernels' table, and those made of others."""
 
-from ._engine import loss_table
+from ._contrastive import ContrastiveLoss
+from ._engine import LossInfo, loss_table
 from ._pointwise import PointwiseLoss
 from ._rowwise import RowwiseLoss
 
 _KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss}
 _all = {info.name: _KINDS[info.kind](k, info) for k, info in enumerate(loss_table())}
+_INFO_NCE = LossInfo("info_nce", "contrastive", ("queries", "keys"), (), False, "", "", 0)
+_all["info_nce"] = ContrastiveLoss(-1, _INFO_NCE)
 globals().update(_all)
 __all__ = ["loss_named", "losses", *_all]
 
@@ -15,6 +18,11 @@ def loss_named(name):
     return _all[name]
 
 
+def loss_infos():
+    """What there is to know of each loss, in the order of `losses`: a ``LossInfo`` each."""
+    return [*loss_table(), _INFO_NCE]
+
+
 def losses():
-    """All loss objects, in the order of the table."""
+    """All loss objects: in the order of the table, then those made of others."""
     return list(_all.values())

@@ -6,6 +6,7 @@ from typing import (
     Any,
     Generic,
     Literal,
+    NoReturn,
     Protocol,
     TypeAlias,
     TypeVar,
@@ -17,6 +18,8 @@ from typing import (
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from typing_extensions import TypedDict, Unpack
+
+from ._engine import LossInfo
 
 _Array: TypeAlias = NDArray[np.floating[Any]]
 _Reduced: TypeAlias = Literal["mean", "sum"]
@@ -66,6 +69,12 @@ class _LinkOptions(_Common, Generic[_Link], total=False):
     link: _Link
     full: bool
 
+@type_check_only
+class _ContrastiveOptions(_Common, total=False):
+    temperature: float
+    normalize: bool
+    form: Literal["queries", "symmetric", "nt_xent"]
+
 class Loss:
     @property
     def name(self) -> str: ...
@@ -86,6 +95,7 @@ class Loss:
 
 class PointwiseLoss(Loss): ...
 class RowwiseLoss(Loss): ...
+class ContrastiveLoss(Loss): ...
 
 # Three lines a signature, not twelve:
 # fmt: off
@@ -317,6 +327,32 @@ class _TwoPredictions(PointwiseLoss, Generic[_Link]):
         reduction: _None, out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, tuple[_Grad, _Grad], tuple[_Grad, _Grad]]: ...
 
+@final
+@type_check_only
+class _TwoSets(ContrastiveLoss):
+    @overload
+    def __call__(self, first: ArrayLike, second: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_ContrastiveOptions],
+    ) -> float: ...
+    @overload
+    def __call__(self, first: ArrayLike, second: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_ContrastiveOptions],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, first: ArrayLike, second: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_ContrastiveOptions],
+    ) -> tuple[float, tuple[_Array, _Array]]: ...
+    @overload
+    def value_and_grad(self, first: ArrayLike, second: ArrayLike, /, *,
+        reduction: _None, out: _Outs = ..., **options: Unpack[_ContrastiveOptions],
+    ) -> tuple[_Array, tuple[_Array, _Array]]: ...
+    def grad(self, first: ArrayLike, second: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_ContrastiveOptions],
+    ) -> tuple[_Array, _Array]: ...
+    def value_grad_hess(self, first: ArrayLike, second: ArrayLike, /, *,
+        reduction: _Any = ..., out: _OutsPair = ..., **options: Unpack[_ContrastiveOptions],
+    ) -> NoReturn: ...
+
 # fmt: on
 
 cross_entropy: _Classes
@@ -330,6 +366,8 @@ gaussian_nll: _TwoPredictions[_ScaleLink]
 laplace_nll: _TwoPredictions[_PositiveLink]
 exponential_nll: _OneLinked[_PositiveLink]
 gamma_nll: _TwoPredictions[_PositiveLink]
+info_nce: _TwoSets
 
+def loss_infos() -> list[LossInfo]: ...
 def loss_named(name: str) -> Any: ...
 def losses() -> list[Loss]: ...

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._engine import loss_table, simd_levels, use_simd_level
-from ._losses import loss_named
-from ._selfcheck_data import DTYPES, Array, Case, Row, point_case, signed
+from ._engine import simd_levels, use_simd_level
+from ._losses import loss_infos, loss_named
+from ._selfcheck_data import DTYPES, Array, Case, Row, point_case, signed, vector_case
 
 LIMIT = 8.0  # roundings; the accuracy tests of the source tree hold it to much less
 STEP = 1024.0  # inputs are moved by so many eps, to see the move above float64's own rounding
@@ -39,21 +39,22 @@ def steps(rows: list[Row]) -> Iterator[list[Result]]:
     """The results of each row, one per SIMD level."""
     for row in rows:
         yield [check_row(row, level) for level in simd_levels()]
-    for name, dtype in itertools.product((info.name for info in loss_table()), DTYPES):
+    for name, dtype in itertools.product((info.name for info in loss_infos()), DTYPES):
         yield [check_bits(name, dtype, level) for level in simd_levels()]
 
 
 def count_steps(rows: list[Row]) -> int:
     """How many times ``steps`` yields."""
-    return len(rows) + len(loss_table()) * len(DTYPES)
+    return len(rows) + len(loss_infos()) * len(DTYPES)
 
 
 # Comparison.
 
 
 def outputs(loss: Any, args: tuple[Array, ...], options: dict[str, Any]) -> list[Array]:
-    """Value, gradients and second derivatives as one flat list of float64 arrays."""
-    value, *derivatives = loss.value_grad_hess(*args, **options)
+    """Value, gradients and second derivatives, if any, as one flat list of float64 arrays."""
+    both = loss.value_and_grad if "form" in options else loss.value_grad_hess
+    value, *derivatives = both(*args, **options)
     flat = [value]
     for d in derivatives:
         flat += d if isinstance(d, tuple) else (d,)
@@ -74,7 +75,7 @@ def check_row(row: Row, level: str) -> Result:
             with use_simd_level(level):
                 got = outputs(loss, case.args, options)
             exact, unit = exact_and_unit(loss.reference, case, options, row.dtype)
-            for k, name in enumerate(output_names(loss.parameters)):
+            for k, name in enumerate(output_names(loss.parameters)[: len(got)]):
                 err = roundings(got[k], exact[k], unit[k], row.dtype)
                 if err.size and err.max() > error:
                     at = np.unravel_index(int(err.argmax()), err.shape)
@@ -111,14 +112,14 @@ def exact_and_unit(
     """What the reference says, and what one rounding amounts to there."""
     eps, args = float(np.finfo(dtype).eps), case.args
     exact = outputs(reference, args, options)
-    count = len(exact) // 2  # of gradients
+    count = len(reference.parameters)
     with np.errstate(all="ignore"):
         floor = [np.maximum(np.abs(x), np.finfo(dtype).tiny) for x in exact]
         floor[0] = np.maximum(floor[0], 1.0)
         if "link" in options and signed(options["link"]):  # terms of the gradient's size cancel
             for k in range(count):
                 floor[1 + count + k] = np.fmax(floor[1 + count + k], np.abs(exact[1 + k]))
-        if args[-1].ndim == 2:  # p and t cancel
+        if args[-1].ndim == 2 and "form" not in options:  # p and t cancel
             size = np.abs(args[-1]) * case.options.get("class_weight", 1.0)
             size = size * weight_of_samples(reference, args, options)[:, None]
             floor[1:] = [np.fmax(x, size) for x in floor[1:]]
@@ -147,7 +148,8 @@ def moves(
         if x.dtype.kind != "f":
             continue
         far = x.astype(np.float64)
-        if x.ndim == 2 and j == 0 and "softcap" not in options:  # z - max is what is rounded
+        if x.ndim == 2 and j == 0 and not options.keys() & {"softcap", "form"}:
+            # z - max is what is rounded
             far = far - np.max(far, axis=1, keepdims=True)
         elif link and signed(link) and j < len(args) - 1:  # so are softplus(u) and exp(u)
             far = np.maximum(np.abs(far) if link == "softplus" else 0.0, 1.0)
@@ -175,19 +177,22 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
     """The same bits on any number of threads, and with gradients written over the inputs."""
     rng = np.random.default_rng(11)
     loss: Any = loss_named(name)
-    info = next(i for i in loss_table() if i.name == name)
+    info = next(i for i in loss_infos() if i.name == name)
     n = SIZE_OF_BITS_CHECK
     if info.kind == "rowwise":
         case = Case(
             (rng.normal(size=(n // 50, 50)).astype(dtype), rng.integers(50, size=n // 50)), {}
         )
+    elif info.kind == "contrastive":
+        case = vector_case(rng, dtype, "symmetric", True, n // 50, 50)
     else:
         case = point_case(rng, dtype, info, info.links[-1] if info.links else "", n, extra=False)
     with use_simd_level(level):
         expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
         others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]
         copies = tuple(a.copy() for a in case.args)
-        out = copies[0] if len(copies) == 2 else copies[:-1]
+        out = copies[: len(info.parameters)]
+        out = out if len(out) > 1 else out[0]
         others.append(loss.value_and_grad(*copies, out=out, **case.options))
     differs = [not identical(expected, x) for x in others]
     what = ("2 threads", "3 threads", "in place")

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine import LossInfo, loss_table
+from ._engine import LossInfo
+from ._losses import loss_infos
 
 Array = NDArray[Any]
 
@@ -38,13 +39,20 @@ def rows(quick: bool = False) -> list[Row]:
     """Every loss, dtype, and link or kind of target."""
     size = 333 if quick else 1999
     found = []
-    for info in loss_table():
+    for info in loss_infos():
         for dtype in DTYPES:
             rng = np.random.default_rng(7)
             if info.kind == "rowwise":
                 classes = CLASSES[:-1:2] if quick else CLASSES
                 for target, cases in class_cases(rng, dtype, classes).items():
                     found.append(Row(info.name, dtype, target, cases))
+            if info.kind == "contrastive":
+                forms = ("queries", "symmetric", "nt_xent")
+                for form, normalize in itertools.product(forms, (True, False)):
+                    sizes = (1, 5), (17, 3), (size, 20)
+                    cases = [vector_case(rng, dtype, form, normalize, *shape) for shape in sizes]
+                    what = f"form {form}" + (", normalized" if normalize else "")
+                    found.append(Row(info.name, dtype, what, cases))
             for link in info.links or ([""] if info.kind == "pointwise" else []):
                 cases = [point_case(rng, dtype, info, link, n) for n in (1, 17, size)]
                 cases.append(hard_point_case(dtype, info, link))
@@ -73,6 +81,19 @@ def point_case(
     if extra and info.extra:
         options[info.extra] = rng.uniform(0.1, 3.0, size=n).astype(dtype)
     return Case(tuple(x.astype(dtype) for x in args), options)
+
+
+def vector_case(
+    rng: np.random.Generator, dtype: str, form: str, normalize: bool, n: int, columns: int
+) -> Case:
+    """Pairs of vectors that resemble each other; if lengths do not count, of all lengths."""
+    queries, noise = rng.normal(scale=0.5, size=(2, n, columns))
+    keys = queries + noise
+    if normalize:
+        queries *= 10.0 ** rng.uniform(-15, 15, size=(n, 1))
+        keys[1::7] = 0
+    options = {"form": form, "normalize": normalize, "temperature": 0.125}
+    return Case((queries.astype(dtype), keys.astype(dtype)), options)
 
 
 def draw_target(rng: np.random.Generator, support: str, shape: tuple[int, ...]) -> Array:

@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine import LossInfo, loss_table
-from ._losses import loss_named
+from ._engine import LossInfo
+from ._losses import loss_infos, loss_named
 from ._selfcheck_data import draw_target
 
 Array = NDArray[Any]
 
 CLASSES = 1000
+WIDTH = 256  # of the vectors of a contrastive loss
+MOST_ROWS = 4096  # of those, since their similarities are a matrix in NumPy
 DTYPES = ("float32", "float64")
 REFERENCE_SHARE = 0.02  # the reference is slow: it gets few samples
 
@@ -77,10 +79,24 @@ def gaussian_nll(mean: Array, raw: Array, target: Array) -> Any:
     return value.mean(), tuple(g / z.size for g in grads)
 
 
+def info_nce(queries: Array, keys: Array) -> Any:
+    """Cross-entropy of the whole matrix of similarities, and two products with its gradient."""
+    lengths = [np.linalg.norm(x, axis=1, keepdims=True) for x in (queries, keys)]
+    q, k = queries / lengths[0], keys / lengths[1]
+    temperature = np.asarray(0.1, q.dtype)
+    value, grad = cross_entropy(q @ k.T / temperature, np.arange(len(q)))
+    grads = grad @ k / temperature, grad.T @ q / temperature
+    return value, tuple(
+        (g - u * (u * g).sum(axis=1, keepdims=True)) / length
+        for g, u, length in zip(grads, (q, k), lengths, strict=True)
+    )
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "gaussian_nll": gaussian_nll,
+    "info_nce": info_nce,
 }
 
 
@@ -90,6 +106,9 @@ def inputs(info: LossInfo, dtype: str, elements: int) -> tuple[Array, ...]:
     if info.kind == "rowwise":
         logits = rng.normal(scale=3.0, size=(elements // CLASSES, CLASSES)).astype(dtype)
         return logits, rng.integers(CLASSES, size=len(logits))
+    if info.kind == "contrastive":
+        rows = min(elements // WIDTH, MOST_ROWS)
+        return tuple(rng.normal(size=(2, rows, WIDTH)).astype(dtype))
     args = [rng.normal(size=elements) for _ in info.parameters]
     if info.links and "softplus" not in info.links:
         args = [np.exp(x) if info.linked >> j & 1 else x for j, x in enumerate(args)]
@@ -117,7 +136,7 @@ def measure(info: LossInfo, dtype: str, quick: bool) -> Speed:
     elements, seconds = (200_000, 0.1) if quick else (2_000_000, 0.5)
     args = inputs(info, dtype, elements)
     options = {"link": "softplus"} if "softplus" in links else {}
-    grads = tuple(np.empty_like(a) for a in args[:-1])
+    grads = tuple(np.empty_like(a) for a in args[: len(info.parameters)])
     out = grads[0] if len(grads) == 1 else grads
     formula = FORMULAS.get(name)
     share = 1.0 if formula else REFERENCE_SHARE
@@ -140,11 +159,11 @@ def measure(info: LossInfo, dtype: str, quick: bool) -> Speed:
 
 def steps(quick: bool = False) -> Iterator[Speed]:
     """Every loss and dtype."""
-    for info in loss_table():
+    for info in loss_infos():
         for dtype in DTYPES:
             yield measure(info, dtype, quick)
 
 
 def count_steps() -> int:
     """How many times ``steps`` yields."""
-    return len(loss_table()) * len(DTYPES)
+    return len(loss_infos()) * len(DTYPES)

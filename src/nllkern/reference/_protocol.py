@@ -12,7 +12,8 @@ class Samples(NamedTuple):
     """What one loss function returns: everything per sample, before weights and reduction."""
 
     value: np.ndarray
-    grad: tuple  # one array a parameter
+    grad: tuple  # one array a parameter; or, where samples see each other, the function that
+    # makes it of their weights
     hess: tuple  # likewise
     outside: dict  # argument name -> (mask of the entries outside the domain, what was expected)
     counts: np.ndarray | bool = True  # False: contributes exactly nothing, whatever its data
@@ -86,6 +87,8 @@ class Reference:
                 counts, denominator = np.zeros_like(counts), 1.0
 
             def weighted(x, scalar=False):
+                if callable(x):
+                    return x(np.where(counts, weight, 0.0)) / denominator
                 axes = (...,) + (None,) * (x.ndim - weight.ndim)
                 x = np.where(counts[axes], weight[axes] * x, 0.0)
                 return float(x.sum()) / denominator if scalar else np.asarray(x / denominator)

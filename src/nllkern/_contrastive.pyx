@@ -1,0 +1,421 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""Losses over the similarities of two sets of vectors: the matrix of similarities is made a block of rows at a time."""
+
+cimport numpy as cnp
+from libc.math cimport isfinite
+
+from nllkern._arguments cimport (
+    MEAN,
+    NONE,
+    Call,
+    as_array,
+    as_input,
+    expect_all,
+    expect_apart,
+    expect_shape,
+    float_type,
+    number,
+    shape_text,
+)
+from nllkern._engine cimport (
+    WANT_HESS,
+    WANT_VALUE,
+    nllk_sums,
+    nllk_vector_function,
+    run,
+    table,
+    thread_count,
+)
+from nllkern._loss cimport SERIAL_ELEMENTS, Loss
+
+import numpy as np
+
+from . import _docs
+from ._engine import vecmath_table
+
+cnp.import_array()
+
+FORMS = ("queries", "symmetric", "nt_xent")
+
+# Rows of similarities in a block: a 32nd of all, more where that is little memory, fewer where it is much.  The gradient
+# of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  All of it, and so the order
+# of all additions, depends on the shapes alone.
+cdef enum:
+    BLOCKS = 32
+    LEAST_ROWS = 32
+    MOST_ROWS = 256
+    LEAST_BYTES = 256 << 10
+    MOST_BYTES = 16 << 20
+    PIECE_BYTES = 4 << 20
+    NORM_BYTES = 256 << 10
+    LANES = 512
+
+
+cdef class ContrastiveLoss(Loss):
+    # One row of the queries and the row of the keys that belongs to it make one sample.
+
+    @property
+    def __doc__(self):
+        return _docs.docstring(self.name)
+
+    def value_grad_hess(self, *args, **kwargs):
+        """Raises NotImplementedError: this loss has no second derivatives here."""
+        return self.compute(args, kwargs, WANT_HESS)
+
+    cdef tuple compute(self, tuple args, dict kwargs, int want):
+        cdef Call call = Call.__new__(Call)
+        cdef cnp.ndarray queries, keys
+        cdef double temperature = 0.1
+        cdef bint normalize = True
+        cdef int t
+        call.loss = self.name
+        call.want = want
+        if want == WANT_HESS:
+            raise NotImplementedError(f"{self.name}: second derivatives are not offered, use value_and_grad")
+        if len(args) != 2:
+            raise TypeError(f"{self.name}: got {len(args)} positional arguments, expected 2: queries, keys")
+        form = "queries"
+        for key, value in kwargs.items():
+            if call.take(key, value):
+                continue
+            elif key == "temperature":
+                temperature = number(value, self.name, key)
+                if not (temperature > 0 and isfinite(temperature)):
+                    raise ValueError(f"{self.name}: temperature is {value!r}, expected a positive, finite number")
+            elif key == "normalize":
+                normalize = bool(value)
+            elif key == "form":
+                if value not in FORMS:
+                    raise ValueError(f"{self.name}: form is {value!r}, expected 'queries', 'symmetric' or 'nt_xent'")
+                form = value
+            else:
+                self.unknown(key, ("temperature", "normalize", "form"))
+        call.settle()
+
+        queries, keys = as_array(args[0]), as_array(args[1])
+        t = float_type(args[0], queries, self.name, "queries")
+        t = self.agree(t, float_type(args[1], keys, self.name, "keys"), "keys", keys)
+        for name, x in (("queries", queries), ("keys", keys)):
+            if x.ndim != 2 or x.shape[1] == 0:
+                raise ValueError(f"{self.name}: {name} have shape {x.shape}, expected (rows, D) with D >= 1")
+        own = (<object> queries).shape
+        if (<object> keys).shape != own:
+            if form != "queries":
+                expect_shape(keys, 2, cnp.PyArray_DIMS(queries), self.name, "keys", f"as queries, for form={form!r}")
+            if cnp.PyArray_DIM(keys, 1) != own[1] or cnp.PyArray_DIM(keys, 0) < own[0]:
+                raise ValueError(f"{self.name}: keys have shape {shape_text(2, cnp.PyArray_DIMS(keys))}, "
+                                 f"expected (M, {own[1]}) with M >= {own[0]}: first the keys of the queries, then more")
+        weight = call.weight
+        if weight is not None:
+            x = as_array(weight)
+            t = self.agree(t, float_type(weight, x, self.name, "sample_weight"), "sample_weight", x)
+            expect_shape(x, 1, cnp.PyArray_DIMS(queries), self.name, "sample_weight", "one per row of queries")
+            weight = x
+        if t == -1:
+            t = cnp.NPY_DOUBLE
+        keep = [("queries", queries), ("keys", keys)]
+        if weight is not None:
+            keep.append(("sample_weight", weight))
+            weight = as_input(weight, t)
+            keep.append(("sample_weight", weight))
+        queries, keys = as_input(queries, t), as_input(keys, t)
+        keep += [("queries", queries), ("keys", keys)]
+        if call.check:
+            for name, x in (("queries", queries), ("keys", keys)):
+                expect_all(np.isfinite, x, self.name, name, "a finite number")
+
+        outs = call.outs(2) if want > WANT_VALUE else []
+        given = []
+        results = []
+        for k in range(len(outs)):
+            x = keys if k else queries
+            results.append(self.new_or_out(outs, k, 2, cnp.PyArray_DIMS(x), t, given))
+        if given:
+            expect_apart(given, keep, self.name)
+
+        denominator = 1.0
+        if call.reduction == MEAN:
+            denominator = call.denominator
+            if call.normalizer is None:
+                denominator = float(own[0] if weight is None else np.sum(weight, dtype=np.float64))
+        batch = Batch(queries, keys, weight, results, temperature, normalize, call.threads)
+        with np.errstate(all="ignore"):
+            if denominator == 0 or own[0] == 0:
+                batch.nothing()
+                denominator = 1.0
+            else:
+                {"queries": batch.by_queries, "symmetric": batch.by_both, "nt_xent": batch.by_pairs}[form](denominator)
+            value = batch.losses
+            if call.reduction != NONE:
+                value = float(np.sum(value, dtype=np.float64)) / denominator
+        return (value, tuple(results)) if results else (value,)
+
+
+# ---- a block of similarities at a time -------------------------------------------------------------------------------
+
+def pieces(rows, size):
+    """(first, end) of pieces of `size` rows."""
+    return [(a, min(a + size, rows)) for a in range(0, rows, size)]
+
+
+def short_pieces(rows, columns):
+    """Pieces for passes over float64 copies that stay in cache."""
+    return pieces(rows, max(NORM_BYTES // (8 * columns), 1))
+
+
+def unit_rows(x, out):
+    """Each row over its Euclidean norm, into `out`; a row of zeros stays one.
+
+    Returns (norm, scale): of the row times `scale`, a power of two, so that no square over- or underflows.  Of a row of
+    zeros the scale is 0.
+    """
+    norm, scale = np.empty(len(x)), np.empty(len(x))
+    for a, b in short_pieces(len(x), x.shape[1]):
+        part = x[a:b]
+        largest = np.maximum(part.max(axis=1), -part.min(axis=1)).astype(np.float64)
+        power = np.ldexp(1.0, -np.clip(np.frexp(largest)[1], -1000, 1024))
+        part = np.multiply(part, power[:, None], dtype=np.float64)
+        n = np.sqrt(np.sum(part * part, axis=1))
+        scale[a:b] = np.where(n == 0, 0.0, power)
+        norm[a:b] = np.where(n == 0, 1.0, n)
+        np.divide(part, norm[a:b, None], out=out[a:b], casting="same_kind")
+    return norm, scale
+
+
+class Batch:
+    """One call's vectors and results; what is made of the similarities' rows is the loss of that form.
+
+    With S = Q K^T / temperature and G the derivatives of the loss by S, dQ = G K / temperature and dK = G^T Q /
+    temperature.  ``losses`` are weighted.  ``grads`` may be the inputs.
+    """
+
+    def __init__(self, queries, keys, weight, grads, temperature, normalize, threads):
+        from ._losses import cross_entropy
+        self.softmax = cross_entropy
+        self.vectors = [queries, keys]
+        self.weight, self.grads, self.temperature, self.normalize = weight, grads, temperature, normalize
+        self.options = {"reduction": "none", "num_threads": threads or None}
+        self.threads = threads
+        self.norms = [None, None]
+        self.losses = np.empty(len(queries), queries.dtype)
+        row = queries.shape[1] * queries.itemsize
+        self.piece = max(min(PIECE_BYTES // row, len(keys) // 4), LEAST_BYTES // row, 1)
+        self.product = np.empty((min(self.piece, len(keys)), queries.shape[1]), queries.dtype) if grads else None
+
+    def nothing(self):
+        """No sample counts."""
+        for x in (self.losses, *self.grads):
+            x[...] = 0
+
+    def take(self, k, into=None, kept=()):
+        """The queries (0) or keys (1), normalised if asked, where no gradient in `kept` is written over them."""
+        x = self.vectors[k]
+        if self.normalize:
+            self.vectors[k] = np.empty_like(x) if into is None else into
+            self.norms[k] = unit_rows(x, self.vectors[k])
+        elif any(np.may_share_memory(x, grad) for grad in kept):
+            self.vectors[k] = x.copy()
+        return self.vectors[k]
+
+    def take_both(self):
+        """Queries whose rows are read before their gradient is written, and keys.
+
+        Normalised queries lie where their gradient will: it takes no memory of its own.
+        """
+        keys = self.take(1, kept=self.grads)
+        return self.take(0, into=self.grads[0] if self.grads else None, kept=self.grads[1:]), keys
+
+    def blocks(self, rows, columns, buffers=1):
+        """(first, end) of each block of rows of similarities, if `buffers` arrays hold what is made of one."""
+        row = columns * self.losses.itemsize * buffers
+        size = min(max(rows // BLOCKS // buffers, LEAST_BYTES // row), MOST_BYTES // row, MOST_ROWS)
+        return pieces(rows, max(size // LEAST_ROWS * LEAST_ROWS, LEAST_ROWS))
+
+    def buffer(self, blocks, columns):
+        return np.empty((blocks[0][1], columns), self.losses.dtype)
+
+    def weights(self, a, b):
+        return None if self.weight is None else self.weight[a:b]
+
+    def cross_entropy(self, similarities, first, a, b, out=None):
+        """Weighted losses of rows a to b, whose targets are the columns from `first` on; derivatives into `out`."""
+        target = np.arange(first, first + b - a)
+        if out is None:
+            return self.softmax(similarities, target, sample_weight=self.weights(a, b), **self.options)
+        return self.softmax.value_and_grad(
+            similarities, target, sample_weight=self.weights(a, b), out=out, **self.options)[0]
+
+    def spread(self, k, derivatives, left, first):
+        """Add derivatives^T left to the gradient of the queries (0) or keys (1), or begin it with that."""
+        grad = self.grads[k]
+        for a, b in pieces(len(grad), self.piece):
+            if first:
+                np.matmul(derivatives[:, a:b].T, left, out=grad[a:b])
+            else:
+                grad[a:b] += np.matmul(derivatives[:, a:b].T, left, out=self.product[:b - a])
+
+    def finish(self, k, grad, a, b, factor):
+        """The gradient by rows a to b of the input, from that by what `take` made of it; `grad` is overwritten."""
+        if self.norms[k] is None:
+            grad *= factor
+            return grad
+        for c, d in short_pieces(b - a, grad.shape[1]):
+            norm, scale = (x[a + c:a + d, None] for x in self.norms[k])
+            unit = self.vectors[k][a + c:a + d].astype(np.float64)
+            part = grad[c:d].astype(np.float64)
+            part -= unit * np.sum(unit * part, axis=1, keepdims=True)
+            part *= factor / norm
+            part *= scale
+            grad[c:d] = part
+        return grad
+
+    def by_queries(self, denominator):
+        """Rows of the similarities."""
+        queries, keys = self.take_both()
+        blocks = self.blocks(len(queries), len(keys))
+        block = self.buffer(blocks, len(keys))
+        for a, b in blocks:
+            left = queries[a:b] / self.temperature
+            rows = np.matmul(left, keys.T, out=block[:b - a])
+            self.losses[a:b] = self.cross_entropy(rows, a, a, b, rows if self.grads else None)
+            if self.grads:
+                unused = slice(0) if self.weight is None else self.weight[a:b] == 0
+                left[unused] = 0
+                self.spread(1, rows, left, a == 0)
+                grad = self.finish(0, rows @ keys, a, b, 1 / (self.temperature * denominator))
+                grad[unused] = 0
+                self.grads[0][a:b] = grad
+        if self.grads:
+            self.finish(1, self.grads[1], 0, len(keys), 1 / denominator)
+
+    def by_both(self, denominator):
+        """Rows and columns: a first run over the blocks finds the columns' losses, a second all the rest.
+
+        What the columns add to the derivatives is exp(S_ij - logsumexp_i S_ij).
+        """
+        queries, keys = self.take_both()
+        blocks = self.blocks(len(queries), len(keys), buffers=2)
+        block = self.buffer(blocks, len(keys))
+        by_column, logsumexp = np.empty_like(self.losses), np.empty_like(self.losses)
+        for a, b in blocks:
+            columns = np.matmul(keys[a:b] / self.temperature, queries.T, out=block[:b - a])
+            by_column[a:b] = self.softmax(columns, np.arange(a, b), **self.options)
+            logsumexp[a:b] = by_column[a:b] + columns[np.arange(b - a), np.arange(a, b)]
+        if self.grads:
+            other_block = np.empty_like(block)
+        for a, b in blocks:
+            left = queries[a:b] / self.temperature
+            rows = np.matmul(left, keys.T, out=block[:b - a])
+            if not self.grads:
+                self.losses[a:b] = self.cross_entropy(rows, a, a, b)
+                continue
+            derivatives = other_block[:b - a]
+            self.losses[a:b] = self.cross_entropy(rows, a, a, b, derivatives)
+            own = np.arange(b - a), np.arange(a, b)
+            weights = 1 if self.weight is None else self.weight[a:b]
+            positive = derivatives[own] + weights * np.expm1(-by_column[a:b])
+            add_softmax_of_columns(rows, logsumexp, self.weight, derivatives, self.threads)
+            derivatives[own] = positive
+            self.spread(1, derivatives, left, a == 0)
+            self.grads[0][a:b] = self.finish(0, derivatives @ keys, a, b, 0.5 / (self.temperature * denominator))
+        if self.grads:
+            self.finish(1, self.grads[1], 0, len(keys), 0.5 / denominator)
+        if self.weight is not None:
+            by_column = np.where(self.weight == 0, 0, by_column * self.weight)
+        self.losses += by_column
+        self.losses *= 0.5
+
+    def by_pairs(self, denominator):
+        """Rows of the similarities of all vectors with each other; a vector is not compared with itself."""
+        vectors = [self.take(k, kept=self.grads) for k in (0, 1)]
+        count = len(vectors[0])
+        blocks = self.blocks(count, 2 * count)
+        block = self.buffer(blocks, 2 * count)
+        for grad in self.grads:
+            grad[...] = 0
+        for k in (0, 1):
+            for a, b in blocks:
+                left = vectors[k][a:b] / self.temperature
+                rows = block[:b - a]
+                halves = rows[:, :count], rows[:, count:]
+                for half, x in zip(halves, vectors):
+                    np.matmul(left, x.T, out=half)
+                halves[k][np.arange(b - a), np.arange(a, b)] = -np.inf
+                found = self.cross_entropy(rows, (1 - k) * count + a, a, b, rows if self.grads else None)
+                self.losses[a:b] = 0.5 * (self.losses[a:b] + found) if k else found
+                if self.grads:
+                    for j in (0, 1):
+                        self.spread(j, halves[j], left, False)
+                    grad = halves[0] @ vectors[0]
+                    grad += halves[1] @ vectors[1]
+                    grad /= self.temperature
+                    self.grads[k][a:b] += grad
+        for k, grad in enumerate(self.grads):
+            self.finish(k, grad, 0, count, 0.5 / denominator)
+
+
+# ---- the columns' share ----------------------------------------------------------------------------------------------
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef struct columns_task:
+    const void *rows
+    const void *shift
+    const void *weight
+    void *result
+    ptrdiff_t columns
+    nllk_vector_function exponential
+
+
+cdef void add_rows(const columns_task *task, const real *rows, const real *shift, const real *weight, real *result,
+                   ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
+    """The following, for rows begin to end: result_ij += weight_j exp(rows_ij - shift_j)."""
+    cdef real[LANES] shifted
+    cdef real[LANES] power
+    cdef ptrdiff_t i, j, first, count
+    for i in range(begin, end):
+        first = 0
+        while first < task.columns:
+            count = min(task.columns - first, <ptrdiff_t> LANES)
+            for j in range(count):
+                shifted[j] = rows[i * task.columns + first + j] - shift[first + j]
+            task.exponential(shifted, power, count)
+            if weight != NULL:
+                for j in range(count):
+                    power[j] *= weight[first + j]
+            for j in range(count):
+                result[i * task.columns + first + j] += power[j]
+            first += LANES
+
+
+cdef void add_rows_f32(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch,
+                       nllk_sums *sums) noexcept nogil:
+    cdef const columns_task *task = <const columns_task *> arguments
+    add_rows[float](task, <const float *> task.rows, <const float *> task.shift, <const float *> task.weight,
+             <float *> task.result, begin, end)
+
+
+cdef void add_rows_f64(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch,
+                       nllk_sums *sums) noexcept nogil:
+    cdef const columns_task *task = <const columns_task *> arguments
+    add_rows[double](task, <const double *> task.rows, <const double *> task.shift, <const double *> task.weight,
+             <double *> task.result, begin, end)
+
+
+cdef int EXP = [row[0] for row in vecmath_table()].index("exp")
+
+
+def add_softmax_of_columns(cnp.ndarray rows, cnp.ndarray shift, weight, cnp.ndarray result, int threads):
+    """The sum result_ij += weight_j exp(rows_ij - shift_j) over C-contiguous arrays of one dtype."""
+    cdef columns_task task
+    cdef nllk_sums sums
+    cdef bint is_double = cnp.PyArray_TYPE(rows) == cnp.NPY_DOUBLE
+    task.rows, task.shift, task.result = cnp.PyArray_DATA(rows), cnp.PyArray_DATA(shift), cnp.PyArray_DATA(result)
+    task.weight = cnp.PyArray_DATA(<cnp.ndarray> weight) if weight is not None else NULL
+    task.columns = cnp.PyArray_DIM(rows, 1)
+    task.exponential = table(is_double).vector[EXP]
+    run(add_rows_f64 if is_double else add_rows_f32, &task, cnp.PyArray_DIM(rows, 0), task.columns, 0,
+        thread_count(threads) if cnp.PyArray_SIZE(rows) >= SERIAL_ELEMENTS else 1, &sums)
