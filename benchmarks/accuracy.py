@@ -4,6 +4,7 @@ The points are finite and inside the domain, where the loss has a derivative: co
 common offsets, saturated and tiny logits, very small and very large differences, scales and shapes.
 """
 
+import functools
 import importlib
 import inspect
 import itertools
@@ -240,7 +241,12 @@ def exact_results(work, args):
     """(values, gradients) of a batch, by mpmath; one flat array a prediction."""
     function = exact_function(work.loss)
     options = {**DEFAULTS, "class_weight": [1.0] * CLASSES, **work.keywords}
-    names = list(inspect.signature(function).parameters)[len(args) :]
+    wanted = list(inspect.signature(function).parameters.values())
+    if (
+        wanted[-1].kind == inspect.Parameter.VAR_POSITIONAL
+    ):  # takes the entry's keywords as they are
+        function, options = functools.partial(in_order, function, work), {}
+    names = [p.name for p in wanted[len(args) :]]
     options = {name: options[name] for name in names if name in options}
     values, grads = [], [[] for _ in range(work.predictions)]
     for sample in [args] if work.joint else samples_of(args):
@@ -256,6 +262,10 @@ def exact_results(work, args):
     return np.array(values), [np.array(g) for g in grads]
 
 
+def in_order(function, work, *sample):
+    return function(*sample, *work.keywords.values())
+
+
 def plain(x):
     return x.tolist() if isinstance(x, np.ndarray | np.generic) else x
 
@@ -267,18 +277,20 @@ def numbers(nested):
     return [float(nested)]
 
 
-def judge(work, dtype):
-    """A `Judge`; None where there are no points, no exact results or no tolerance yet."""
+def can_judge(work):
+    """Whether there are hard points, exact results and a tolerance for the entry."""
     from tests import tolerance
 
     known = work.loss in tolerance._FUNCTIONS and exact_function(work.loss)
-    return Judge(work, dtype, tolerance) if known and work.name in POINTS else None
+    return work.name in POINTS and bool(known)
 
 
 class Judge:
     """Exact results of one entry and dtype, computed once; worst errors of anyone's results."""
 
-    def __init__(self, work, dtype, tolerance):
+    def __init__(self, work, dtype):
+        from tests import tolerance
+
         self.dtype, self.error_in_ulps = np.dtype(dtype), tolerance.error_in_ulps
         points = POINTS[work.name](dtype)
         self.parts = []

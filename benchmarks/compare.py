@@ -16,7 +16,7 @@ from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedC
 from . import accuracy, plots, report
 from .catalogue import WORKS, Work
 from .cells import memory_cells, sweep_cells, table_cells
-from .harness import machine, measure, peak_memory, start_workers
+from .harness import ask_all, machine, measure, peak_memory, start_workers
 from .peers import COPY, OURS, PEERS
 
 BUSY = 0.5  # load average before the start that deserves a warning
@@ -99,11 +99,11 @@ def errors(workers, options, progress):
     task = progress.add_task("accuracy", total=len(judged))
     for work, dtype in judged:
         progress.update(task, description=f"accuracy {work.name}/{dtype}", advance=1)
-        judge = accuracy.judge(work, dtype)
-        if judge is None:  # no hard points, or nothing exact to judge by
+        if not accuracy.can_judge(work):
             continue
-        for w in one_a_peer(workers, options):
-            answer = w.ask("hard_points", loss=work.name, dtype=dtype, threads=w.threads)
+        judge = accuracy.Judge(work, dtype)
+        peers = one_a_peer(workers, options)
+        for w, answer in ask_all(peers, "hard_points", loss=work.name, dtype=dtype).items():
             for name, got in answer.items():
                 value, grad = judge.worst(got["value"], got["grads"])
                 yield {
