@@ -44,9 +44,17 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
 #define TILE_(NAME, COUNT, LINKED, LOGS, POSITIVE, OWN, LINK, OWN_LINK, WANT, PLAIN)                                   \
     static void NAME##_##LINK##_##OWN_LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                              \
     {                                                                                                                  \
-        run_tile((variant){NAME, COUNT, LINKED, LOGS, LINK, OWN_LINK, OWN, POSITIVE, WANT, PLAIN, 0}, t, n);           \
+        run_tile((variant){NAME, COUNT, LINKED, LOGS, LINK, OWN_LINK, OWN, POSITIVE, WANT, PLAIN, 0},                  \
+                 NAME##_##LINK##_##OWN_LINK##_all, t, n);                                                              \
+    }
+#define ALL_(NAME, COUNT, LINKED, LOGS, POSITIVE, OWN, LINK, OWN_LINK)                                                 \
+    static void NAME##_##LINK##_##OWN_LINK##_all(const tile *t, ptrdiff_t n)                                           \
+    {                                                                                                                  \
+        n &= ~(ptrdiff_t)(TILE_STEP - 1);                                                                              \
+        run_samples((variant){NAME, COUNT, LINKED, LOGS, LINK, OWN_LINK, OWN, POSITIVE, WANT_HESS, 0, 0}, t, n);       \
     }
 #define TILES_(...)                                                                                                    \
+    ALL_(__VA_ARGS__)                                                                                                  \
     TILE_(__VA_ARGS__, WANT_VALUE, 0)                                                                                  \
     TILE_(__VA_ARGS__, WANT_VALUE, 1)                                                                                  \
     TILE_(__VA_ARGS__, WANT_GRAD, 0)                                                                                   \

@@ -175,15 +175,32 @@ NLLK_INLINE int is_ordinary_tile(variant v, const tile *t, ptrdiff_t n)
     return (BITS)beyond >= 0;
 }
 
-NLLK_INLINE void run_tile(variant v, const tile *t, ptrdiff_t n)
+/* A tile by the function that computes all there is, with weights: what is not wanted goes nowhere.  Tiles that are not ordinary are
+ * so rare that a function for each thing wanted would not pay for the time to compile it. */
+NLLK_INLINE void run_all(variant v, tile_function all, const tile *t, ptrdiff_t n)
+{
+    REAL ones[TILE], nowhere[2 * NLLK_MAX_PARAMETERS][TILE];
+    tile whole = *t;
+    if (v.plain) {
+        for (ptrdiff_t i = 0; i < TILE; i++)
+            ones[i] = 1;
+        whole.weight = whole.extra = ones;
+    }
+    for (int j = 0; j < v.count; j++) {
+        whole.grad[j] = v.want >= WANT_GRAD ? t->grad[j] : nowhere[2 * j];
+        whole.hess[j] = v.want >= WANT_HESS ? t->hess[j] : nowhere[2 * j + 1];
+    }
+    all(&whole, n);
+}
+
+NLLK_INLINE void run_tile(variant v, tile_function all, const tile *t, ptrdiff_t n)
 {
     n &= ~(ptrdiff_t)(TILE_STEP - 1); /* tells the compiler that there is no remainder */
-    v.ordinary = v.link != LINK_LOGIT && v.linked && is_ordinary_tile(v, t, n);
-    if (v.ordinary) {
-        v.ordinary = 1; /* a constant from here on */
-        run_samples(v, t, n);
+    int links = v.linked && v.link != LINK_LOGIT;
+    if (links && !is_ordinary_tile(v, t, n)) {
+        run_all(v, all, t, n);
     } else {
-        v.ordinary = 0;
+        v.ordinary = links; /* a constant */
         run_samples(v, t, n);
     }
 }
