@@ -160,6 +160,7 @@ def speed_up_bars(axes, group):
             textcoords="offset points",
             va="center",
             fontsize=8,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
         )
         if line.cell.goal:
             axes.vlines(line.cell.goal, row - 0.4, row + 0.4, color="black", linewidth=1.6)
@@ -186,12 +187,13 @@ def errors(results):
         squeeze=False,
     )
     for axes, dtype in zip(panels[0], dtypes, strict=True):
-        for name in names:
+        for i, name in enumerate(names):
+            above = 0.1 * (i - (len(names) - 1) / 2)  # equal errors side by side
             runs = {loss: best.get((loss, dtype, name)) for loss in losses}
             worst = {k: max(r["value_ulp"], r["grad_ulp"]) for k, r in runs.items() if r}
             axes.plot(
                 [max(min(x, NOT_FINITE), LEAST_SHOWN) for x in worst.values()],
-                [losses.index(loss) for loss in worst],
+                [losses.index(loss) + above for loss in worst],
                 marker="D" if name == OURS else "o",
                 markersize=7 if name == OURS else 5.5,
                 alpha=1 if name == OURS else 0.75,
