@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from docutils import nodes
 from docutils.statemachine import StringList
+from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -95,6 +96,16 @@ class Links(SphinxRole):
         return [nodes.Text(", ".join(loss.links if loss else ()) or "none")], []
 
 
+class Bars(SphinxTransform):
+    """|x| in a docstring is an absolute value, not a substitution."""
+
+    default_priority = 200  # before substitutions are made
+
+    def apply(self):
+        for node in list(self.document.findall(nodes.substitution_reference)):
+            node.replace_self(nodes.Text(node.rawsource))
+
+
 def missing(app, env):
     """Every loss has its section."""
     documented = env.domains["py"].objects
@@ -108,6 +119,7 @@ def setup(app):
     app.add_directive("loss-table", LossTable)
     app.add_directive("reference-losses", ReferenceLosses)
     app.add_directive("hard-points", HardPoints)
+    app.add_transform(Bars)
     app.add_role("links", Links())
     app.connect("env-check-consistency", missing)
     return {"parallel_read_safe": True}
