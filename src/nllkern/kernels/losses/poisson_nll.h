@@ -27,7 +27,8 @@ NLLK_INLINE void poisson_nll(const parameter *p, const target *t, REAL extra, in
     REAL deviance = in_range ? y * gap : excess - y * (log_b - log_y);
     REAL value = full ? deviance + poisson_saturated_of(y, log_y) : b - y * log_b;
     /* NaN for what is no number, +inf for an impossible target. */
-    int possible = (y >= R(0.0)) & (y < REAL_INF), meaningful = (y == y) & (b == b);
+    REAL known = b + y;
+    int possible = (y >= R(0.0)) & (y < REAL_INF), meaningful = known == known;
     REAL defined = possible & meaningful ? R(0.0) : REAL_NAN;
     out->value = !meaningful ? REAL_NAN : possible ? value : REAL_INF;
     out->slope[0] = excess + defined;

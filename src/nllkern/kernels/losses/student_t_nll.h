@@ -59,32 +59,32 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
 
     /* A subnormal z has lost digits that z / sigma would show. */
     REAL inverse2 = inverse * inverse, in_steps = ordinary ? z * inverse : over_theta(z, sigma);
-    int lost = (fabs_(z) < REAL_MIN) & (inverse2 >= REAL_MIN) & (inverse2 <= REAL_MAX);
-    REAL z_inverse = lost ? difference * inverse2 : in_steps;
+    REAL z_inverse = fabs_(z) < REAL_MIN ? difference * inverse2 : in_steps;
+    z_inverse = ordinary || inverse2 >= REAL_MIN ? z_inverse : in_steps;
+    z_inverse = ordinary || inverse2 <= REAL_MAX ? z_inverse : in_steps;
     REAL near_mean = (z_inverse + over_theta(z_inverse, nu)) * r, far_mean = both / difference;
     out->slope[0] = -(far ? far_mean : near_mean);
     REAL balance = (r - s) * r, precision = balance + over_theta(balance, nu);
     precision = ordinary ? precision * inverse2 : over_theta(over_theta(precision, sigma), sigma);
     out->bend[0] = far ? far_mean * ((r - s) / difference) : precision;
 
+    REAL slope = z2 < R(2.0) ? (R(1.0) - z2) * r : r - a, tripled = mul_add(R(2.0), r, R(1.0));
+    REAL bend = mul_add(both, tripled, R(-1.0));
+    /* z^2 of a nearly Gaussian sample may overflow alone. */
+    REAL slope_over = slope / sigma->value, bend_over = bend / sigma->value / sigma->value;
+    REAL slope_wide = far ? slope_over : -z * z_inverse * r, bend_wide = far ? bend_over : z_inverse * z_inverse * r * tripled;
+    slope_over = z2 <= REAL_MAX ? slope_over : slope_wide;
+    bend_over = z2 <= REAL_MAX ? bend_over : bend_wide;
     REAL z_free = freedom / z; /* where r underflows */
     REAL a_r = out_of_range ? z_free * z_free : far ? nu->value * (s * r) * nu->down * nu->down : a * r;
     REAL s_r = out_of_range ? z_free / z : s * r;
-    out->slope[1] = z2 < R(2.0) ? (R(1.0) - z2) * r : r - a;
-    out->bend[1] = mul_add(both, mul_add(R(2.0), r, R(1.0)), R(-1.0));
+    out->slope[1] = sigma->divides ? slope_over : slope;
+    out->bend[1] = sigma->divides ? bend_over : bend;
     out->log_bend[1] = R(2.0) * (a_r + s_r);
-    if (sigma->divides) {
-        int overflows = !far & (z2 > REAL_MAX); /* of a nearly Gaussian sample */
-        out->slope[1] = overflows ? -z * z_inverse * r : out->slope[1] / sigma->value;
-        out->bend[1] = overflows ? z_inverse * z_inverse * (r * mul_add(R(2.0), r, R(1.0)))
-                                 : out->bend[1] / sigma->value / sigma->value;
-    }
 
-    out->slope[2] = mul_add(R(0.5), nu_h - s, student_slope_(freedom));
-    out->bend[2] = mul_add(R(0.5) * s, (R(1.0) - a) + r, student_curve_(freedom));
-    out->log_bend[2] = out->slope[2] + out->bend[2];
-    if (nu->divides) {
-        out->slope[2] = out->slope[2] / nu->value;
-        out->bend[2] = out->bend[2] / nu->value / nu->value;
-    }
+    REAL nu_slope = mul_add(R(0.5), nu_h - s, student_slope_(freedom));
+    REAL nu_bend = mul_add(R(0.5) * s, (R(1.0) - a) + r, student_curve_(freedom));
+    out->slope[2] = nu->divides ? nu_slope / nu->value : nu_slope;
+    out->bend[2] = nu->divides ? nu_bend / nu->value / nu->value : nu_bend;
+    out->log_bend[2] = nu_slope + nu_bend;
 }
