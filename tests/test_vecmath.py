@@ -22,7 +22,7 @@ DTYPES = [np.float32, np.float64]
 LONG_DOUBLE = np.finfo(np.longdouble).eps < 1e-18
 
 # A likelihood adds these to terms of order one: their error is measured against max(|exact|, 1).
-FLOOR_ONE = {"log_softplus", "stirling_remainder"}
+FLOOR_ONE = {"log_softplus", "stirling_remainder", "poisson_saturated", "student_normalizer"}
 
 BERNOULLI = [(1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510)]
 SHIFT = 20  # from which on the expansions with these eight Bernoulli numbers are good for 70 bits
@@ -68,30 +68,50 @@ def sech2(x):
     return 4 * e / (1 + e) ** 2
 
 
+def log_cosh(x):
+    size = np.abs(x)
+    far = size + np.log1p(np.exp(-2 * size)) - np.log(x.dtype.type(2))
+    return np.where(size < 1, np.log1p(2 * np.sinh(np.minimum(size, 1) / 2) ** 2), far)
+
+
 def shifted(a):
     """Where a < SHIFT: a + SHIFT, else a; and that condition."""
     small = a < SHIFT
     return np.where(small, a + SHIFT, a), small
 
 
-def asymptotic(z, divide):
-    """The expansions at infinity: sum over k of B_2k / divide(2k) z^(1-2k)."""
+def asymptotic(z, divide, times=lambda _: 1):
+    """The expansions at infinity: sum over k of B_2k times(2k) / divide(2k) z^(1-2k)."""
     one = z.dtype.type(1)
-    coefficients = [one * n / (d * divide(2 * k)) for k, (n, d) in enumerate(BERNOULLI, 1)]
+    coefficients = [
+        one * n * times(2 * k) / (d * divide(2 * k)) for k, (n, d) in enumerate(BERNOULLI, 1)
+    ]
     return sum_series(1 / (z * z), coefficients) / z
 
 
-def stirling_remainder(a):
-    """lgamma(a) - (a - 1/2) log(a) + a - log(2 pi)/2."""
+def stirling(a, power):
+    """lgamma(1 + a) - (a + power) log(a) + a - log(2 pi)/2."""
     z, small = shifted(a)
+    log_a = np.log(np.where(a > 0, a, 1))
     far = asymptotic(z, lambda n: n * (n - 1))
     product = np.ones_like(a)
     for k in range(1, SHIFT):
         product = product * np.where(small, (a + k) / (SHIFT + k), 1)
     log_scale = a.dtype.type(LOG_SCALE)
-    near = far + (z - 0.5) * np.log(z) - (a + 0.5) * np.log(a) - SHIFT
+    near = far + (z - 0.5) * np.log(z) - (a + power) * log_a - SHIFT
     near = near - (np.log(product) + log_scale)
-    return np.where(small, near, far)
+    return np.where(small, near, far + (0.5 - power) * log_a)
+
+
+def stirling_remainder(a):
+    """lgamma(a) - (a - 1/2) log(a) + a - log(2 pi)/2."""
+    return stirling(a, 0.5)
+
+
+def poisson_saturated(y):
+    """lgamma(1 + y) - y log(y) + y."""
+    pi = np.arccos(y.dtype.type(-1))
+    return stirling(y, 0.0) + np.log(2 * pi) / 2
 
 
 def digamma_minus_log(a):
@@ -117,6 +137,45 @@ def trigamma(a):
     return trigamma_scaled(a) / a / a
 
 
+# With x = nu/2, c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x); the steps from x to x + SHIFT are sums.
+
+
+def expansion(z, divide):
+    """B_2k - B_2k(1/2) takes the place of B_2k."""
+    return asymptotic(z, divide, lambda n: 2 - 2.0 ** (1 - n))
+
+
+def student_normalizer(nu):
+    z, small = shifted(nu / 2)
+    x, far = nu / 2, expansion(z, lambda n: n * (n - 1))
+    product = x + 0.5
+    for k in range(1, SHIFT):
+        product = product * np.where(small, 1 + 0.5 / (x + k), 1)
+    log_x = np.log(nu) - np.log(nu.dtype.type(2))
+    near = far - (np.log(z) + log_x) / 2 + np.log(product)
+    return np.where(small, near, far)
+
+
+def student_slope(nu):
+    """nu c'(nu)."""
+    z, small = shifted(nu / 2)
+    x, far = nu / 2, expansion(z, lambda n: -n)
+    near = 0.5 + x / z * (far - 0.5) - 0.5 / (x + 0.5)
+    for k in range(1, SHIFT):
+        near = near - 0.5 * x / ((x + k) * (x + k + 0.5))
+    return np.where(small, near, far)
+
+
+def student_curve(nu):
+    """nu^2 c''(nu)."""
+    z, small = shifted(nu / 2)
+    x, far = nu / 2, expansion(z, lambda _: 1)
+    near = (x / z) ** 2 * (far + 0.5) - 0.5 + (x + 0.25) / (x + 0.5) ** 2
+    for k in range(1, SHIFT):
+        near = near + x * x * (x + k + 0.25) / ((x + k) * (x + k + 0.5)) ** 2
+    return np.where(small, near, far)
+
+
 NUMPY = {
     "exp": np.exp,
     "exp_nonpositive": np.exp,
@@ -131,10 +190,15 @@ NUMPY = {
     "log_softplus": log_softplus,
     "tanh": np.tanh,
     "sech2": sech2,
+    "log_cosh": log_cosh,
     "stirling_remainder": stirling_remainder,
     "digamma_minus_log": digamma_minus_log,
     "trigamma_scaled": trigamma_scaled,
     "trigamma": trigamma,
+    "poisson_saturated": poisson_saturated,
+    "student_normalizer": student_normalizer,
+    "student_slope": student_slope,
+    "student_curve": student_curve,
 }
 
 
@@ -174,6 +238,45 @@ def mp_softplus(x):
     return max(x, mp.mpf(0)) + mp.log1p(mp.exp(-abs(x)))
 
 
+def mp_log_cosh(x):
+    if abs(x) < 1e-10:
+        return x * x / 2 - x**4 / 12
+    return abs(x) - mp.log(2) + mp.log1p(mp.exp(-2 * abs(x)))
+
+
+def mp_poisson_saturated(y):
+    if y > 30:
+        return mp_stirling_remainder(y) + mp.log(2 * mp.pi * y) / 2
+    return mp.loggamma(1 + y) - (y * mp.log(y) - y if y > 0 else 0)
+
+
+def mp_student(nu, exact, divide):
+    """The expansion at infinity where the definition cancels."""
+    x = nu / 2
+    return exact(x) if x < 30 else tail(x, lambda n: divide(n) / (2 - mp.mpf(2) ** (1 - n)))
+
+
+def mp_student_normalizer(nu):
+    def exact(x):
+        return mp.log(x) / 2 - mp.loggamma(x + 0.5) + mp.loggamma(x)
+
+    return mp_student(nu, exact, lambda n: n * (n - 1))
+
+
+def mp_student_slope(nu):
+    def exact(x):
+        return mp.mpf(1) / 2 - x * (mp.digamma(x + 0.5) - mp.digamma(x))
+
+    return mp_student(nu, exact, lambda n: -n)
+
+
+def mp_student_curve(nu):
+    def exact(x):
+        return x * x * (mp.psi(1, x) - mp.psi(1, x + 0.5)) - mp.mpf(1) / 2
+
+    return mp_student(nu, exact, lambda _: 1)
+
+
 EXACT = {
     "exp": mp.exp,
     "exp_nonpositive": mp.exp,
@@ -188,10 +291,15 @@ EXACT = {
     "log_softplus": lambda x: mp.log(mp_softplus(x)),
     "tanh": mp.tanh,
     "sech2": lambda x: mp.sech(x) ** 2,
+    "log_cosh": mp_log_cosh,
     "stirling_remainder": mp_stirling_remainder,
     "digamma_minus_log": mp_digamma_minus_log,
     "trigamma_scaled": lambda a: a * a * mp_trigamma(a),
     "trigamma": mp_trigamma,
+    "poisson_saturated": mp_poisson_saturated,
+    "student_normalizer": mp_student_normalizer,
+    "student_slope": mp_student_slope,
+    "student_curve": mp_student_curve,
 }
 
 
@@ -242,6 +350,7 @@ def hard_points(name, dtype):
         np.sqrt(0.5) * powers - 1,
         # thresholds of vecmath.h and vecspecial.h
         [88.8, 709.8, 104, 745.2, 107, 748.5, 53.5, 374.25, 20, 40, 0.75, 0.5625, 0.765625, 0.5413],
+        [0.78125, 1.5, 2.125],
     ]
     with np.errstate(over="ignore"):
         x = np.concatenate([np.asarray(c, np.float64) for c in centers]).astype(dtype)
@@ -411,10 +520,15 @@ SPECIAL = {
     "log_softplus": [(INF, INF), (-INF, -INF), (-1e5, -1e5), (-1e30, -1e30)],
     "tanh": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0), (1e5, 1.0), (-1e5, -1.0)],
     "sech2": [(0.0, 1.0), (INF, 0.0), (-INF, 0.0), (1e5, 0.0)],
+    "log_cosh": [(0.0, 0.0), (-0.0, 0.0), (INF, INF), (-INF, INF), (-1e30, 1e30)],
     "stirling_remainder": [],
     "digamma_minus_log": [],
     "trigamma_scaled": [(1e-30, 1.0)],
     "trigamma": [],
+    "poisson_saturated": [(0.0, 0.0)],
+    "student_normalizer": [(INF, 0.0)],
+    "student_slope": [(INF, 0.0), (1e-30, -0.5)],
+    "student_curve": [(INF, 0.0), (1e-30, 0.5)],
 }
 
 

@@ -158,6 +158,14 @@ def _huber(dtype, x, y, *, delta=1.0):
     return _of_difference(dtype, x, y, np.minimum(np.abs(x - y), delta), np.abs(x - y) <= delta)
 
 
+def _log_cosh(dtype, x, y):
+    """Its second derivative falls off as exp(-2|x - y|), and the rounding moves it by twice that."""
+    d = x - y
+    value, grads, [(floor, _)] = _of_difference(dtype, x, y, np.tanh(d), rm.sech2(d))
+    moved = 2 * np.abs(d) * _rounds(x + 0.0 * y, y + 0.0 * x, dtype)
+    return value, grads, [(floor, rm.product(moved, rm.sech2(d)))]
+
+
 def _hinge(dtype, z, y):
     zero = np.zeros(np.broadcast_shapes(z.shape, y.shape))
     return (zero, zero), [(zero, zero)], [(zero, zero)]
@@ -187,6 +195,84 @@ def _exponential_nll(dtype, rate, y, *, link="identity", full=True):
         (np.maximum(by + np.abs(b.log), 1.0), linked * by + soft),
         [(zero, (linked * by + soft * np.abs(by - 1)) * r1)],
         [hess if soft else (zero, hess[1])],
+    )
+
+
+def _poisson_nll(dtype, rate, y, *, link="identity", full=True):
+    b = rm.apply_link(link, rate + 0.0 * y)
+    r1, r2 = b.slope, b.second
+    linked, soft = float(link != "identity"), float(link == "softplus")
+    residual = np.abs(b.value - y)
+    zero = np.zeros(residual.shape)
+    terms = zero if full else b.value + rm.product(y, np.abs(b.log))  # those of full are positive
+    hess = b.value * r2 + y * np.abs(r1 * b.bend), linked * b.value * r2 + soft * y * r1**2
+    return (
+        (np.maximum(terms, 1.0), linked * residual),
+        [(zero, rm.product(linked * b.value + soft * residual, r1))],
+        [hess if soft else (zero, hess[1])],
+    )
+
+
+def _student_t_nll(
+    dtype, mean, scale, df, y, *, link="identity", df_link="identity", full=True
+):
+    sigma, nu = rm.apply_link(link, scale + 0.0 * y), rm.apply_link(df_link, df + 0.0 * y)
+    d = y - mean
+    s1, s2, n1, n2 = sigma.slope, sigma.second, nu.slope, nu.second
+    log_q = 2 * (np.log(np.abs(d)) - sigma.log) - nu.log
+    q, huge = np.exp(log_q), log_q > 600
+    r, s = 1 / (1 + q), np.where(huge, 1.0, q / (1 + q))
+    log1p_q = np.where(huge, log_q, np.log1p(q))
+    z2 = np.exp(2 * (np.log(np.abs(d)) - sigma.log))
+    a = np.where(q < 1, z2 * r, nu.times(s))
+    h = np.where(q < 1e-3, q * q / 2, log1p_q - s)
+    nu_h = np.where(q < 1e-3, rm.product(z2, q) / 2, nu.times(h))
+    both = a + s
+    normalizer = np.abs(rm.student_normalizer(nu.value, nu.log))
+    slope, curve = np.abs(rm.student_slope(nu.value)), rm.student_curve(nu.value)
+    core = np.where(q < 1e-3, z2 + q, nu.times(log1p_q) + log1p_q) / 2
+    # Which roundings are granted, and what each moves.
+    of_d = np.where(_rounds(y, mean + 0.0 * y, dtype), 1.0, 0.0)
+    of_sigma, soft = float(link != "identity"), float(link == "softplus")
+    of_nu, nu_soft = float(df_link != "identity"), float(df_link == "softplus")
+    of_z = of_d + of_sigma
+    by_scale, by_df = np.abs(r - a), np.abs((nu_h - s) / 2 + rm.student_slope(nu.value))
+    both_r = np.where(huge, both * np.exp(-log_q), both * r)
+    by_df_terms = (nu_h + s) / 2 + slope
+    by_df2_terms = s * (1 + r + a) / 2 + curve
+    by_df_log = by_df_terms + by_df2_terms  # d2/d(log nu)2 at most
+    ones = np.ones_like(z2)
+    precision = r * (sigma.divide(sigma.divide(ones + nu.divide(ones))))
+    pull = np.where(q < 1, np.sqrt(z2) * sigma.divide(ones + nu.divide(ones)) * r, both / np.abs(d))
+    far_precision = np.where(q < 1, precision, both * s / d / d)
+    value = np.maximum(np.abs(sigma.log) + core + normalizer + full * rm.HALF_LOG_2PI, 1.0)
+    zero = np.zeros(value.shape)
+    scale_moved = 2 * of_z * both_r + of_nu * np.abs(both_r - a)
+    bend = both + 2 * both_r
+    scale_hess = {
+        "identity": (s1**2 * (bend + 1), s1**2 * (of_z * 6 * both_r + of_nu * 3 * bend)),
+        "log": (zero, (4 * of_z + 3 * of_nu) * both_r),
+        "softplus": (
+            s1**2 * (bend + 1) + s2 * (r + a),
+            (4 * of_z + 3 * of_nu) * bend * (s1**2 + s2) + by_scale * s2 + s1**2 * np.abs(bend - 1),
+        ),
+    }[link]
+    df_hess = (
+        n1**2 * by_df2_terms + n2 * by_df_terms,
+        (of_z + of_nu) * 3 * (n1**2 * by_df2_terms + n2 * by_df_terms),
+    )
+    return (
+        (value, of_z * both + soft + of_nu * by_df + nu_soft),
+        [
+            (zero, pull * (of_d * np.abs(1 - 2 * s) + of_sigma * 2 * r + of_nu)),
+            ((r + a) * s1, (scale_moved + soft * by_scale) * s1),
+            (by_df_terms * n1, n1 * (of_z * (a + r) * s + of_nu * by_df_log + nu_soft * by_df)),
+        ],
+        [
+            (far_precision, far_precision * (2 * of_sigma + (6 * of_z + 3 * of_nu) * s + of_nu)),
+            scale_hess,
+            df_hess,
+        ],
     )
 
 
@@ -262,10 +348,13 @@ _FUNCTIONS = {
     "squared_error": _squared_error,
     "absolute_error": _absolute_error,
     "huber": _huber,
+    "log_cosh": _log_cosh,
     "hinge": _hinge,
     "squared_hinge": _hinge,
     "gaussian_nll": _gaussian_nll,
     "laplace_nll": _laplace_nll,
+    "student_t_nll": _student_t_nll,
+    "poisson_nll": _poisson_nll,
     "exponential_nll": _exponential_nll,
     "gamma_nll": _gamma_nll,
 }

@@ -26,6 +26,16 @@ GAMMA = {
 }
 BERNOULLI = [mp.bernoulli(2 * k) for k in range(1, 16)]
 
+# log_cosh: |x| from which on it is |x| - log 2 + log1p(exp(-2|x|)); format, degree of both polynomials.
+LOG_COSH = {"f32": (24, 5, mp.mpf("0.75")), "f64": (53, 11, mp.mpf("0.75"))}
+
+# Student's t, nu < SPLIT: polynomials in (SPLIT - nu) / (nu + BELOW); above: v = 1 / (nu + ABOVE)
+# times one in v.  Format, degrees of normalizer, slope and curve, SPLIT, BELOW, ABOVE.
+STUDENT = {
+    "f32": (24, (7, 8, 9), mp.mpf("1.5"), mp.mpf("2.25"), mp.mpf("0.75")),
+    "f64": (53, (17, 19, 21), mp.mpf("2.125"), mp.mpf("2.75"), mp.mpf("1.25")),
+}
+
 
 # ---- exp and log: the functions fitted, and the size of an error that counts as 1 ---------------
 
@@ -135,6 +145,83 @@ def gamma_fits(kind):
     )
 
 
+# ---- log cosh ------------------------------------------------------------------------------------
+
+
+def log_cosh(x):
+    return x * x / 2 - x**4 / 12 if x < 1e-9 else x - mp.log(2) + mp.log1p(mp.exp(-2 * x))
+
+
+def log_cosh_fits(kind):
+    bits, degree, split = LOG_COSH[kind]
+
+    def near(w):
+        """log(cosh(x)) / x^2,  w = x^2."""
+        return log_cosh(mp.sqrt(w)) / w if w > 0 else HALF
+
+    def far(e):
+        """log1p(e) / e,  e = exp(-2x)."""
+        return mp.log1p(e) / e if e > 0 else mp.mpf(1)
+
+    def far_weight(e):
+        return log_cosh(-mp.log(e) / 2) / e if e > 0 else 1 / TINY
+
+    top = mp.exp(-2 * split)
+    yield f"log_cosh near {kind}", (near, 0, split**2, degree, bits), {"weight": near}
+    yield f"log_cosh far {kind}", (far, 0, top, degree, bits), {"weight": far_weight}
+
+
+# ---- Student's t: c(nu) = lgamma(nu/2) - lgamma((nu + 1)/2) + log(nu/2)/2 ------------------------
+
+
+def student_smooth(nu):
+    """c(nu) + log(nu)/2."""
+    return mp.loggamma(1 + nu / 2) - mp.loggamma((1 + nu) / 2) + mp.log(2) / 2
+
+
+def student_slope(nu):
+    """nu c'(nu)."""
+    x = nu / 2
+    return HALF - x * (mp.digamma(x + HALF) - mp.digamma(x)) if nu > 0 else -HALF
+
+
+def student_curve(nu):
+    """nu^2 c''(nu)."""
+    x = nu / 2
+    return x * x * (mp.psi(1, x) - mp.psi(1, x + HALF)) - HALF if nu > 0 else HALF
+
+
+def student_fits(kind):
+    bits, degrees, split, below, above = STUDENT[kind]
+    low, high = (0, split / below), (0, 1 / (split + above))
+
+    def nu_below(u):
+        return (split - below * u) / (1 + u)
+
+    def quotient(function, limit):
+        """function(nu) / v, v = 1 / (nu + above), and its limit at v = 0."""
+        return lambda v: function(1 / v - above) / v if v > TINY else limit
+
+    rest = quotient(lambda nu: student_smooth(nu) - mp.log(nu) / 2, HALF / 2)
+    options = {"grid": 250}
+    name = f"student normalizer {{}} {kind}".format
+    yield name("below"), (lambda u: student_smooth(nu_below(u)), *low, degrees[0], bits), options
+    weight = {"weight": lambda v: 1 / (v + TINY)}  # it is added to terms of order one
+    yield name("above"), (rest, *high, degrees[0] - 1, bits), options | weight
+    for what, function, limit, degree in (
+        ("slope", student_slope, -HALF / 2, degrees[1]),
+        ("curve", student_curve, HALF, degrees[2]),
+    ):
+
+        def near(u, function=function):
+            return function(nu_below(u))
+
+        far = quotient(function, limit)
+        name = f"student {what} {{}} {kind}".format
+        yield name("below"), (near, *low, degree, bits), options | {"weight": near}
+        yield name("above"), (far, *high, degree - 1, bits), options | {"weight": far}
+
+
 def fits():
     """Name of each polynomial, and what minimax.fit takes."""
     r, f = (-HALF_LOG_2, HALF_LOG_2), (1 / SQRT2 - 1, SQRT2 - 1)
@@ -158,6 +245,9 @@ def fits():
     yield "log1p_unit f64", (atanh_quotient, 0, mp.mpf(1) / 9, 9, 53), {"weight": atanh_weight}
     yield from gamma_fits("f32")
     yield from gamma_fits("f64")
+    for kind in ("f32", "f64"):
+        yield from log_cosh_fits(kind)
+        yield from student_fits(kind)
 
 
 def main(arguments):

@@ -99,6 +99,9 @@ huber = _of_difference(
 )
 
 
+log_cosh = _of_difference(lambda d: (mp.log(mp.cosh(d)), mp.tanh(d), mp.sech(d) ** 2))
+
+
 def hinge(z, y):
     with mp.workdps(DIGITS["difference"]):
         margin = 1 - mpf(y) * mpf(z)
@@ -152,6 +155,61 @@ def exponential_nll(rate, y, link, full):
         b, b1, b2 = _link(link, mpf(rate))
         f1, f2 = mpf(y) - 1 / b, 1 / b**2
         return b * mpf(y) - mp.log(b), [f1 * b1], [f2 * b1**2 + f1 * b2]
+
+
+def poisson_nll(rate, y, link, full):
+    y = mpf(y)
+    with mp.workdps(DIGITS["gamma"]):
+        constant = mp.loggamma(1 + y) if full else mpf(0)
+    with mp.workdps(DIGITS["rate"]):
+        b, b1, b2 = _link(link, mpf(rate))
+        f1, f2 = 1 - y / b, y / b**2
+        return b - y * mp.log(b) + constant, [f1 * b1], [f2 * b1**2 + f1 * b2]
+
+
+def student_t_nll(mean, scale, df, y, link, df_link, full):
+    """The normal distribution for df = inf, where all derivatives by it are 0."""
+    if df == mp.inf:
+        value, grads, hesss = gaussian_nll(mean, scale, y, link, full)
+        return value, [*grads, mpf(0)], [*hesss, mpf(0)]
+    with mp.workdps(DIGITS["gaussian"]):
+        nu, n1, n2 = _link(df_link, mpf(df))
+        sigma, s1, s2 = _link(link, mpf(scale))
+        d = mpf(y) - mpf(mean)
+        half, q = (nu + 1) / 2, d**2 / (nu * sigma**2)
+        normalizer, fn, fnn = _student_normalizer(nu)
+        value = mp.log(sigma) + half * mp.log1p(q) + normalizer
+        value += mp.log(2 * mp.pi) / 2 if full else 0
+        grow = nu * sigma**2 + d**2  # nu sigma^2 (1 + q)
+        fm, fmm = -2 * half * d / grow, 2 * half * (nu * sigma**2 - d**2) / grow**2
+        # dq/dsigma = -2 q / sigma, dq/dnu = -q / nu.
+        s = d**2 / grow  # q / (1 + q)
+        fs = (1 - 2 * half * s) / sigma
+        fss = (-1 + 2 * half * s + 4 * half * s * (1 - s)) / sigma**2
+        fn += mp.log1p(q) / 2 - half * s / nu
+        fnn += -s / nu + half * s * (2 - s) / nu**2
+        grads = [fm, fs * s1, fn * n1]
+        return value, grads, [fmm, fss * s1**2 + fs * s2, fnn * n1**2 + fn * n2]
+
+
+def _student_normalizer(nu):
+    """c(nu), c', c''; at infinity by the expansion, in the Bernoulli numbers, of DLMF 5.11."""
+    x = nu / 2
+    with mp.workdps(100):
+        if x > mpf(10) ** 12:
+            terms = [
+                (mp.bernoulli(2 * k) * (2 - mpf(2) ** (1 - 2 * k)) / (2 * k * (2 * k - 1)), 1 - 2 * k)
+                for k in range(1, 8)
+            ]
+            c = sum(b * x**p for b, p in terms)
+            c1 = sum(b * p * x ** (p - 1) for b, p in terms)
+            c2 = sum(b * p * (p - 1) * x ** (p - 2) for b, p in terms)
+        else:
+            half = mpf(1) / 2
+            c = mp.log(x) / 2 - mp.loggamma(x + half) + mp.loggamma(x)
+            c1 = 1 / (2 * x) - mp.digamma(x + half) + mp.digamma(x)
+            c2 = -1 / (2 * x**2) - mp.psi(1, x + half) + mp.psi(1, x)
+    return c, c1 / 2, c2 / 4
 
 
 def gamma_nll(shape, rate, y, link, full):

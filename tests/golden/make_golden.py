@@ -321,6 +321,10 @@ def huber():
     of_difference("huber", exact.huber, **deltas)
 
 
+def log_cosh():
+    of_difference("log_cosh", exact.log_cosh)
+
+
 def labels(loss, function):
     book = Book(loss)
     for dtype in DTYPES:
@@ -385,6 +389,64 @@ def exponential_nll():
                 mean = 1.0 / max(linked_value(link, u), 1e-30)
                 points += [(u, mean * (1 + k)) for k in (0.0, eps, -3 * eps, 1e-3, -0.3, 0.6)]
             add_link(book, link, dtype, points, exact.exponential_nll)
+    book.write()
+
+
+def poisson_nll():
+    book = Book("poisson_nll")
+    for dtype in DTYPES:
+        eps = float(np.finfo(dtype).eps)
+        tiny = float(np.finfo(dtype).smallest_subnormal)
+        away = [0.0, eps, -3 * eps, 1e-5, 1e-3, -0.3, 0.6, -0.7, 4.0]
+        for link in ("identity", "softplus", "log"):
+            raw = raw_numbers(dtype, link)
+            counts = [0.0, tiny, 1e-30, 0.3, 0.7, 1.0, 2.0, 17.0, 1e3, 1e7, 1e10]
+            points = [(u, y) for u in raw for y in counts]
+            # Near the rate to the last digits, then away from it.
+            points += [(u, linked_value(link, u) * (1 + k)) for u in raw for k in away]
+            for y in (0.3, 1.0, 5.0, 42.0, 1e4, 1e6, 1e10):
+                u = {"identity": y, "log": np.log(y), "softplus": y + np.log(-np.expm1(-y))}[link]
+                points += [(u + k * (u if link == "identity" else 1.0), y) for k in away]
+            points = [(u, y) for u, y in points if abs(u) < 3e38 and y < 3e38]
+            add_link(book, link, dtype, points, exact.poisson_nll)
+    book.write()
+
+
+def student_t_nll():
+    book = Book("student_t_nll")
+    degrees = [1e-2, 0.1, 0.5, 1.0, 1.49, 1.51, 2.0, 2.12, 2.13, 3.0, 4.5, 10.0, 30.0, 100.0]
+    degrees += [1e3, 1e5, 1e7, 1e10, INF]
+    away = [0.0, 1e-30, 1e-5, 0.1, 0.5, 1.0, 1.0 + 1e-6, -1.7, 3.0, -10.0, 1e3, 1e8, 1e12, 1e18]
+    raw = [-1e4, -1e3, -104.0, -30.0, -5.0, -0.5, 0.0, 0.7, 3.0, 25.0, 80.0, 1e3, 1e4]
+    links = ("identity", "identity"), ("softplus", "identity"), ("log", "identity")
+    links += ("softplus", "softplus"), ("log", "log"), ("log", "softplus")
+    for dtype in DTYPES:
+        for link, df_link in links:
+            rng = np.random.default_rng(25)
+            scales = [1e-10, 0.3, 100.0] if link == "identity" else [-20.0, -1.0, 2.0]
+            points = []
+            for nu in degrees if df_link == "identity" else raw[3:11]:
+                for u in scales:
+                    points += [(0.0, u, nu, linked_value(link, u) * z) for z in away]
+            if df_link != "identity":
+                far = [0.0, 1e-30, 1e-5, 0.5, -3.0, 1e4, 1e18]
+                points += [(0.0, u, nu, d) for u in raw[::2] for nu in raw for d in far]
+            # A difference of inputs that are both large, and z^2 = nu, where the curve by mean changes sign.
+            points += [(1e6, 1.0, nu, 1e6 + 1.5) for nu in degrees[:5] + raw[4:8] if nu > 0]
+            points += [(0.0, 1.0, nu, linked_value(link, 1.0) * nu**0.5) for nu in degrees[:-1]]
+            random = rng.normal(size=(40, 4)) * [1, 1, 2, 2]
+            points += [(m, abs(u), abs(nu) + 0.01, y) for m, u, nu, y in random]
+            for name, chosen, full in (("", points, True), ("-not-full", points[::9], False)):
+                options = {"link": link, "df_link": df_link, "full": full}
+                values = tuple(options.values())
+                add_points(
+                    book,
+                    f"{link}-{df_link}{name}",
+                    dtype,
+                    chosen,
+                    options,
+                    lambda *row, v=values: exact.student_t_nll(*row, *v),
+                )
     book.write()
 
 

@@ -12,8 +12,11 @@
 #include "losses/hinge.h"
 #include "losses/huber.h"
 #include "losses/laplace_nll.h"
+#include "losses/log_cosh.h"
+#include "losses/poisson_nll.h"
 #include "losses/squared_error.h"
 #include "losses/squared_hinge.h"
+#include "losses/student_t_nll.h"
 
 #define CONCAT_(a, b, c, d) nllk_##a##_##b##c##_##d
 #define CONCAT(a, b, c, d) CONCAT_(a, b, c, d)

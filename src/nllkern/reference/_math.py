@@ -65,6 +65,13 @@ def sech2(x):
     return 4.0 * e / (1.0 + e) ** 2
 
 
+def log_cosh(x):
+    """log(cosh(x)) = log(1 + 2 sinh(x/2)^2)."""
+    size = np.abs(x)
+    far = (size - np.log(2.0)) + np.log1p(np.exp(-2.0 * size))
+    return np.where(size < 1.0, np.log1p(2.0 * np.sinh(0.5 * np.minimum(size, 1.0)) ** 2), far)
+
+
 def _atanh_tail(s):
     """atanh(s)/s - 1 = s^2/3 + s^4/5 + ...  for |s| <= 1/3."""
     total = np.zeros_like(s)
@@ -161,6 +168,61 @@ def trigamma_scaled(a):
     large = a * (large * trigamma(large))
     a = np.minimum(a, 1.0)
     return np.where(a < 1, 1.0 + a * a * trigamma(a + 1.0), large)
+
+
+def poisson_saturated(y):
+    """lgamma(1 + y) - y log y + y: minus the log-probability of y where the rate is y."""
+    positive = np.where(y > 0, y, 1.0)
+    large = HALF_LOG_2PI + 0.5 * np.log(positive) + stirling_remainder(np.maximum(y, 1.0))
+    small = np.clip(y, 0.0, 1.0)
+    up = (small + 0.5) * np.log1p(small) - 1.0 + HALF_LOG_2PI + stirling_remainder(small + 1.0)
+    return np.where(y < 1, up - small * np.log(positive), large)
+
+
+# Student's t, with x = nu/2: c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x).  A step of its recurrence
+# is log(1 + 1/(4 x (x + 1)))/2, and all steps and the series have one sign.
+
+_MIDPOINTS = [b * (2.0 - 2.0 ** (1 - 2 * n)) for n, b in enumerate(BERNOULLI, 1)]
+
+
+def _of_half(nu, first, step, series):
+    """series(x) from x = 16 on, below first(x) + step(x + 1) + ... + series: x = nu/2 may be 0."""
+    x = np.minimum(0.5 * nu, 16.0)
+    near = first(x) + _climb(x + 1.0, lambda z: step(z, x), lambda z: series(z, x))
+    far = np.maximum(0.5 * nu, 16.0)
+    return np.where(nu < 32, near, series(far, far))
+
+
+def student_normalizer(nu, log_nu):
+    """C(nu)."""
+    c = [b / ((2 * n) * (2 * n - 1)) for n, b in enumerate(_MIDPOINTS, 1)]
+    return _of_half(
+        nu,
+        lambda x: np.log(x + 0.5) - 0.5 * np.log1p(x) - 0.5 * (log_nu - np.log(2.0)),
+        lambda z, _: 0.5 * np.log1p(0.25 / (z * (z + 1.0))),
+        lambda z, _: _power_series(1 / z, c) / z,
+    )
+
+
+def student_slope(nu):
+    """Nu c'(nu), from -1/2 at nu = 0 to 0."""
+    c = [b / (2 * n) for n, b in enumerate(_MIDPOINTS, 1)]
+    return -_of_half(
+        nu,
+        lambda x: 0.25 / ((x + 0.5) * (x + 1.0)),
+        lambda z, x: 0.25 * x / (z * (z + 0.5) * (z + 1.0)),
+        lambda z, x: (x / z) * _power_series(1 / z, c) / z,
+    )
+
+
+def student_curve(nu):
+    """nu^2 c''(nu), from 1/2 at nu = 0 to 0."""
+    return _of_half(
+        nu,
+        lambda x: (3.0 * x * (x + 1.0) + 0.5) / (2.0 * (x + 0.5) * (x + 1.0)) ** 2,
+        lambda z, x: (3.0 * z * (z + 1.0) + 0.5) * (0.5 * x / (z * (z + 0.5) * (z + 1.0))) ** 2,
+        lambda z, x: (x / z) ** 2 * _power_series(1 / z, _MIDPOINTS) / z,
+    )
 
 
 def product_ratio(x, y, a):

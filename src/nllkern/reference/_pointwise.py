@@ -69,6 +69,16 @@ def huber(prediction, target, *, delta=1.0):
     return s._replace(outside={**s.outside, "delta": (~(delta > 0), "> 0")})
 
 
+@loss("prediction")
+def log_cosh(prediction, target):
+    """The logarithm of the hyperbolic cosine, d = prediction - target.
+
+    value = log(cosh(d)),  grad = tanh(d),  hess = 1 / cosh(d)^2
+    """
+    d = prediction - target
+    return _of_difference(prediction, target, rm.log_cosh(d), np.tanh(d), rm.sech2(d))
+
+
 @loss("score")
 def hinge(score, target):
     """Hinge loss of a score z for a label y = -1 or 1.

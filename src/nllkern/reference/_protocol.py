@@ -101,8 +101,9 @@ class Reference:
 
     def _convert(self, arguments):
         """Float64 arrays of one shape; also which parameters were Python scalars."""
-        if self.links and arguments["link"] not in self.links:
-            raise ValueError(f"link must be one of {self.links}, got {arguments['link']!r}")
+        for key in ("link", f"{self.parameters[-1]}_link") if self.links else ():
+            if key in arguments and arguments[key] not in self.links:
+                raise ValueError(f"{key} must be one of {self.links}, got {arguments[key]!r}")
         names = (*self.parameters, "target")
         arrays = {name: as_float64(name, arguments[name]) for name in names}
         scalars = {

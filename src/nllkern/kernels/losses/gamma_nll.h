@@ -10,25 +10,6 @@
 #include "links.h"
 #include "vecspecial.h"
 
-/* log r and log r - x for x = r - 1 known better than r: both from one reduction r = 2^e (1 + f) and one polynomial.
- * The remainder is good for x >= GAMMA_NLL_SMALL; below, log r - x itself is. */
-#define GAMMA_NLL_SMALL R(-0.625)
-
-typedef struct {
-    REAL log, remainder;
-} log_ratio;
-
-NLLK_INLINE log_ratio log_ratio_(REAL r, REAL x)
-{
-    REAL e;
-    BITS two_e = log_exponent(r, &e);
-    REAL half = real_of(bits_of(R(1.0)) - two_e), less_one = half - R(1.0); /* 2^-e, 2^-e - 1 */
-    REAL f = x < GAMMA_NLL_SMALL ? real_of(bits_of(r) - two_e) - R(1.0) : mul_add(x, half, less_one);
-    REAL p = log1pmx_poly(f, R(1.0) / (R(2.0) + f)), high = e * LN2_HIGH;
-    return (log_ratio){high + (f + mul_add(e, LN2_LOW, p)),
-                       p + mul_add(e, LN2_LOW, mul_add(x, less_one, high + less_one))};
-}
-
 NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
 {
     (void)extra;
@@ -51,9 +32,9 @@ NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int 
     REAL excess = ordinary || a < REAL_INF ? mul_add_exact(by.theta, by.x, -a)
                   : both                   ? a_log_r
                                            : shape->value * x * down * down;             /* b y - a */
-    REAL gap = both ? fabs_(log_r) : x < GAMMA_NLL_SMALL ? x - log_r : -ratio.remainder; /* r - 1 - log r */
+    REAL gap = both ? fabs_(log_r) : x < LOG_RATIO_SMALL ? x - log_r : -ratio.remainder; /* r - 1 - log r */
     REAL outside = excess < REAL_INF ? excess - a_log_r : REAL_INF;
-    REAL deviance = in_range | both | (x < GAMMA_NLL_SMALL) ? shape->value * gap * down * down : outside;
+    REAL deviance = in_range | both | (x < LOG_RATIO_SMALL) ? shape->value * gap * down * down : outside;
     gamma_parts g = gamma_parts_(a, log_a);
     REAL value = (g.lgamma_part + HALF_LOG_2PI) + deviance + (full ? log_y : R(0.0));
     /* NaN for what is no number, +inf for an impossible target: 0 < y < inf is where log(y) is finite. */

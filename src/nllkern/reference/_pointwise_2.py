@@ -1,0 +1,99 @@
+"""Further losses with one number per parameter and one target per sample."""
+
+import numpy as np
+
+from . import _math as rm
+from ._math import apply_link, product
+from ._protocol import loss, where_possible, where_valid
+
+
+@loss("rate", links=("identity", "softplus", "log"))
+def poisson_nll(rate, target, *, link="identity", full=True):
+    """Negative log-probability of a Poisson distribution; b = link(rate).
+
+    value = b - y log b + lgamma(1 + y)                  (the last term only if full)
+          = y (r - 1 - log r) + P(y),   r = b / y,   P(y) = lgamma(1 + y) - y log y + y
+    d/db  = 1 - y/b                                      d2/db2 = y/b^2
+    and to the raw rate by the chain rule.  y need not be an integer.  A target < 0 is impossible:
+    value +inf, derivatives NaN.  A rate outside the domain of its link gives NaN.
+    """
+    b, y = apply_link(link, rate), target
+    excess = b.value - y
+    x, r = excess / y, b.value / y
+    near = np.abs(x) <= 0.5
+    usual = (r > 1e-290) & (r < 1e290)
+    log_r = np.where(usual, np.log(r), b.log - np.log(y))
+    apart = np.where(usual & (r < 1), y * (x - log_r), excess - y * log_r)
+    deviance = np.where(near, -y * rm.log1pmx(x), apart)
+    if full:
+        value = rm.poisson_saturated(y) + np.where(y > 0, deviance, b.value)
+    else:
+        value = b.value - product(y, b.log)
+    grad = product(excess, b.slope)
+    hess = b.times(b.second) - product(product(y, b.slope), b.bend)
+    possible = (y >= 0) & (y < np.inf)
+    value, grads, hesss = where_possible(possible, value, (grad,), (hess,))
+    outside = {
+        "rate": (~b.valid, f"> 0 under link {link!r}"),
+        "target": (~possible, ">= 0 and finite"),
+    }
+    return where_valid(b.valid & ~np.isnan(y), value, grads, hesss, outside)
+
+
+@loss("mean", "scale", "df", links=("identity", "softplus", "log"))
+def student_t_nll(mean, scale, df, target, *, link="identity", df_link="identity", full=True):
+    """Negative log-density of Student's t; sigma = link(scale), nu = df_link(df).
+
+    value = log sigma + (nu + 1)/2 log(1 + q) + c(nu) + log(2 pi)/2      (the last only if full)
+            with z = (y - mean)/sigma, q = z^2/nu,
+            c(nu) = lgamma(nu/2) - lgamma((nu + 1)/2) + log(nu/2)/2
+    and with r = 1/(1 + q), s = q r, a = nu s = z^2 r, h = log(1 + q) - s
+    d/dmean      = -(1 + 1/nu) r z/sigma     d2/dmean2      = (1 + 1/nu) (r - s) r/sigma^2
+    d/dlog sigma = r - a                     d2/dlog sigma2 = 2 (a + s) r
+    nu d/dnu     = (nu h - s)/2 + nu c'(nu)  nu^2 d2/dnu2   = s (1 + r - a)/2 + nu^2 c''(nu)
+    and to the raw parameters by the chain rule.  nu = inf is the normal distribution.  A parameter
+    outside the domain of its link gives NaN.
+    """
+    sigma, nu = apply_link(link, scale), apply_link(df_link, df)
+    d = target - mean
+    z = sigma.divide(d)
+    z2 = z * z
+    # q from the numbers themselves, or from their logarithms where those are lost.
+    log_q = 2.0 * (np.log(np.abs(d)) - sigma.log) - nu.log
+    q = z * nu.divide(z)
+    lost = sigma.lost | nu.lost | ~((np.abs(log_q) < 650) & np.isfinite(z2) & (z2 > 1e-290))
+    q = np.where(lost & ~np.isnan(q * log_q), np.exp(log_q), q)
+    huge, far = q > 1e300, q >= 1
+    r = 1.0 / (1.0 + q)
+    s = np.where(huge, 1.0, q * r)
+    log1p_q = np.where(huge, log_q, np.log1p(q))
+    h = np.where(q < 1, -rm.log1pmx(-s), log1p_q - s)
+    a = np.where(far, nu.times(s), z2 * r)
+    both = a + s
+    # Near q = 0, also for nu = inf: (nu + 1) log(1 + q) = z^2 + q, nu h = z^2 q/2.
+    tiny = q < 1e-17
+    core = np.where(tiny, z2 + q, nu.times(log1p_q) + log1p_q)
+    nu_h = np.where(tiny, 0.5 * product(z2, q), nu.times(h))
+    value = sigma.log + 0.5 * core + rm.student_normalizer(nu.value, nu.log)
+
+    z_sigma = sigma.divide(z)
+    balance = (r - s) * r
+    pull = np.where(far, both / d, (z_sigma + nu.divide(z_sigma)) * r)
+    precision = sigma.divide(sigma.divide(balance + nu.divide(balance)))
+    # r underflows where q is huge.
+    both_r = np.where(huge, product(both, np.exp(-log_q)), both * r)
+    by_scale = np.where(z2 < 2, (1.0 - z2) * r, r - a)
+    by_df = 0.5 * (nu_h - s) + rm.student_slope(nu.value)
+    by_df2 = 0.5 * s * (1.0 + r - a) + rm.student_curve(nu.value)
+    grads = -pull, product(by_scale, sigma.slope), product(by_df, nu.slope)
+    hesss = (
+        np.where(far, pull * ((r - s) / d), precision),
+        product(sigma.slope, 2.0 * product(both_r, sigma.slope) + product(by_scale, sigma.bend)),
+        product(nu.slope, product(nu.slope, by_df2)) + product(by_df, nu.second),
+    )
+    value = value + (rm.HALF_LOG_2PI if full else 0.0)
+    outside = {
+        "scale": (~sigma.valid, f"> 0 under link {link!r}"),
+        "df": (~nu.valid, f"> 0 under link {df_link!r}"),
+    }
+    return where_valid(sigma.valid & nu.valid & ~np.isnan(d), value, grads, hesss, outside)
