@@ -1,11 +1,18 @@
 """The loss objects, by name: one for each row of the kernels' table."""
 
+from ._binned import BinnedLoss
 from ._engine import loss_table
 from ._pointwise import PointwiseLoss
 from ._rowwise import RowwiseLoss
 
 _KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss}
-_all = {info.name: _KINDS[info.kind](k, info) for k, info in enumerate(loss_table())}
+
+
+def _kind(info):
+    return BinnedLoss if info.kind == "rowwise" and info.support == "real" else _KINDS[info.kind]
+
+
+_all = {info.name: _kind(info)(k, info) for k, info in enumerate(loss_table())}
 globals().update(_all)
 __all__ = ["loss_named", "losses", *_all]
 
