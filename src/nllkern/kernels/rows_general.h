@@ -129,7 +129,7 @@ NLLK_INLINE double sum_of_lanes(double start, const double *high, const double *
         t = sum - a;
         lost += (a - (sum - t)) + (high[j] - t) + low[j];
     }
-    return sum + lost;
+    return lost == lost ? sum + lost : sum; /* not of an infinite sum */
 }
 
 /* The losses of a divergence from a softmax: `value` is the sum of the classes' terms, `excess` that of the targets less 1. */
@@ -321,10 +321,9 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
             for (int j = 0; j < LANES; j++)
                 ties += part[1][j];
         }
-        double totals[3] = {0, 0, 0};
+        double totals[3];
         for (int q = 0; q < 3; q++)
-            for (int j = 0; j < LANES; j++)
-                totals[q] += sums[q][j] + low[q][j];
+            totals[q] = sum_of_lanes(0, sums[q], low[q]);
         b.top[0] = view.top;
         b.rest[0] = (REAL)((ties - 1) + totals[0] * ROW_UNLIFT_2);
         b.mass[0] = (REAL)totals[1];
@@ -354,9 +353,7 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
                 memcpy(hess + i * n + k, tau, m * sizeof *tau);
         }
         if (rule.divergence == FROM_SOFTMAX) {
-            double value = 0, excess = sum_of_lanes(-1, sums[1], low[1]);
-            for (int j = 0; j < LANES; j++)
-                value += sums[2][j] + low[2][j];
+            double value = sum_of_lanes(0, sums[2], low[2]), excess = sum_of_lanes(-1, sums[1], low[1]);
             row_sum = finish_second_pass(&b, 1, 1, &value, &excess);
         }
         sum += row_sum;

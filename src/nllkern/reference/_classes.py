@@ -157,23 +157,25 @@ def normalized_sigmoid_nll(
     base = np.minimum(peak, 0.0)
     fall = (np.minimum(z, 0.0) - base) - (tail - tail_top)
     fall = rm.replaced(fall, top, np.where(peak == -np.inf, np.nan, 0.0))
-    ratio = 1.0 + np.exp(-np.abs(peak))
+    # Quotients y of a sigmoid and exp(base).
     one_plus = 1.0 + np.exp(-np.abs(z))
-    e = rm.replaced(ratio * np.exp(np.where(z > 0, 0.0, z - base)) / one_plus, top, 1.0)
+    y = np.exp(np.where(z > 0, 0.0, z - base)) / one_plus
+    y_top = 1.0 / (1.0 + np.exp(-np.abs(peak)))
     # Many terms that underflow one by one have a sum that need not: see softmax_rest.
     others = rm.replaced(z, top, -np.inf)
     second = np.minimum(others.max(axis=-1, keepdims=True), 0.0)
     half = np.exp(0.5 * (second - base))
-    rest = np.exp(np.where(others > 0, 0.0, others - second)) / one_plus
-    rest = half * (half * (ratio * rest.sum(axis=-1, keepdims=True)))
-    rest = np.where(second == -np.inf, 0.0, rest)
-    p = e / (1.0 + rest)
-    q = rm.replaced((1.0 + rest) - e, top, rest) / (1.0 + rest)
+    others = np.exp(np.where(others > 0, 0.0, others - second)) / one_plus
+    others = half * (half * others.sum(axis=-1, keepdims=True))
+    others = np.where(second == -np.inf, 0.0, others)
+    total = y_top + others
+    p = rm.replaced(y, top, y_top) / total
+    q = rm.replaced(total - y, top, others) / total
     bad = np.isnan(z).any(-1) | masked.all(-1)
 
     tau = w * ((1.0 - label_smoothing) * t + label_smoothing / z.shape[-1])
     mass = tau.sum(axis=-1, keepdims=True)
-    value = product(tau, -fall).sum(-1) + (mass * np.log1p(rest))[..., 0]
+    value = product(tau, -fall).sum(-1) + (mass * np.log1p(others / y_top))[..., 0]
     s1, s2 = rm.sigmoid(-z), -rm.sigmoid(z) * rm.sigmoid(-z)
     ds = rm.sum_of_others(tau) * p - tau * q
     grad = np.where(bad[..., None], np.nan, ds * s1)
