@@ -144,7 +144,7 @@ def _normalized_sigmoid_nll(
     tau = np.abs(w * ((1 - label_smoothing) * t + label_smoothing / classes))
     mass = tau.sum(-1, keepdims=True)
 
-    # The score is linked: s = min(z, 0) - l, l = log1p(exp(-|z|)), of which l is granted a rounding.
+    # The score is linked: s = min(z, 0) - l, l = log1p(exp(-|z|)); l is granted a rounding.
     masked = z == -np.inf
     top = z.argmax(-1, keepdims=True)
     peak = np.take_along_axis(z, top, -1)

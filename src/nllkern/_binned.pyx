@@ -1,12 +1,12 @@
 # cython: language_level=3, boundscheck=False, initializedcheck=False, cdivision=True
-"""Cross-entropy over bins of the real line, and what goes with it: bins of numbers, numbers of predicted distributions."""
+"""Cross-entropy over bins of the real line; the bins of numbers, and numbers from predicted distributions."""
 
 cimport numpy as cnp
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from nllkern._arguments cimport as_array, as_input, expect_shape, float_type, number, shape_text
+from nllkern._arguments cimport as_array, as_input, float_type, number, shape_text
 from nllkern._engine cimport (
     NLLK_ENCODE,
     NLLK_EXPECTATION,
@@ -60,7 +60,8 @@ cdef class Bins:
             self.edges = given
             self.c.edges = <const double *> cnp.PyArray_DATA(given)
             if classes is not None and classes != self.c.bins:
-                raise ValueError(f"{name}: edges has {self.c.bins + 1} numbers, expected {classes + 1} for {classes} bins")
+                raise ValueError(f"{name}: edges has {self.c.bins + 1} numbers, "
+                                 f"expected {classes + 1} for {classes} bins")
             return
         if classes is None:
             raise ValueError(f"{name}: K is None, expected the number of bins between the pair of edges")

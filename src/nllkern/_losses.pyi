@@ -62,7 +62,7 @@ class _SigmoidOptions(_Common, total=False):
     ignore_index: int | None
 
 @type_check_only
-class _DivergenceOptions(_Common, Generic[_Link], total=False):
+class _LinkOnly(_Common, Generic[_Link], total=False):
     link: _Link
 
 @type_check_only
@@ -184,30 +184,30 @@ class _NormalizedSigmoid(RowwiseLoss):
 class _Divergence(RowwiseLoss, Generic[_Link]):
     @overload
     def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., **options: Unpack[_DivergenceOptions[_Link]],
+        reduction: _Reduced = ..., **options: Unpack[_LinkOnly[_Link]],
     ) -> float: ...
     @overload
     def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, **options: Unpack[_DivergenceOptions[_Link]],
+        reduction: _None, **options: Unpack[_LinkOnly[_Link]],
     ) -> _Array: ...
     @overload
     def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_DivergenceOptions[_Link]],
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_LinkOnly[_Link]],
     ) -> tuple[float, _Array]: ...
     @overload
     def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, out: _Out = ..., **options: Unpack[_DivergenceOptions[_Link]],
+        reduction: _None, out: _Out = ..., **options: Unpack[_LinkOnly[_Link]],
     ) -> tuple[_Array, _Array]: ...
     def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_DivergenceOptions[_Link]],
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_LinkOnly[_Link]],
     ) -> _Array: ...
     @overload
     def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
-        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_DivergenceOptions[_Link]],
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_LinkOnly[_Link]],
     ) -> tuple[float, _Array, _Array]: ...
     @overload
     def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
-        reduction: _None, out: _OutPair = ..., **options: Unpack[_DivergenceOptions[_Link]],
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_LinkOnly[_Link]],
     ) -> tuple[_Array, _Array, _Array]: ...
 
 @final

@@ -198,7 +198,7 @@ cdef class RowwiseLoss(Loss):
         shape = cnp.PyArray_DIMS(logits)
         if call.check:
             if a.prob != NULL:
-                expect_all(lambda y: y >= 0, target, self.name, "target", "a probability >= 0")
+                expect_all(lambda y: (y >= 0) & (y < np.inf), target, self.name, "target", "a probability >= 0")
             expect_all(lambda z: z == z, logits, self.name, prediction, "a number")
 
         outs = call.outs(1) if want > WANT_VALUE else []

@@ -12,7 +12,16 @@ import numpy as np
 
 from ._engine import loss_table, simd_levels, use_simd_level
 from ._losses import loss_named
-from ._selfcheck_data import DTYPES, Array, Case, Row, point_case, signed
+from ._selfcheck_data import (
+    DTYPES,
+    Array,
+    Case,
+    Row,
+    class_target,
+    needed,
+    point_case,
+    signed,
+)
 
 LIMIT = 8.0  # roundings; the accuracy tests of the source tree hold it to much less
 STEP = 1024.0  # inputs are moved by so many eps, to see the move above float64's own rounding
@@ -178,9 +187,8 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
     info = next(i for i in loss_table() if i.name == name)
     n = SIZE_OF_BITS_CHECK
     if info.kind == "rowwise":
-        case = Case(
-            (rng.normal(size=(n // 50, 50)).astype(dtype), rng.integers(50, size=n // 50)), {}
-        )
+        target = class_target(rng, dtype, info.support.split()[0], n // 50, 50)
+        case = Case((rng.normal(size=(n // 50, 50)).astype(dtype), target), needed(info))
     else:
         case = point_case(rng, dtype, info, info.links[-1] if info.links else "", n, extra=False)
     with use_simd_level(level):

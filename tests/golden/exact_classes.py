@@ -1,11 +1,11 @@
-"""The losses over classes beside cross-entropy, of one sample, as textbooks write them: see exact.py."""
+"""Losses over classes beside cross-entropy, of one sample, as textbooks write them: see exact.py."""
 
 from mpmath import mp, mpf
 
 try:
-    from .exact import DIGITS, _sigmoid, _softplus, _times
+    from .exact import DIGITS, _sigmoid, _times
 except ImportError:  # run as a script of this folder
-    from exact import DIGITS, _sigmoid, _softplus, _times
+    from exact import DIGITS, _sigmoid, _times
 
 
 def normalized_sigmoid_nll(z, target, class_weight, label_smoothing):

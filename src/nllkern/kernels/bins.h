@@ -143,8 +143,8 @@ NLLK_INLINE void row_quantiles(const nllk_bins *b, const REAL *z, REAL top, doub
             for (; share[j] > 0 && done < b->point_count && b->points[done] * total <= next; done++) {
                 double part = (b->points[done] * total - sum) / share[j];
                 part = part > 0 ? part < 1 ? part : 1 : 0;
-                result[done * b->result_stride] = (REAL)(part < 0.5 ? low + part * (high - low)
-                                                                    : high - (1 - part) * (high - low));
+                result[done * b->result_stride] =
+                    (REAL)(part < 0.5 ? low + part * (high - low) : high - (1 - part) * (high - low));
             }
             sum = next;
         }

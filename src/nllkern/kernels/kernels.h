@@ -65,13 +65,13 @@ typedef struct {
 typedef struct {
     const void *values; /* the numbers, or rows of `bins` logits */
     ptrdiff_t row_stride, bins;
-    const double *edges;    /* bins + 1 of them; or NULL: low + k step, the last one high */
-    double low, high, step; /* step only without edges */
-    int raise;              /* a number outside [low, high] is reported, not put into an end bin */
-    const void *weight;     /* per number, or NULL; one of weight 0 may be anything */
-    int64_t *index;         /* the bin of each number */
-    const double *points;   /* the centres of the bins, or the quantiles asked for, ascending */
-    ptrdiff_t point_count;  /* how many quantiles */
+    const double *edges;     /* bins + 1 of them; or NULL: low + k step, the last one high */
+    double low, high, step;  /* step only without edges */
+    int raise;               /* a number outside [low, high] is reported, not put into an end bin */
+    const void *weight;      /* per number, or NULL; one of weight 0 may be anything */
+    int64_t *index;          /* the bin of each number */
+    const double *points;    /* the centres of the bins, or the quantiles asked for, ascending */
+    ptrdiff_t point_count;   /* how many quantiles */
     ptrdiff_t result_stride; /* from the results of one quantile to those of the next */
     void *result;
 } nllk_bins;

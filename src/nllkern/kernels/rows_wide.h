@@ -100,8 +100,9 @@ static void row_grad(const REAL *e, REAL *grad, ptrdiff_t n, REAL factor, int st
  *   the maxima of `next`;   out = factor * before.
  * `before` may be `e`: a column is read before it is written.  Meanwhile the rows at `read` and `write` are fetched. */
 NLLK_INLINE void row_pass(int score, int keep, int all, int stream, const REAL *z, REAL *e, ptrdiff_t n,
-                          const row_view *view, ptrdiff_t t, double *restrict sums, const REAL *next, REAL *restrict next_top, const REAL *before,
-                          REAL *out, REAL factor, const REAL *read, const REAL *write)
+                          const row_view *view, ptrdiff_t t, double *restrict sums, const REAL *next,
+                          REAL *restrict next_top, const REAL *before, REAL *out, REAL factor, const REAL *read,
+                          const REAL *write)
 {
     ptrdiff_t whole = n & ~(ptrdiff_t)(LANES - 1), skip = stream ? columns_to_line(out) : 0;
     REAL top = view->top, base = view->base, unit = view->unit;
@@ -244,20 +245,20 @@ NLLK_INLINE double wide_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, 
                        *ready = behind ? before->e + r * n : NULL;
             int all = ahead && middle && behind && scales_at_once(factor);
             if (all && stream) {
-                row_pass(score, 1, 1, 1, z + r * stride, e, n, &view, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
-                         factor * ROW_UNLIFT_2, later, NULL);
+                row_pass(score, 1, 1, 1, z + r * stride, e, n, &view, t, sums + r * LANES, next_row, tops + r * LANES,
+                         ready, g, factor * ROW_UNLIFT_2, later, NULL);
             } else if (all) {
-                row_pass(score, 1, 1, 0, z + r * stride, e, n, &view, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
-                         factor * ROW_UNLIFT_2, later, b->grad + r * n);
+                row_pass(score, 1, 1, 0, z + r * stride, e, n, &view, t, sums + r * LANES, next_row, tops + r * LANES,
+                         ready, g, factor * ROW_UNLIFT_2, later, b->grad + r * n);
             } else {
                 if (behind)
                     row_grad(ready, g, n, factor, stream);
                 if (middle && e)
-                    row_pass(score, 1, 0, 0, z + r * stride, e, n, &view, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0,
-                             next_row, stream ? next_row : b->grad + r * n);
+                    row_pass(score, 1, 0, 0, z + r * stride, e, n, &view, t, sums + r * LANES, NULL, NULL, NULL, NULL,
+                             0, next_row, stream ? next_row : b->grad + r * n);
                 else if (middle)
-                    row_pass(score, 0, 0, 0, z + r * stride, NULL, n, &view, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0,
-                             next_row, next_row);
+                    row_pass(score, 0, 0, 0, z + r * stride, NULL, n, &view, t, sums + r * LANES, NULL, NULL, NULL,
+                             NULL, 0, next_row, next_row);
                 if (ahead)
                     row_max(next_row, n, tops + r * LANES);
             }

@@ -249,8 +249,12 @@ def kl_divergence(logits, target, *, link="softmax"):
         log_r = np.where(np.abs(x) < 0.5, np.log1p(x), (z - m) - np.log1p(rest) - np.log(t))
         far = (p - t) - t * log_r
         term = np.where(np.abs(x) < 0.5, -t * rm.log1pmx(x), far)
-        excess = [math.fsum((*row, -1.0)) if good else math.nan for row, good in
-                  zip(t.reshape(-1, t.shape[-1]).tolist(), ~wrong.any(-1).ravel(), strict=True)]
+        excess = [
+            math.fsum((*row, -1.0)) if good else math.nan
+            for row, good in zip(
+                t.reshape(-1, t.shape[-1]).tolist(), ~wrong.any(-1).ravel(), strict=True
+            )
+        ]
         value = np.where(t == 0, p, term).sum(-1) + np.reshape(excess, bad.shape)
         grad = rm.sum_of_others(t) * p - t * q
         hess = mass * p * q
@@ -259,7 +263,7 @@ def kl_divergence(logits, target, *, link="softmax"):
         np.where(bad, np.nan, value),
         (np.where(masked, 0.0, grad),),
         (np.where(masked, 0.0, hess),),
-        {"target": (wrong, "not negative and finite")},
+        {"target": (wrong, "not negative and finite"), "logits": (np.isnan(z), "a number")},
     )
 
 
@@ -304,7 +308,7 @@ def multiclass_hinge(scores, target, *, margin=1.0, variant="crammer_singer", ig
         np.where(bad, np.nan, value),
         (np.where(bad[..., None], np.nan, grad),),
         (np.where(bad[..., None], np.nan, np.zeros_like(s)),),
-        {},
+        {"scores": (np.isnan(s), "a number")},
         counts,
         weight,
     )
@@ -332,7 +336,7 @@ def binned_cross_entropy(
     _checked_options(z, None, 0.0)
     edges = np.asarray(edges, np.float64)
     if edges.shape == (2,):
-        edges = np.linspace(*edges, z.shape[-1] + 1)
+        edges = np.linspace(edges[0], edges[1], z.shape[-1] + 1)
     if edges.shape != (z.shape[-1] + 1,) or not np.all(np.diff(edges) > 0):
         raise ValueError(f"edges must be a pair or K + 1 increasing numbers, got {edges}")
     if outside not in ("clip", "raise"):
