@@ -59,7 +59,7 @@ def test_encode_is_searchsorted(name, dtype, simd_level):
     got = BINNED.encode(y, given, bins)
     assert got.dtype == np.int64
     np.testing.assert_array_equal(got, searched(edges, y.astype(float)))
-    np.testing.assert_array_equal(BINNED.encode(y, edges), got)  # the same edges, written out
+    np.testing.assert_array_equal(BINNED.encode(y, edges, bins), got)  # the same, written out
     inside = y[(y >= edges[0]) & (y <= edges[-1])]
     again = BINNED.encode(inside, given, bins, outside="raise")
     np.testing.assert_array_equal(again, BINNED.encode(inside, given, bins))

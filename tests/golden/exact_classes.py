@@ -1,4 +1,4 @@
-"""Losses over classes beside cross-entropy, of one sample, as textbooks write them: see exact.py."""
+"""Losses over classes beside cross-entropy, of one sample, as textbooks write them: exact.py."""
 
 from mpmath import mp, mpf
 
