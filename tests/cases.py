@@ -22,6 +22,14 @@ WITHOUT_HESS = {"info_nce"}
 COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
 TABLE = {info.name: info for info in _engine.loss_table()}
 _POSITIVE_LINKS = ("", "identity", "variance")  # those that take the positive number itself
+_VARIANTS = ("crammer_singer", "weston_watkins")
+_INDEX_KINDS = ("index", *_VARIANTS)
+NARROW = 48  # rows of at most so many classes have a loop of their own
+
+
+def known(name, options):
+    """Those of the options that the row-wise loss of that name has."""
+    return {k: v for k, v in options.items() if k in TABLE[name].extra.split()}
 
 
 def flat(results):
@@ -222,12 +230,12 @@ class Case:
         return drawn
 
     def target(self, shape, dtype, rng):
-        if self.kind == "index":
+        if self.kind in _INDEX_KINDS:
             return rng.integers(0, self.classes, shape)
         if self.kind == "one-hot":
             index = rng.integers(0, self.classes, shape)
             return (np.arange(self.classes) == index[..., None]).astype(dtype)
-        if self.kind == "soft":
+        if self.rowwise:
             return rng.gamma(0.5, size=(*shape, self.classes)).astype(dtype)
         return draw_target(rng, TABLE[self.name].support, shape).astype(dtype)
 
@@ -237,10 +245,12 @@ class Case:
         shape = (shape,) if isinstance(shape, int) else shape
         args = [np.asarray(x, dtype) for x in self.parameters(shape, rng)]
         info = TABLE[self.name]
-        link = {"link": self.links[0]} if info.links else {}
+        options = {"link": self.links[0]} if info.links else {}
         if info.own:
-            link[f"{info.parameters[-1]}_link"] = self.links[1]
-        return Problem(LOSSES[self.name], (*args, np.asarray(self.target(shape, dtype, rng))), link)
+            options[f"{info.parameters[-1]}_link"] = self.links[1]
+        options |= {"variant": self.kind} if self.kind in _VARIANTS else {}
+        target = np.asarray(self.target(shape, dtype, rng))
+        return Problem(LOSSES[self.name], (*args, target), options)
 
     def weighted(self, shape, dtype, seed=0):
         """The same with every weight that the loss knows."""
@@ -248,20 +258,34 @@ class Case:
         rng = np.random.default_rng(seed + 1)
         options = {"sample_weight": rng.uniform(0.1, 2.0, problem.shape)}
         if self.rowwise:
-            options["class_weight"] = rng.uniform(0.1, 2.0, self.classes)
+            options |= known(self.name, {"class_weight": rng.uniform(0.1, 2.0, self.classes)})
         elif extra := TABLE[self.name].extra:
             options[extra] = rng.uniform(0.1, 2.0, problem.shape)
         return problem.having(**{k: v.astype(dtype) for k, v in options.items()})
 
 
+def kinds(name):
+    """The kinds of target, links or variants that a row-wise loss is tested with."""
+    if name == "cross_entropy":
+        return ("index", "one-hot", "soft")
+    if name == "multiclass_hinge":
+        return _VARIANTS
+    return LOSSES[name].links or ("index", "soft")
+
+
 def cases(classes=(10, 67)):
-    """Every loss x link, and every row-wise loss x kind of target x number of classes."""
+    """Every loss x link, and every row-wise loss x kind of target x number of classes.
+
+    Row-wise losses after the first share its loops: the largest narrow and the smallest wide number
+    of classes will do.  A binned target has tests of its own.
+    """
+    few = [k for k in classes if k <= NARROW][-1:] + [k for k in classes if k > NARROW][:1]
     result = []
     for info in TABLE.values():
-        if info.kind == "rowwise":
-            kinds = ("index", "one-hot", "soft")
-            result += [Case(info.name, kind, k) for kind in kinds for k in classes]
-        else:
-            kinds = [*info.links, *(("softplus,identity", "log,softplus") if info.own else ())]
-            result += [Case(info.name, kind) for kind in kinds or ("",)]
+        if info.kind != "rowwise":
+            links = [*info.links, *(("softplus,identity", "log,softplus") if info.own else ())]
+            result += [Case(info.name, link) for link in links or ("",)]
+        elif info.support != "real":
+            some = classes if info.name == "cross_entropy" else few
+            result += [Case(info.name, kind, k) for kind in kinds(info.name) for k in some]
     return result

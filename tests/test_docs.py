@@ -45,8 +45,10 @@ def test_call_line_is_the_signature(loss):
     shown = re.search(r"loss\((.*?), <common keywords>\)", loss.__doc__, re.DOTALL)[1]
     parameters = inspect.signature(loss).parameters
     own = [p for p in parameters.values() if p.name not in COMMON]
-    words = [p.name for p in own if p.default is p.empty] + ["*"]
-    words += [f"{p.name}={p.default!r}" for p in own if p.default is not p.empty]
+    words = [p.name for p in own if p.kind is p.POSITIONAL_ONLY] + ["*"]
+    for p in own:
+        if p.kind is p.KEYWORD_ONLY:
+            words.append(p.name if p.default is p.empty else f"{p.name}={p.default!r}")
     assert re.sub(r"\s+", " ", shown) == ", ".join(words).replace("'", '"')
 
 

@@ -1,5 +1,7 @@
 """Arrays of every layout, size, and integer type give what a plain contiguous array gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cases import DTYPES, Case, assert_matches_reference, assert_same_bits, cases
@@ -134,6 +136,19 @@ def test_structured_field_and_subclass():
 def test_every_number_of_classes(kind, dtype, simd_level):
     for classes in [*range(1, 71), 127, 128, 129]:
         assert_matches_reference(Case("cross_entropy", kind, classes).weighted(34, dtype))
+
+
+OTHERS = [c for c in cases((10,)) if c.rowwise and c.name != "cross_entropy"]
+
+
+@each_dtype
+@pytest.mark.parametrize("case", OTHERS, ids=str)
+def test_every_width_of_the_others(case, dtype, simd_level):
+    """Around the lanes and chunks of the loops that they share with cross-entropy."""
+    for classes in (1, 2, 3, 4, 7, 15, 16, 17, 31, 47, 48, 49, 63, 64, 65, 127, 128, 129, 1000):
+        problem = replace(case, classes=classes).weighted(34, dtype)
+        assert_matches_reference(problem)
+        assert_matches_reference(problem, method="value_and_grad")
 
 
 @each_dtype

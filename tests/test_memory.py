@@ -56,6 +56,9 @@ def big_problems():
                 yield f"{case}, all options", problem.having(**everything, ignore_index=1)
         index = Case("cross_entropy", "index", 10).problem(400_000, "float32")
         yield "int32 index", index.having(index.args[0], index.args[1].astype(np.int32))
+    for case in cases((10, 1000)):
+        if case.rowwise and case.name != "cross_entropy":
+            yield str(case), case.weighted(4_000_000 // case.classes, "float32")
     for case in cases(()):
         problem = case.weighted(4_000_000, "float32")
         yield str(case), problem

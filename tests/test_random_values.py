@@ -5,7 +5,17 @@ The reference decides which results are NaN and which infinite; finite ones are 
 
 import numpy as np
 import pytest
-from cases import DTYPES, LOSSES, Case, Problem, assert_matches_reference, assert_same_bits, cases
+from cases import (
+    DTYPES,
+    LOSSES,
+    TABLE,
+    Case,
+    Problem,
+    assert_matches_reference,
+    assert_same_bits,
+    cases,
+    known,
+)
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -40,12 +50,12 @@ def arrays(shape, dtype, wild):
 
 
 @st.composite
-def row_problems(draw, kind, dtype, wild):
-    """cross_entropy under any options."""
+def row_problems(draw, name, kind, dtype, wild):
+    """A loss over classes under any options."""
     shape = draw(hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=4))
     classes = draw(st.sampled_from([1, 2, 3, 7, 16, 50, 67]))
     logits = draw(arrays((*shape, classes), dtype, wild))
-    if kind == "index":
+    if "prob" not in TABLE[name].support or kind == "index":
         ignored = draw(st.sampled_from([None, 0, -1]))
         low = -1 if ignored == -1 else 0
         target = draw(hnp.arrays(np.int64, shape, elements=st.integers(low, classes - 1)))
@@ -58,12 +68,16 @@ def row_problems(draw, kind, dtype, wild):
         "label_smoothing": draw(st.sampled_from([0.0, 0.125, 1.0])),
         "z_loss": draw(st.sampled_from([0.0, 0.01])),
         "softcap": draw(st.sampled_from([None, 1.0, 30.0])),
+        "margin": draw(st.sampled_from([0.0, 1.0])),
+        "link": kind,
+        "variant": kind,
     }
     if draw(st.booleans()):
         options["sample_weight"] = draw(hnp.arrays(dtype, shape, elements=weights))
     if draw(st.booleans()):
         options["class_weight"] = draw(hnp.arrays(dtype, classes, elements=weights))
-    return Problem(LOSSES["cross_entropy"], (logits, target), options)
+    options = {k: v for k, v in options.items() if k == "sample_weight" or known(name, {k: v})}
+    return Problem(LOSSES[name], (logits, target), options)
 
 
 @st.composite
@@ -119,20 +133,23 @@ def check_alike(problems):
     run()
 
 
-each_kind = pytest.mark.parametrize("kind", ["index", "soft"])
+each_kind = pytest.mark.parametrize(
+    ("name", "kind"),
+    dict.fromkeys((c.name, c.kind) for c in cases() if c.rowwise and c.kind != "one-hot"),
+)
 each_pointwise = pytest.mark.parametrize("case", [c for c in cases() if not c.rowwise], ids=str)
 
 
 @each_dtype
 @each_kind
-def test_cross_entropy(kind, dtype, simd_level):
-    check_against_reference(row_problems(kind, dtype, wild=False))
+def test_classes(name, kind, dtype, simd_level):
+    check_against_reference(row_problems(name, kind, dtype, wild=False))
 
 
 @each_dtype
 @each_kind
-def test_cross_entropy_of_anything(kind, dtype, simd_level):
-    check_alike(row_problems(kind, dtype, wild=True))
+def test_classes_of_anything(name, kind, dtype, simd_level):
+    check_alike(row_problems(name, kind, dtype, wild=True))
 
 
 @each_dtype

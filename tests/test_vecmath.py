@@ -157,7 +157,7 @@ def student_normalizer(nu):
 
 
 def student_slope(nu):
-    """nu c'(nu)."""
+    """Nu c'(nu)."""
     z, small = shifted(nu / 2)
     x, far = nu / 2, expansion(z, lambda n: -n)
     near = 0.5 + x / z * (far - 0.5) - 0.5 / (x + 0.5)

@@ -132,6 +132,96 @@ def _cross_entropy(
     )
 
 
+def _normalized_sigmoid_nll(
+    dtype, z, target, *, class_weight=None, label_smoothing=0.0, ignore_index=None
+):
+    classes = z.shape[-1]
+    index = target.dtype.kind in "iu"
+    t = target
+    if index:
+        t = (np.arange(classes) == np.asarray(target)[..., None]).astype(np.float64)
+    w = np.ones(classes) if class_weight is None else np.asarray(class_weight, np.float64)
+    tau = np.abs(w * ((1 - label_smoothing) * t + label_smoothing / classes))
+    mass = tau.sum(-1, keepdims=True)
+
+    # The score is linked: s = min(z, 0) - l, l = log1p(exp(-|z|)); l is granted a rounding.
+    masked = z == -np.inf
+    top = z.argmax(-1, keepdims=True)
+    peak = np.take_along_axis(z, top, -1)
+    tail = np.log1p(np.exp(-np.abs(z)))
+    tail_top = np.take_along_axis(tail, top, -1)
+    below, base = np.minimum(z, 0), np.minimum(peak, 0)
+    fall = np.minimum((below - base) - (tail - tail_top), 0)
+    e = rm.replaced(np.exp(fall), top, np.ones(peak.shape))
+    others = rm.sum_of_others(e)
+    total = 1 + np.take_along_axis(others, top, -1)
+    p, q = e / total, others / total
+    moved = np.where(_rounds(below, base, dtype), base - below, 0.0) + tail + tail_top
+    moved = np.where(masked | (z == peak), 0.0, moved)
+    spread = (p * moved).sum(-1, keepdims=True)
+    dp = p * (q * moved + (spread - p * moved))
+
+    ds = rm.sum_of_others(tau) * p - tau * q
+    s1, s2 = rm.sigmoid(-z), rm.sigmoid(z) * rm.sigmoid(-z)
+    value = rm.product(tau, -fall).sum(-1) + (mass * np.log(total))[..., 0]
+    hess = mass * p * q * s1**2
+    plain = index and label_smoothing == 0
+    value_floor = 0.0 * value if plain else value if index else np.maximum(value, 1.0)
+    grad_floor = 0.0 * ds if plain else (mass * p + tau) * s1
+    hess_floor = hess + (np.abs(ds) if plain else mass * p + tau) * s2
+    grad_grant = mass * dp * s1
+    hess_grant = mass * dp * (np.abs(q - p) * s1**2 + s2)
+    dvalue = (np.abs(ds) * moved).sum(-1)
+    zero = np.where(masked, 0.0, 1.0)
+    return (
+        (value_floor, dvalue),
+        [(grad_floor * zero, grad_grant * zero)],
+        [(hess_floor * zero, hess_grant * zero)],
+    )
+
+
+def _kl_divergence(dtype, z, t, *, link="softmax"):
+    """Not even the value is measured against 1, but against the terms of its own stable form.
+
+    softmax: p - t and t log(t / p) of each class, and sum t - 1; the probability p has two
+    roundings, which count by |p - t|; the sum of t is one of at least twice the digits, less a few.
+    log: t (e log 2 - l) and t log m, where t = 2^e m; log 2 itself is known to 2^-20 eps.
+    """
+    masked = z == -np.inf
+    zero = np.where(masked, 0.0, 1.0)
+    if link == "log":
+        m, e = np.frexp(t)
+        low = m < np.sqrt(0.5)
+        m, e = np.where(low, 2 * m, m), np.where(low, e - 1, e)
+        terms = np.abs(e * np.log(2) - z) + np.abs(np.log(m)) + np.abs(e) * 2.0**-20
+        floor = rm.product(t, terms).sum(-1)
+        return (floor, 0 * floor), [(0 * t, 0 * t)], [(0 * t, 0 * t)]
+    m = z.max(-1, keepdims=True)
+    e = np.exp(z - m)
+    others = rm.sum_of_others(e)
+    total = 1 + np.take_along_axis(others, z.argmax(-1, keepdims=True), -1)
+    p, q = e / total, others / total
+    moved = np.where(masked, 0.0, np.where(_rounds(z, m, dtype), m - z, 0.0))
+    spread = (p * moved).sum(-1, keepdims=True)
+    dp = p * (q * moved + (spread - p * moved))
+    mass = t.sum(-1, keepdims=True)
+    d = np.log(t) - ((z - m) - np.log(total))
+    excess = np.abs(mass - 1) + (mass + 1) * (2.0**-29 if dtype == np.float32 else 2.0**-52)
+    value = (np.abs(p - t) + rm.product(t, np.abs(d))).sum(-1) + excess[..., 0]
+    dvalue = (np.abs(mass * p - t) * moved).sum(-1)
+    return (
+        (value, dvalue),
+        [((mass * p + t) * zero, mass * dp * zero)],
+        [(0 * t, mass * dp * np.abs(q - p) * zero)],
+    )
+
+
+def _multiclass_hinge(dtype, s, target, *, margin=1.0, variant="", ignore_index=None):
+    """Full relative accuracy: the rounding of a difference of scores is carried along."""
+    zero, zeros = np.zeros(s.shape[:-1]), np.zeros(s.shape)
+    return (zero, zero), [(zeros, zeros)], [(zeros, zeros)]
+
+
 def _binary_cross_entropy(dtype, z, y, *, pos_weight=1.0):
     w = 1.0 if pos_weight is None else np.asarray(pos_weight, np.float64)
     zero = np.zeros(np.broadcast_shapes(y.shape, z.shape))
@@ -213,9 +303,7 @@ def _poisson_nll(dtype, rate, y, *, link="identity", full=True):
     )
 
 
-def _student_t_nll(
-    dtype, mean, scale, df, y, *, link="identity", df_link="identity", full=True
-):
+def _student_t_nll(dtype, mean, scale, df, y, *, link="identity", df_link="identity", full=True):
     sigma, nu = rm.apply_link(link, scale + 0.0 * y), rm.apply_link(df_link, df + 0.0 * y)
     d = y - mean
     s1, s2, n1, n2 = sigma.slope, sigma.second, nu.slope, nu.second
@@ -344,6 +432,9 @@ def _gamma_nll(dtype, shape, rate, y, *, link="identity", full=True):
 
 _FUNCTIONS = {
     "cross_entropy": _cross_entropy,
+    "normalized_sigmoid_nll": _normalized_sigmoid_nll,
+    "kl_divergence": _kl_divergence,
+    "multiclass_hinge": _multiclass_hinge,
     "binary_cross_entropy": _binary_cross_entropy,
     "squared_error": _squared_error,
     "absolute_error": _absolute_error,

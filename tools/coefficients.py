@@ -180,7 +180,7 @@ def student_smooth(nu):
 
 
 def student_slope(nu):
-    """nu c'(nu)."""
+    """Nu c'(nu)."""
     x = nu / 2
     return HALF - x * (mp.digamma(x + HALF) - mp.digamma(x)) if nu > 0 else -HALF
 

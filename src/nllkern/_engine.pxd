@@ -51,11 +51,34 @@ cdef extern from "kernels.h" nogil:
         double smoothing
         double z_loss
         double softcap
+        double margin
+        int variant
         double scale
         void *loss
         void *grad
         void *hess
         int stream
+
+    enum:
+        NLLK_ENCODE
+        NLLK_EXPECTATION
+        NLLK_QUANTILE
+
+    ctypedef struct nllk_bins:
+        const void *values
+        ptrdiff_t row_stride
+        ptrdiff_t bins
+        const double *edges
+        double low
+        double high
+        double step
+        bint raise_outside "raise"
+        const void *weight
+        int64_t *index
+        const double *points
+        ptrdiff_t point_count
+        ptrdiff_t result_stride
+        void *result
 
     ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, void *, nllk_sums *) noexcept nogil
     ctypedef void (*nllk_vector_function)(const void *, void *, ptrdiff_t) noexcept nogil
@@ -82,6 +105,7 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct nllk_table:
         nllk_kernel loss[1]
         nllk_kernel survey[2]
+        nllk_kernel bins[3]
         nllk_vector_function vector[1]
 
     ctypedef struct nllk_level:

@@ -134,6 +134,7 @@ cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdi
 
 # `own`: the last parameter has a link for itself; `extra`: the name of a further per-sample input;
 # `linked`: the bit set of the parameters that go through a link.
+# Of a row-wise loss `extra` holds the names of all its own keywords, `support` the kinds of target it takes.
 LossInfo = namedtuple("LossInfo", "name kind parameters links own extra support linked")
 
 

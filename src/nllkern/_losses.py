@@ -1,12 +1,19 @@
 """The loss objects, by name: one for each row of the kernels' table, and those made of others."""
 
+from ._binned import BinnedLoss
 from ._contrastive import ContrastiveLoss
 from ._engine import LossInfo, loss_table
 from ._pointwise import PointwiseLoss
 from ._rowwise import RowwiseLoss
 
 _KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss}
-_all = {info.name: _KINDS[info.kind](k, info) for k, info in enumerate(loss_table())}
+
+
+def _kind(info):
+    return BinnedLoss if info.kind == "rowwise" and info.support == "real" else _KINDS[info.kind]
+
+
+_all = {info.name: _kind(info)(k, info) for k, info in enumerate(loss_table())}
 _INFO_NCE = LossInfo("info_nce", "contrastive", ("queries", "keys"), (), False, "", "", 0)
 _all["info_nce"] = ContrastiveLoss(-1, _INFO_NCE)
 globals().update(_all)

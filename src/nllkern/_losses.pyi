@@ -17,10 +17,12 @@ from typing import (
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Required, TypedDict, Unpack
 
 from ._engine import LossInfo
 
+_DivergenceLink: TypeAlias = Literal["softmax", "log"]
+_HingeVariant: TypeAlias = Literal["crammer_singer", "weston_watkins"]
 _Array: TypeAlias = NDArray[np.floating[Any]]
 _Reduced: TypeAlias = Literal["mean", "sum"]
 _None: TypeAlias = Literal["none"]
@@ -53,6 +55,31 @@ class _ClassOptions(_Common, total=False):
     class_weight: ArrayLike | None
     label_smoothing: float
     ignore_index: int | None
+    z_loss: float
+    softcap: float | None
+
+@type_check_only
+class _SigmoidOptions(_Common, total=False):
+    class_weight: ArrayLike | None
+    label_smoothing: float
+    ignore_index: int | None
+
+@type_check_only
+class _LinkOnly(_Common, Generic[_Link], total=False):
+    link: _Link
+
+@type_check_only
+class _HingeOptions(_Common, total=False):
+    margin: float
+    variant: _HingeVariant
+    ignore_index: int | None
+
+@type_check_only
+class _BinnedOptions(_Common, total=False):
+    edges: Required[ArrayLike]
+    outside: Literal["clip", "raise"]
+    class_weight: ArrayLike | None
+    label_smoothing: float
     z_loss: float
     softcap: float | None
 
@@ -130,6 +157,139 @@ class _Classes(RowwiseLoss):
     def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
         reduction: _None, out: _OutPair = ..., **options: Unpack[_ClassOptions],
     ) -> tuple[_Array, _Array, _Array]: ...
+
+@final
+@type_check_only
+class _NormalizedSigmoid(RowwiseLoss):
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_SigmoidOptions],
+    ) -> float: ...
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_SigmoidOptions],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_SigmoidOptions],
+    ) -> tuple[float, _Array]: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Out = ..., **options: Unpack[_SigmoidOptions],
+    ) -> tuple[_Array, _Array]: ...
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_SigmoidOptions],
+    ) -> _Array: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_SigmoidOptions],
+    ) -> tuple[float, _Array, _Array]: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_SigmoidOptions],
+    ) -> tuple[_Array, _Array, _Array]: ...
+
+@final
+@type_check_only
+class _Divergence(RowwiseLoss, Generic[_Link]):
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_LinkOnly[_Link]],
+    ) -> float: ...
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_LinkOnly[_Link]],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_LinkOnly[_Link]],
+    ) -> tuple[float, _Array]: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Out = ..., **options: Unpack[_LinkOnly[_Link]],
+    ) -> tuple[_Array, _Array]: ...
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_LinkOnly[_Link]],
+    ) -> _Array: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_LinkOnly[_Link]],
+    ) -> tuple[float, _Array, _Array]: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_LinkOnly[_Link]],
+    ) -> tuple[_Array, _Array, _Array]: ...
+
+@final
+@type_check_only
+class _MulticlassHinge(RowwiseLoss):
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_HingeOptions],
+    ) -> float: ...
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_HingeOptions],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_HingeOptions],
+    ) -> tuple[float, _Array]: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Out = ..., **options: Unpack[_HingeOptions],
+    ) -> tuple[_Array, _Array]: ...
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_HingeOptions],
+    ) -> _Array: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_HingeOptions],
+    ) -> tuple[float, _Array, _Array]: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_HingeOptions],
+    ) -> tuple[_Array, _Array, _Array]: ...
+
+@final
+@type_check_only
+class _Binned(RowwiseLoss):
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_BinnedOptions],
+    ) -> float: ...
+    @overload
+    def __call__(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_BinnedOptions],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Out = ..., **options: Unpack[_BinnedOptions],
+    ) -> tuple[float, _Array]: ...
+    @overload
+    def value_and_grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Out = ..., **options: Unpack[_BinnedOptions],
+    ) -> tuple[_Array, _Array]: ...
+    def grad(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Out = ..., **options: Unpack[_BinnedOptions],
+    ) -> _Array: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutPair = ..., **options: Unpack[_BinnedOptions],
+    ) -> tuple[float, _Array, _Array]: ...
+    @overload
+    def value_grad_hess(self, prediction: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutPair = ..., **options: Unpack[_BinnedOptions],
+    ) -> tuple[_Array, _Array, _Array]: ...
+    def encode(self, target: ArrayLike, edges: ArrayLike, K: int | None = None, *,
+        outside: Literal["clip", "raise"] = ..., num_threads: int | None = ...,
+    ) -> NDArray[np.int64]: ...
+    def expectation(
+        self, logits: ArrayLike, edges: ArrayLike, *, num_threads: int | None = ...
+    ) -> _Array: ...
+    def quantile(
+        self, logits: ArrayLike, q: ArrayLike, edges: ArrayLike, *, num_threads: int | None = ...
+    ) -> _Array: ...
 
 @final
 @type_check_only
@@ -356,6 +516,10 @@ class _TwoSets(ContrastiveLoss):
 # fmt: on
 
 cross_entropy: _Classes
+normalized_sigmoid_nll: _NormalizedSigmoid
+kl_divergence: _Divergence[_DivergenceLink]
+multiclass_hinge: _MulticlassHinge
+binned_cross_entropy: _Binned
 binary_cross_entropy: _Weighted
 squared_error: _OnePrediction
 absolute_error: _OnePrediction

@@ -43,12 +43,61 @@ cdef enum:
     SCRATCH_BYTES = 768 << 10
 
 
+cdef tuple VARIANTS = ("crammer_singer", "weston_watkins")
+
+
 cdef class RowwiseLoss(Loss):
     # One row of logits and one target make one sample.
+
+    def __cinit__(self, int index, info):
+        self.keywords = tuple(self.extra.split())
+        targets = self.support.split()
+        self.takes_index, self.takes_prob, self.takes_real = ("index" in targets, "prob" in targets, "real" in targets)
 
     @property
     def __doc__(self):
         return _docs.docstring(self.name)
+
+    cdef int take(self, str key, value, nllk_rowwise *a, dict own) except -1:
+        """A keyword of the loss itself; arrays, and what only one loss has, go to `own` unread."""
+        if key not in self.keywords:
+            self.unknown(key, self.keywords)
+        if key == "label_smoothing":
+            a.smoothing = number(value, self.name, key)
+            if not 0 <= a.smoothing <= 1:
+                raise ValueError(f"{self.name}: label_smoothing is {value!r}, expected 0 to 1")
+        elif key == "ignore_index":
+            if value is not None:
+                if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                    raise TypeError(f"{self.name}: ignore_index is {value!r}, expected an int or None")
+                a.has_ignore = 1
+                a.ignore_index = value
+        elif key == "z_loss" or key == "margin":
+            x = number(value, self.name, key)
+            if not (x >= 0 and isfinite(x)):
+                raise ValueError(f"{self.name}: {key} is {value!r}, expected a finite number >= 0")
+            if key == "z_loss":
+                a.z_loss = x
+            else:
+                a.margin = x
+        elif key == "softcap":
+            if value is not None:
+                a.softcap = number(value, self.name, key)
+                if not (a.softcap > 0 and isfinite(a.softcap)):
+                    raise ValueError(f"{self.name}: softcap is {value!r}, "
+                                     f"expected a positive, finite number or None")
+        elif key == "link" or key == "variant":
+            names = self.links if key == "link" else VARIANTS
+            if not isinstance(value, str) or value not in names:
+                raise ValueError(f"{self.name}: {key} is {value!r}, expected one of {', '.join(names)}")
+            a.variant = names.index(value)
+        else:
+            own[key] = value
+        return 0
+
+    cdef cnp.ndarray indices_of(self, cnp.ndarray target, cnp.ndarray weight, ptrdiff_t classes, int t, dict own):
+        """The class indices that a real-valued target stands for."""
+        raise NotImplementedError
 
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef Call call = Call.__new__(Call)
@@ -60,60 +109,42 @@ cdef class RowwiseLoss(Loss):
         cdef cnp.ndarray loss = None
         cdef ptrdiff_t samples = 1
         cdef ptrdiff_t row_bytes, scratch
+        cdef str prediction = self.parameters[0]
+        cdef dict own = {}
         call.loss = self.name
         call.want = want
         memset(&a, 0, sizeof(a))
         self.expect_arguments(args)
         a.want = want
-        class_weight = ignore_index = None
+        a.margin = 1
         for key, value in kwargs.items():
-            if call.take(key, value):
-                continue
-            elif key == "class_weight":
-                class_weight = value
-            elif key == "label_smoothing":
-                a.smoothing = number(value, self.name, key)
-                if not 0 <= a.smoothing <= 1:
-                    raise ValueError(f"{self.name}: label_smoothing is {value!r}, expected 0 to 1")
-            elif key == "ignore_index":
-                ignore_index = value
-            elif key == "z_loss":
-                a.z_loss = number(value, self.name, key)
-                if not (a.z_loss >= 0 and isfinite(a.z_loss)):
-                    raise ValueError(f"{self.name}: z_loss is {value!r}, expected a finite number >= 0")
-            elif key == "softcap":
-                if value is not None:
-                    a.softcap = number(value, self.name, key)
-                    if not (a.softcap > 0 and isfinite(a.softcap)):
-                        raise ValueError(f"{self.name}: softcap is {value!r}, "
-                                         f"expected a positive, finite number or None")
-            else:
-                self.unknown(key, ("class_weight", "label_smoothing", "ignore_index", "z_loss", "softcap"))
+            if not call.take(key, value):
+                self.take(key, value, &a, own)
         call.settle()
-        if ignore_index is not None:
-            if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
-                raise TypeError(f"{self.name}: ignore_index is {ignore_index!r}, expected an int or None")
-            a.has_ignore = 1
-            a.ignore_index = ignore_index
-
         logits = as_array(args[0])
-        t = float_type(args[0], logits, self.name, "logits")
+        t = float_type(args[0], logits, self.name, prediction)
         ndim = cnp.PyArray_NDIM(logits) - 1
         shape = cnp.PyArray_DIMS(logits)
         if ndim < 0 or shape[ndim] == 0:
-            raise ValueError(f"{self.name}: logits have shape {shape_text(ndim + 1, shape)}, "
+            raise ValueError(f"{self.name}: {prediction} have shape {shape_text(ndim + 1, shape)}, "
                              f"expected (..., K) with K >= 1")
         for k in range(ndim):
             samples *= shape[k]
         a.classes = shape[ndim]
         target = as_array(args[1])
         keep = []
-        if cnp.PyArray_ISINTEGER(target):
+        if self.takes_real:
+            t = self.agree(t, float_type(args[1], target, self.name, "target"), "target", target)
+            expect_shape(target, ndim, shape, self.name, "target", "one number per row of logits")
+        elif self.takes_index and (cnp.PyArray_ISINTEGER(target) or not self.takes_prob):
+            if not cnp.PyArray_ISINTEGER(target):
+                raise TypeError(f"{self.name}: target has dtype {target.dtype}, expected integers: class indices")
             if not same_shape(target, ndim, shape):
                 own_shape = shape_text(cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target))
+                also = " (probabilities, one-hot ones too, have the logits' shape and a float dtype)"
                 raise ValueError(f"{self.name}: target has shape {own_shape}, "
-                                 f"expected {shape_text(ndim, shape)} for class indices "
-                                 f"(probabilities, one-hot ones too, have the logits' shape and a float dtype)")
+                                 f"expected {shape_text(ndim, shape)} for class indices"
+                                 f"{also if self.takes_prob else ''}")
             keep.append(("target", target))
             a.index_is_64 = not (cnp.PyArray_ITEMSIZE(target) == 4 and cnp.PyArray_ISSIGNED(target))
             if cnp.PyArray_TYPE(target) == cnp.NPY_UINT64:  # what int64 cannot hold must stay out of range
@@ -123,6 +154,7 @@ cdef class RowwiseLoss(Loss):
         else:
             t = self.agree(t, float_type(args[1], target, self.name, "target"), "target", target)
             expect_shape(target, ndim + 1, shape, self.name, "target", "as logits, for probabilities")
+        class_weight = own.get("class_weight")
         if class_weight is not None:
             x = as_array(class_weight)
             t = self.agree(t, float_type(class_weight, x, self.name, "class_weight"), "class_weight", x)
@@ -146,23 +178,28 @@ cdef class RowwiseLoss(Loss):
             weight = as_input(weight, t)
             keep.append(("sample_weight", weight))
             a.weight = cnp.PyArray_DATA(weight)
-        if a.index == NULL:
+        if self.takes_real:
+            keep.append(("target", target))
+            target = self.indices_of(as_input(target, t), weight, a.classes, t, own)
+            a.index_is_64 = 1
+            a.index = cnp.PyArray_DATA(target)
+        elif a.index == NULL:
             keep.append(("target", target))
             target = as_input(target, t)
             a.prob = cnp.PyArray_DATA(target)
         keep.append(("target", target))
         a.row_stride = row_stride(logits, t)
         if a.row_stride == NOT_ROWS:
-            keep.append(("logits", logits))
+            keep.append((prediction, logits))
             logits = as_input(logits, t)
             a.row_stride = a.classes
         a.logits = cnp.PyArray_DATA(logits)
-        keep.append(("logits", logits))
+        keep.append((prediction, logits))
         shape = cnp.PyArray_DIMS(logits)
         if call.check:
             if a.prob != NULL:
-                expect_all(lambda y: y >= 0, target, self.name, "target", "a probability >= 0")
-            expect_all(lambda z: z == z, logits, self.name, "logits", "a number")
+                expect_all(lambda y: (y >= 0) & (y < np.inf), target, self.name, "target", "a probability >= 0")
+            expect_all(lambda z: z == z, logits, self.name, prediction, "a number")
 
         outs = call.outs(1) if want > WANT_VALUE else []
         given = []
@@ -185,25 +222,21 @@ cdef class RowwiseLoss(Loss):
         threads = thread_count(call.threads) if samples * a.classes >= SERIAL_ELEMENTS else 1
         a.want_weight = call.wants_weight() and (
             a.weight != NULL or a.has_ignore or (a.index != NULL and a.class_weight != NULL))
-        if a.index != NULL or a.want_weight:
+        if (a.index != NULL and not self.takes_real) or a.want_weight:
             run(table(t == cnp.NPY_DOUBLE).survey[0], &a, samples, 1 if a.index != NULL else a.classes, 0,
                 threads if samples >= SERIAL_ELEMENTS else 1, &sums)
             if a.index != NULL and sums.bad >= 0:
-                self.bad_index(as_array(args[1]), sums.bad, a.classes, ignore_index)
+                self.bad_index(as_array(args[1]), sums.bad, &a)
         self.run_kernel(call, sums.weight if a.want_weight else samples, &a, &a.scale, samples, a.classes, scratch,
                         threads, t, results, &sums)
         value = loss if loss is not None else sums.value / call.denominator
         return (value, *results)
 
-    cdef bad_index(self, cnp.ndarray target, ptrdiff_t position, ptrdiff_t classes, ignore_index):
+    cdef bad_index(self, cnp.ndarray target, ptrdiff_t position, const nllk_rowwise *a):
         at = tuple(map(int, np.unravel_index(position, (<object> target).shape)))
         place = f"[{', '.join(map(str, at))}]" if at else ""
-        also = "" if ignore_index is None else f" or ignore_index = {ignore_index}"
-        raise IndexError(f"{self.name}: target{place} is {target[at]}, expected 0 <= index < {classes}{also}")
-
-
-cdef enum:
-    NOT_ROWS = -0x7fffffff
+        also = f" or ignore_index = {a.ignore_index}" if a.has_ignore else ""
+        raise IndexError(f"{self.name}: target{place} is {target[at]}, expected 0 <= index < {a.classes}{also}")
 
 
 cdef ptrdiff_t row_stride(cnp.ndarray a, int t):

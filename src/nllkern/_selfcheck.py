@@ -12,7 +12,17 @@ import numpy as np
 
 from ._engine import simd_levels, use_simd_level
 from ._losses import loss_infos, loss_named
-from ._selfcheck_data import DTYPES, Array, Case, Row, point_case, signed, vector_case
+from ._selfcheck_data import (
+    DTYPES,
+    Array,
+    Case,
+    Row,
+    class_target,
+    needed,
+    point_case,
+    signed,
+    vector_case,
+)
 
 LIMIT = 8.0  # roundings; the accuracy tests of the source tree hold it to much less
 STEP = 1024.0  # inputs are moved by so many eps, to see the move above float64's own rounding
@@ -180,9 +190,8 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
     info = next(i for i in loss_infos() if i.name == name)
     n = SIZE_OF_BITS_CHECK
     if info.kind == "rowwise":
-        case = Case(
-            (rng.normal(size=(n // 50, 50)).astype(dtype), rng.integers(50, size=n // 50)), {}
-        )
+        target = class_target(rng, dtype, info.support.split()[0], n // 50, 50)
+        case = Case((rng.normal(size=(n // 50, 50)).astype(dtype), target), needed(info))
     elif info.kind == "contrastive":
         case = vector_case(rng, dtype, "symmetric", True, n // 50, 50)
     else:
@@ -191,7 +200,7 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
         expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
         others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]
         copies = tuple(a.copy() for a in case.args)
-        out = copies[: len(info.parameters)]
+        out: Any = copies[: len(info.parameters)]
         out = out if len(out) > 1 else out[0]
         others.append(loss.value_and_grad(*copies, out=out, **case.options))
     differs = [not identical(expected, x) for x in others]

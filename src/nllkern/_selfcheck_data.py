@@ -5,6 +5,7 @@ links.
 """
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ Array = NDArray[Any]
 
 DTYPES = ("float32", "float64")
 CLASSES = (1, 2, 3, 10, 17, 33, 100, 1000)
+EDGES = (-3.0, 3.0)
+VARIANTS = ("crammer_singer", "weston_watkins")
 
 
 class Case(NamedTuple):
@@ -44,8 +47,8 @@ def rows(quick: bool = False) -> list[Row]:
             rng = np.random.default_rng(7)
             if info.kind == "rowwise":
                 classes = CLASSES[:-1:2] if quick else CLASSES
-                for target, cases in class_cases(rng, dtype, classes).items():
-                    found.append(Row(info.name, dtype, target, cases))
+                for name, cases in class_cases(rng, dtype, info, classes).items():
+                    found.append(Row(info.name, dtype, name, cases))
             if info.kind == "contrastive":
                 forms = ("queries", "symmetric", "nt_xent")
                 for form, normalize in itertools.product(forms, (True, False)):
@@ -53,7 +56,9 @@ def rows(quick: bool = False) -> list[Row]:
                     cases = [vector_case(rng, dtype, form, normalize, *shape) for shape in sizes]
                     what = f"form {form}" + (", normalized" if normalize else "")
                     found.append(Row(info.name, dtype, what, cases))
-            for link in info.links or ([""] if info.kind == "pointwise" else []):
+            if info.kind != "pointwise":
+                continue
+            for link in info.links or [""]:
                 cases = [point_case(rng, dtype, info, link, n) for n in (1, 17, size)]
                 cases.append(hard_point_case(dtype, info, link))
                 found.append(Row(info.name, dtype, f"link {link}" if link else "plain", cases))
@@ -136,34 +141,60 @@ def signed(link: str) -> bool:
     return link not in ("identity", "variance")
 
 
+def class_target(rng: np.random.Generator, dtype: str, kind: str, n: int, k: int) -> Array:
+    """Random targets over k classes: indices, probabilities, or numbers that fall into k bins."""
+    if kind == "index":
+        return rng.integers(k, size=n)
+    if kind == "real":
+        return rng.normal(scale=2.0, size=n).astype(dtype)
+    return rng.dirichlet(np.full(k, 0.5), size=n).astype(dtype)
+
+
+def needed(info: LossInfo) -> dict[str, Any]:
+    """The keywords that a loss cannot do without."""
+    return {"edges": EDGES} if "edges" in info.extra.split() else {}
+
+
+def class_options(info: LossInfo) -> Iterator[dict[str, Any]]:
+    """The links and variants of a loss over classes."""
+    for link in info.links:
+        yield {"link": link}
+    for variant in VARIANTS if "variant" in info.extra.split() else ():
+        yield {"variant": variant}
+    if not info.links and "variant" not in info.extra.split():
+        yield needed(info)
+
+
 def class_cases(
-    rng: np.random.Generator, dtype: str, classes: tuple[int, ...]
+    rng: np.random.Generator, dtype: str, info: LossInfo, classes: tuple[int, ...]
 ) -> dict[str, list[Case]]:
-    """Inputs of a loss over classes: indices and probabilities, without and with all options."""
-    found: dict[str, list[Case]] = {
-        "class indices": [],
-        "class indices, all options": [],
-        "probabilities": [],
-        "probabilities, all options": [],
-    }
-    for k in classes:
+    """Inputs of a loss over classes: every kind of target, without and with all options."""
+    names = {"index": "class indices", "prob": "probabilities", "real": "numbers"}
+    found: dict[str, list[Case]] = {}
+
+    def add(name: str, args: tuple[Array, ...], options: dict[str, Any]) -> None:
+        found.setdefault(name, []).append(Case(args, options))
+
+    for k, kind, own in itertools.product(classes, info.support.split(), class_options(info)):
+        title = " ".join([names[kind], *(str(own[x]) for x in ("link", "variant") if x in own)])
         logits = rng.normal(scale=4.0, size=(max(35, 2000 // k), k)).astype(dtype)
-        index = rng.integers(k, size=len(logits))
-        prob = rng.dirichlet(np.full(k, 0.5), size=len(logits)).astype(dtype)
-        options = {
+        every = {
             "class_weight": rng.uniform(0.1, 2.0, size=k).astype(dtype),
             "label_smoothing": 0.125,  # exact in float32, as the others are
             "ignore_index": 0,
             "z_loss": 2.0**-10,
             "softcap": 30.0,
+            "margin": 0.5,
         }
-        found["class indices, all options"].append(Case((logits, index), options))
-        found["probabilities, all options"].append(Case((logits, prob), options))
-        logits = np.concatenate([logits, hard_rows(rng, k).astype(dtype)])
-        index = np.concatenate([index, rng.integers(k, size=len(logits) - len(index))])
-        found["class indices"].append(Case((logits, index), {}))
-        prob = np.concatenate([prob, np.eye(k, dtype=dtype)[index[len(prob) :]]])
-        found["probabilities"].append(Case((logits, prob), {}))
+        options = {x: y for x, y in every.items() if x in info.extra.split()}
+        target = class_target(rng, dtype, kind, len(logits), k)
+        if options:
+            add(f"{title}, all options", (logits, target), {**own, **options})
+        hard = hard_rows(rng, k).astype(dtype)
+        more = class_target(rng, dtype, kind, len(hard), k)
+        if kind == "prob":
+            more = np.eye(k, dtype=dtype)[rng.integers(k, size=len(hard))]
+        add(title, (np.concatenate([logits, hard]), np.concatenate([target, more])), own)
     return found
 
 

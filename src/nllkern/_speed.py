@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ._engine import LossInfo
 from ._losses import loss_infos, loss_named
-from ._selfcheck_data import draw_target
+from ._selfcheck_data import class_target, draw_target, needed
 
 Array = NDArray[Any]
 
@@ -105,7 +105,8 @@ def inputs(info: LossInfo, dtype: str, elements: int) -> tuple[Array, ...]:
     rng = np.random.default_rng(5)
     if info.kind == "rowwise":
         logits = rng.normal(scale=3.0, size=(elements // CLASSES, CLASSES)).astype(dtype)
-        return logits, rng.integers(CLASSES, size=len(logits))
+        target = class_target(rng, dtype, info.support.split()[0], len(logits), CLASSES)
+        return logits, target
     if info.kind == "contrastive":
         rows = min(elements // WIDTH, MOST_ROWS)
         return tuple(rng.normal(size=(2, rows, WIDTH)).astype(dtype))
@@ -135,7 +136,7 @@ def measure(info: LossInfo, dtype: str, quick: bool) -> Speed:
     loss: Any = loss_named(name)
     elements, seconds = (200_000, 0.1) if quick else (2_000_000, 0.5)
     args = inputs(info, dtype, elements)
-    options = {"link": "softplus"} if "softplus" in links else {}
+    options = {"link": "softplus"} if "softplus" in links else needed(info)
     grads = tuple(np.empty_like(a) for a in args[: len(info.parameters)])
     out = grads[0] if len(grads) == 1 else grads
     formula = FORMULAS.get(name)

@@ -198,7 +198,10 @@ def _student_normalizer(nu):
     with mp.workdps(100):
         if x > mpf(10) ** 12:
             terms = [
-                (mp.bernoulli(2 * k) * (2 - mpf(2) ** (1 - 2 * k)) / (2 * k * (2 * k - 1)), 1 - 2 * k)
+                (
+                    mp.bernoulli(2 * k) * (2 - mpf(2) ** (1 - 2 * k)) / (2 * k * (2 * k - 1)),
+                    1 - 2 * k,
+                )
                 for k in range(1, 8)
             ]
             c = sum(b * x**p for b, p in terms)

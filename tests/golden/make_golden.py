@@ -9,9 +9,11 @@ import itertools
 import json
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import exact
+import exact_classes
 import numpy as np
 from mpmath import mp, mpf
 
@@ -55,7 +57,7 @@ class Book:
         """``results``: per sample (value, grads, hesss); for classes grads are one row."""
         i = len(self.meta)
         values, grads, hesss = zip(*results, strict=True)
-        if self.loss == "cross_entropy":
+        if self.loss == "cross_entropy" or self.loss in exact_classes.MAKERS:
             outputs = [values, grads, hesss]
         else:
             outputs = [values, *zip(*grads, strict=True), *zip(*hesss, strict=True)]
@@ -496,7 +498,14 @@ def gamma_nll():
     book.write()
 
 
+def over_classes(name):
+    book = Book(name)
+    exact_classes.MAKERS[name](book, DTYPES, soft_targets)
+    book.write()
+
+
 if __name__ == "__main__":
     makers = {loss.name: globals()[loss.name] for loss in nk.losses() if loss.name in globals()}
+    makers |= {name: partial(over_classes, name) for name in exact_classes.MAKERS}
     for name in sys.argv[1:] or makers:
         makers[name]()

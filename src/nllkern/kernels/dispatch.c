@@ -14,7 +14,8 @@
 #define OWN_scale ""
 #define OWN_third "own"
 
-#define NLLK_ROWWISE(NAME, PREDICTION) {#NAME, "rowwise", #PREDICTION, "", "", "", "", 0},
+#define NLLK_ROWWISE(NAME, PREDICTION, TARGETS, LINKS, KEYWORDS)                                                       \
+    {#NAME, "rowwise", #PREDICTION, #LINKS, "", #KEYWORDS, #TARGETS, 0},
 #define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT)                                        \
     {#NAME, "pointwise", #NAMES, LINKS_##LINKS, OWN_##LINKS, #EXTRA, #SUPPORT, LINKED},
 const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT] = {

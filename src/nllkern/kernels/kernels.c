@@ -1,6 +1,8 @@
 /* All kernels of one precision (NLLK_BITS) at one SIMD level (NLLK_LEVEL, a suffix): compiled once for each pair. */
 #include "kernels.h"
+#include "bins.h"
 #include "pointwise.h"
+#include "rows_hinge.h"
 #include "survey.h"
 #include "vecspecial.h"
 
@@ -33,14 +35,50 @@
         sums->value = NAME(arguments, begin, end, scratch);                                                            \
     }
 
+NLLK_INLINE double general_rows(row_rule rule, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+{
+    return a->classes <= NARROW ? general_narrow_rows(rule, a, begin, end) : general_wide_rows(rule, a, begin, end);
+}
+
+NLLK_INLINE double index_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    return a->classes <= NARROW ? narrow_rows(score, a, begin, end) : wide_rows(score, a, begin, end, scratch);
+}
+
 static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    int narrow = a->classes <= NARROW;
     if (a->index && a->smoothing == 0 && a->softcap == 0 && a->want < WANT_HESS)
-        return narrow ? narrow_rows(a, begin, end) : wide_rows(a, begin, end, scratch);
+        return index_rows(PLAIN, a, begin, end, scratch);
     if (a->softcap != 0)
-        return narrow ? general_narrow_rows(a, begin, end, 1) : general_wide_rows(a, begin, end, 1);
-    return narrow ? general_narrow_rows(a, begin, end, 0) : general_wide_rows(a, begin, end, 0);
+        return general_rows((row_rule){SOFTCAP, 0}, a, begin, end);
+    return general_rows((row_rule){PLAIN, 0}, a, begin, end);
+}
+
+static double normalized_sigmoid_nll(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    if (a->index && a->smoothing == 0 && a->want < WANT_HESS)
+        return index_rows(LOG_SIGMOID, a, begin, end, scratch);
+    return general_rows((row_rule){LOG_SIGMOID, 0}, a, begin, end);
+}
+
+static double kl_divergence(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    (void)scratch;
+    if (a->variant == 0)
+        return general_rows((row_rule){PLAIN, FROM_SOFTMAX}, a, begin, end);
+    return general_rows((row_rule){PLAIN, FROM_LOG}, a, begin, end);
+}
+
+static double multiclass_hinge(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    (void)scratch;
+    return a->variant == 0 ? hinge_of_largest(a, begin, end) : hinge_of_each(a, begin, end);
+}
+
+/* The targets arrive as the indices of their bins. */
+static double binned_cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    return cross_entropy(a, begin, end, scratch);
 }
 
 /* A pointwise loss: a tile function for each link, each thing wanted, weighted or plain; and the kernel that picks one. */
@@ -116,6 +154,24 @@ static void survey_pointwise(const void *arguments, ptrdiff_t begin, ptrdiff_t e
     survey_points(arguments, begin, end, sums);
 }
 
+static void encode_bins(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)
+{
+    (void)scratch;
+    encode(arguments, begin, end, sums);
+}
+
+static void expectation_of_bins(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)
+{
+    (void)scratch, (void)sums;
+    expectations(arguments, begin, end);
+}
+
+static void quantiles_of_bins(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)
+{
+    (void)scratch, (void)sums;
+    quantiles(arguments, begin, end);
+}
+
 /* The functions of vecmath.h and vecspecial.h over arrays, for the tests. */
 #define NLLK_VECFN(NAME, ...)                                                                                          \
     static void vector_##NAME(const void *x, void *y, ptrdiff_t n)                                                     \
@@ -137,6 +193,7 @@ const nllk_table SYMBOL(table) = {
 #include "kernels.inc"
         },
     .survey = {survey_rowwise, survey_pointwise},
+    .bins = {encode_bins, expectation_of_bins, quantiles_of_bins},
     .vector =
         {
 #include "vecmath.inc"

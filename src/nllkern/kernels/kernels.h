@@ -54,10 +54,28 @@ typedef struct {
     int64_t ignore_index;
     double smoothing, z_loss;
     double softcap; /* 0 for none */
+    double margin;  /* of a hinge */
+    int variant;    /* which of its forms a loss takes, in the order of the names in _rowwise.pyx */
     double scale;
     void *loss, *grad, *hess; /* per sample; rows of `classes`; NULL where not wanted */
     int stream;               /* the gradient is so large that its long rows are better written past the caches */
 } nllk_rowwise;
+
+/* Real numbers into bins, and predicted distributions over bins into numbers. */
+typedef struct {
+    const void *values; /* the numbers, or rows of `bins` logits */
+    ptrdiff_t row_stride, bins;
+    const double *edges;     /* bins + 1 of them; or NULL: low + k step, the last one high */
+    double low, high, step;  /* step only without edges */
+    int raise;               /* a number outside [low, high] is reported, not put into an end bin */
+    const void *weight;      /* per number, or NULL; one of weight 0 may be anything */
+    int64_t *index;          /* the bin of each number */
+    const double *points;    /* the centres of the bins, or the quantiles asked for, ascending */
+    ptrdiff_t point_count;   /* how many quantiles */
+    ptrdiff_t result_stride; /* from the results of one quantile to those of the next */
+    void *result;
+} nllk_bins;
+enum { NLLK_ENCODE, NLLK_EXPECTATION, NLLK_QUANTILE, NLLK_BINS_COUNT };
 
 /* `scratch`: room for one row of more than NLLK_STAGE logits (shorter rows need none), or NULL, which is slower. */
 #define NLLK_STAGE 4096
@@ -97,6 +115,7 @@ extern const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT];
 typedef struct {
     nllk_kernel loss[NLLK_LOSS_COUNT];
     nllk_kernel survey[2]; /* of row-wise and of pointwise losses: to be run before the loss */
+    nllk_kernel bins[NLLK_BINS_COUNT];
     nllk_vector_function vector[NLLK_VECFN_COUNT];
 } nllk_table;
 

@@ -1,6 +1,6 @@
 /* What every row of the softmax family needs once its exponentials are summed.
  *
- *   s       the logits after softcap,  top = max_k s_k,  e_k = exp(s_k - top)
+ *   s       the scores of the logits (rows_score.h),  top = max_k s_k,  e_k = exp(s_k - top)
  *   rest  = sum_k e_k without one occurrence of the maximum;  total = 1 + rest
  *   tau_k = class_weight_k ((1 - smoothing) t_k + smoothing / K),  mass = sum_k tau_k
  *   loss  = sum_k tau_k (top - s_k) + mass log1p(rest) + z_loss lse^2,   lse = top + log1p(rest)

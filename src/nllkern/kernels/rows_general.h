@@ -1,6 +1,6 @@
-/* Everything else that a row may want: probability targets, smoothing, softcap, second derivatives.
+/* Everything else that a row may want: probability targets, smoothing, any score (rows_score.h), second derivatives, and
+ * the divergence from the target (divergence.h) in place of the cross-entropy.
  *
- *   s_k    = c tanh(z_k / c),  s'_k = sech^2(z_k / c),  s''_k = -2 s_k s'_k / c^2   (softcap; else s = z, 1, 0)
  *   tau_k  = class_weight_k ((1 - smoothing) t_k + smoothing / K),   mass = sum_k tau_k,   pull = 2 z_loss lse
  *   dL/ds_k   = (e_k (mass - tau_k + pull) - tau_k q_k) / total,     q_k = (1 - e_k) + rest = total - e_k
  *   d2L/ds_k2 = ((mass + pull) e_k q_k / total + 2 z_loss e_k^2 / total) / total
@@ -11,12 +11,19 @@
 #ifndef NLLK_ROWS_GENERAL_H
 #define NLLK_ROWS_GENERAL_H
 
+#include "divergence.h"
 #include "rows_narrow.h"
 #include "rows_wide.h"
 
+/* What is done for a row, known when its loop is compiled. */
+typedef struct {
+    int score, divergence;
+} row_rule;
+
 /* What one row, or one column of a transposed block, needs for its derivatives. */
 typedef struct {
-    REAL top, rest, mass, pull, inverse, z_loss, softcap;
+    row_view view;
+    REAL rest, mass, pull, inverse, z_loss, softcap;
 } row_terms;
 
 NLLK_INLINE REAL tau_of(REAL t, REAL class_weight, REAL keep, REAL spread)
@@ -24,43 +31,43 @@ NLLK_INLINE REAL tau_of(REAL t, REAL class_weight, REAL keep, REAL spread)
     return class_weight * mul_add(keep, t, spread);
 }
 
-NLLK_INLINE REAL cap_(REAL z, REAL softcap)
-{
-    REAL s = softcap * tanh_(z / softcap);
-    return fabs_(z) < REAL_INF ? s : z; /* masked stays masked, and +inf or NaN what it is */
-}
+/* Of one class: both derivatives by its logit, and its term of a divergence.  The compiler leaves out what is not used. */
+typedef struct {
+    REAL grad, hess, term;
+} class_results;
 
-/* Both derivatives with respect to z of one class; `hess` is skipped by the compiler where it is not used. */
-NLLK_INLINE void class_derivatives(REAL z, REAL tau, const row_terms *row, int capped, REAL *grad, REAL *hess)
+NLLK_INLINE class_results class_derivatives(row_rule rule, REAL z, REAL tau, const row_terms *row)
 {
-    REAL slope = 1, bend = 0, s = z;
-    if (capped) {
-        tanh_parts t = tanh_parts_(z / row->softcap);
-        s = fabs_(z) < REAL_INF ? row->softcap * t.tanh : z;
-        slope = t.sech2;
-        bend = -2 * t.tanh * t.sech2 / row->softcap;
-    }
-    REAL e = exp_nonpositive_(s - row->top);
+    int masked = z == -REAL_INF;
+    if (rule.divergence == FROM_LOG)
+        return (class_results){masked ? 0 : -tau * row->inverse, masked ? 0 : 0 * row->inverse, 0};
+    class_score c = score_of(rule.score, z, &row->view, row->softcap);
+    REAL e = rule.score == LOG_SIGMOID ? ROW_UNLIFT_2 * c.share : exp_nonpositive_(c.fall);
     REAL q = (1 - e) + row->rest;
     REAL total = 1 + row->rest;
     REAL ds = (e * ((row->mass - tau) + row->pull) - tau * q) * row->inverse;
     REAL dss = e * ((row->mass + row->pull) * (q / total) + 2 * row->z_loss * (e / total)) * row->inverse;
-    *grad = z == -REAL_INF ? 0 : ds * slope;
-    *hess = z == -REAL_INF ? 0 : dss * slope * slope + ds * bend;
+    REAL term = rule.divergence ? softmax_term(tau, c.fall, e, 1 / total) : 0;
+    return (class_results){masked ? 0 : ds * c.slope, masked ? 0 : dss * c.slope * c.slope + ds * c.bend, term};
 }
 
-/* Sums of one row or one column: the maximum's 1 is counted, not added; `rest` is lifted. */
+/* Sums of one row or one column: the maximum's 1 is counted, not added; `rest` is lifted.  Of the sum of the targets a
+ * divergence wants every digit, since all but the last may cancel: it adds them up one by one. */
 typedef struct {
     REAL rest, ties, mass, gap;
 } row_sums;
 
-NLLK_INLINE void add_class(row_sums *sum, REAL s, REAL top, REAL tau)
+NLLK_INLINE void add_class(row_rule rule, row_sums *sum, REAL z, const row_view *view, REAL softcap, REAL tau)
 {
-    REAL e = exp_lifted_(s - top);
-    sum->rest += e == ROW_LIFT_2 ? 0 : e;
-    sum->ties += e == ROW_LIFT_2 ? 1 : 0;
     sum->mass += tau;
-    sum->gap += tau == 0 ? 0 : tau * (top - s);
+    if (rule.divergence == FROM_LOG) {
+        sum->gap += log_term(tau, z);
+        return;
+    }
+    class_score c = score_of(rule.score, z, view, softcap);
+    sum->rest += c.share == ROW_LIFT_2 ? 0 : c.share;
+    sum->ties += c.share == ROW_LIFT_2 ? 1 : 0;
+    sum->gap += rule.divergence || tau == 0 ? 0 : tau * -c.fall;
 }
 
 /* A probability row whose whole mass lies on the ignored class. */
@@ -85,12 +92,59 @@ NLLK_INLINE void general_target(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t *t
     *weight = ignored || no_mass ? 0 : weights ? weights[i] : 1;
 }
 
-NLLK_INLINE row_terms terms_of(const nllk_rowwise *a, const row_block *b, int r)
+NLLK_INLINE row_terms terms_of(const nllk_rowwise *a, const row_block *b, row_view view, int r)
 {
-    return (row_terms){b->top[r], b->rest[r], b->mass[r], b->pull[r], b->inverse[r], (REAL)a->z_loss, (REAL)a->softcap};
+    return (row_terms){view, b->rest[r], b->mass[r], b->pull[r], b->inverse[r], (REAL)a->z_loss, (REAL)a->softcap};
 }
 
-NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, int capped)
+/* tau of a class, from its target; a divergence has no options, and wants numbers >= 0 for targets. */
+NLLK_INLINE REAL general_tau(row_rule rule, REAL t, REAL class_weight, REAL keep, REAL spread)
+{
+    return rule.divergence ? target_mass(t) : tau_of(t, class_weight, keep, spread);
+}
+
+/* What a block's rows need for the second pass, and their losses if they are known by then; returns the sum of those. */
+NLLK_INLINE double finish_first_pass(row_rule rule, const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count)
+{
+    double sum = finish_rows(a, b, rows, count);
+    if (rule.divergence != FROM_LOG)
+        return sum;
+    sum = 0;
+    for (int r = 0; r < rows; r++) {
+        b->loss[r] = b->weight[r] == 0 ? 0 : b->weight[r] * b->gap[r];
+        b->inverse[r] = b->gap[r] == b->gap[r] ? (REAL)a->scale * b->weight[r] : REAL_NAN;
+    }
+    for (ptrdiff_t r = 0; r < count; r++)
+        sum += b->loss[r];
+    return sum;
+}
+
+/* start + the sum of high + low, in which `start` may cancel all but the last digits. */
+NLLK_INLINE double sum_of_lanes(double start, const double *high, const double *low)
+{
+    double sum = start, lost = 0;
+    for (int j = 0; j < LANES; j++) {
+        double a = sum, t;
+        sum += high[j];
+        t = sum - a;
+        lost += (a - (sum - t)) + (high[j] - t) + low[j];
+    }
+    return lost == lost ? sum + lost : sum; /* not of an infinite sum */
+}
+
+/* The losses of a divergence from a softmax: `value` is the sum of the classes' terms, `excess` that of the targets less 1. */
+NLLK_INLINE double finish_second_pass(row_block *b, int rows, ptrdiff_t count, const double *value,
+                                      const double *excess)
+{
+    double sum = 0;
+    for (int r = 0; r < rows; r++)
+        b->loss[r] = b->weight[r] == 0 ? 0 : b->weight[r] * (REAL)(value[r] + excess[r]);
+    for (ptrdiff_t r = 0; r < count; r++)
+        sum += b->loss[r];
+    return sum;
+}
+
+NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
     const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / a->classes), softcap = (REAL)a->softcap;
     const REAL *class_weight = a->class_weight, *prob = a->prob;
@@ -117,10 +171,12 @@ NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, p
         if (prob)
             clear_uncounted(&b, count, n, tau);
         block_max(z, n, ROWS, b.top);
+        row_views views;
+        view_rows(rule.score, b.top, softcap, ROWS, &views);
         double rest[ROWS], mass[ROWS], gap[ROWS], low[3][ROWS];
         memset(low, 0, sizeof low);
         for (int r = 0; r < ROWS; r++) {
-            b.top[r] = capped ? cap_(b.top[r], softcap) : b.top[r];
+            b.top[r] = views.top[r];
             rest[r] = mass[r] = gap[r] = 0;
         }
         REAL ties[ROWS] = {0};
@@ -133,41 +189,57 @@ NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, p
 #pragma omp simd
                 for (int r = 0; r < ROWS; r++) {
                     REAL t = prob ? tau[k * ROWS + r] : k == target[r] ? 1 : 0;
-                    REAL s = capped ? cap_(z[k * ROWS + r], softcap) : z[k * ROWS + r];
                     row_sums c = {part[0][r], ties[r], part[1][r], part[2][r]};
-                    tau[k * ROWS + r] = tau_of(t, w, keep, spread);
-                    add_class(&c, s, b.top[r], tau[k * ROWS + r]);
+                    row_view view = view_at(&views, r);
+                    tau[k * ROWS + r] = general_tau(rule, t, w, keep, spread);
+                    add_class(rule, &c, z[k * ROWS + r], &view, softcap, tau[k * ROWS + r]);
                     part[0][r] = c.rest;
                     ties[r] = c.ties;
                     part[1][r] = c.mass;
                     part[2][r] = c.gap;
                 }
+                if (rule.divergence == FROM_SOFTMAX)
+                    wide_add(mass, low[1], &tau[k * ROWS], ROWS);
             }
             wide_add(rest, low[0], part[0], ROWS);
-            wide_add(mass, low[1], part[1], ROWS);
+            if (rule.divergence != FROM_SOFTMAX)
+                wide_add(mass, low[1], part[1], ROWS);
             wide_add(gap, low[2], part[2], ROWS);
         }
         for (int r = 0; r < ROWS; r++) {
             b.rest[r] = (REAL)((ties[r] - 1) + (rest[r] + low[0][r]) * ROW_UNLIFT_2);
             b.mass[r] = (REAL)(mass[r] + low[1][r]);
             b.gap[r] = (REAL)(gap[r] + low[2][r]);
+            mass[r] = (mass[r] - 1) + low[1][r];
+            gap[r] = low[2][r] = 0;
         }
-        sum += finish_rows(a, &b, ROWS, count);
+        double part_sum = finish_first_pass(rule, a, &b, ROWS, count);
+        for (ptrdiff_t k0 = 0; k0 < n && (grad || rule.divergence == FROM_SOFTMAX); k0 += GROUP) {
+            ptrdiff_t stop = n - k0 < GROUP ? n : k0 + GROUP;
+            REAL part[ROWS] = {0};
+            for (ptrdiff_t k = k0; k < stop; k++) {
+#pragma omp simd
+                for (int r = 0; r < ROWS; r++) {
+                    row_terms row = terms_of(a, &b, view_at(&views, r), r);
+                    class_results c = class_derivatives(rule, z[k * ROWS + r], tau[k * ROWS + r], &row);
+                    z[k * ROWS + r] = b.weight[r] == 0 ? 0 : c.grad;
+                    tau[k * ROWS + r] = b.weight[r] == 0 ? 0 : c.hess;
+                    part[r] += c.term;
+                }
+            }
+            if (rule.divergence == FROM_SOFTMAX)
+                wide_add(gap, low[2], part, ROWS);
+        }
+        if (rule.divergence == FROM_SOFTMAX) {
+            for (int r = 0; r < ROWS; r++)
+                gap[r] += low[2][r];
+            part_sum = finish_second_pass(&b, ROWS, count, gap, mass);
+        }
+        sum += part_sum;
         if (loss)
             memcpy(loss + first, b.loss, count * sizeof *loss);
-        if (!grad)
-            continue;
-        for (ptrdiff_t k = 0; k < n; k++) {
-#pragma omp simd
-            for (int r = 0; r < ROWS; r++) {
-                row_terms row = terms_of(a, &b, r);
-                REAL g, h;
-                class_derivatives(z[k * ROWS + r], tau[k * ROWS + r], &row, capped, &g, &h);
-                z[k * ROWS + r] = b.weight[r] == 0 ? 0 : g;
-                tau[k * ROWS + r] = b.weight[r] == 0 ? 0 : h;
-            }
-        }
-        transpose_out(z, n, count, grad + first * n);
+        if (grad)
+            transpose_out(z, n, count, grad + first * n);
         if (hess)
             transpose_out(tau, n, count, hess + first * n);
     }
@@ -175,8 +247,8 @@ NLLK_INLINE double general_narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, p
 }
 
 /* Columns [k, k + m) of a row: logits padded with masked classes, and tau. */
-NLLK_INLINE void load_chunk(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t target, ptrdiff_t k, ptrdiff_t m,
-                            REAL *restrict z, REAL *restrict tau)
+NLLK_INLINE void load_chunk(row_rule rule, const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t target, ptrdiff_t k,
+                            ptrdiff_t m, REAL *restrict z, REAL *restrict tau)
 {
     const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / a->classes);
     const REAL *class_weight = a->class_weight, *prob = a->prob;
@@ -188,19 +260,19 @@ NLLK_INLINE void load_chunk(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t target
     if (target >= k && target < k + m)
         tau[target - k] = 1;
     for (ptrdiff_t j = 0; j < m; j++)
-        tau[j] = tau_of(tau[j], class_weight ? class_weight[k + j] : 1, keep, spread);
+        tau[j] = general_tau(rule, tau[j], class_weight ? class_weight[k + j] : 1, keep, spread);
     for (ptrdiff_t j = m; j < CHUNK && j % LANES; j++) {
         z[j] = -REAL_INF;
         tau[j] = 0;
     }
 }
 
-NLLK_INLINE double general_wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, int capped)
+NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
     const REAL softcap = (REAL)a->softcap;
     REAL *grad = a->grad, *hess = a->hess, *loss = a->loss;
     ptrdiff_t n = a->classes;
-    REAL z[CHUNK], tau[CHUNK], bend[CHUNK], lanes[LANES];
+    REAL z[CHUNK], tau[CHUNK], lanes[LANES];
     row_block b;
     double sum = 0;
     memset(&b, 0, sizeof b);
@@ -220,7 +292,7 @@ NLLK_INLINE double general_wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptr
         REAL top = lanes[0];
         for (int j = 1; j < LANES; j++)
             top = max_(lanes[j], top);
-        top = capped ? cap_(top, softcap) : top;
+        row_view view = view_of(rule.score, top, softcap);
         double sums[3][LANES], low[3][LANES], ties = 0;
         memset(sums, 0, sizeof sums);
         memset(low, 0, sizeof low);
@@ -228,48 +300,65 @@ NLLK_INLINE double general_wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptr
             ptrdiff_t m = n - k < CHUNK ? n - k : CHUNK;
             REAL part[4][LANES];
             memset(part, 0, sizeof part);
-            load_chunk(a, i, target, k, m, z, tau);
+            load_chunk(rule, a, i, target, k, m, z, tau);
             for (ptrdiff_t c = 0; c < m; c += LANES) {
 #pragma omp simd
                 for (int j = 0; j < LANES; j++) {
                     row_sums s = {part[0][j], part[1][j], part[2][j], part[3][j]};
-                    add_class(&s, capped ? cap_(z[c + j], softcap) : z[c + j], top, tau[c + j]);
+                    add_class(rule, &s, z[c + j], &view, softcap, tau[c + j]);
                     part[0][j] = s.rest;
                     part[1][j] = s.ties;
                     part[2][j] = s.mass;
                     part[3][j] = s.gap;
                 }
+                if (rule.divergence == FROM_SOFTMAX)
+                    wide_add(sums[1], low[1], &tau[c], LANES);
             }
             wide_add(sums[0], low[0], part[0], LANES);
-            wide_add(sums[1], low[1], part[2], LANES);
+            if (rule.divergence != FROM_SOFTMAX)
+                wide_add(sums[1], low[1], part[2], LANES);
             wide_add(sums[2], low[2], part[3], LANES);
             for (int j = 0; j < LANES; j++)
                 ties += part[1][j];
         }
-        double totals[3] = {0, 0, 0};
+        double totals[3];
         for (int q = 0; q < 3; q++)
-            for (int j = 0; j < LANES; j++)
-                totals[q] += sums[q][j] + low[q][j];
-        b.top[0] = top;
+            totals[q] = sum_of_lanes(0, sums[q], low[q]);
+        b.top[0] = view.top;
         b.rest[0] = (REAL)((ties - 1) + totals[0] * ROW_UNLIFT_2);
         b.mass[0] = (REAL)totals[1];
         b.gap[0] = (REAL)totals[2];
-        sum += finish_rows(a, &b, 1, 1);
-        if (loss)
-            loss[i] = b.loss[0];
-        row_terms row = terms_of(a, &b, 0);
-        for (ptrdiff_t k = 0; grad && k < n; k += CHUNK) {
+        double row_sum = finish_first_pass(rule, a, &b, 1, 1);
+        row_terms row = terms_of(a, &b, view, 0);
+        memset(sums[2], 0, sizeof sums[2]);
+        memset(low[2], 0, sizeof low[2]);
+        for (ptrdiff_t k = 0; k < n && (grad || rule.divergence == FROM_SOFTMAX); k += CHUNK) {
             ptrdiff_t m = n - k < CHUNK ? n - k : CHUNK;
-            load_chunk(a, i, target, k, m, z, tau);
+            REAL part[LANES] = {0};
+            load_chunk(rule, a, i, target, k, m, z, tau);
             for (ptrdiff_t c = 0; c < m; c += LANES) {
 #pragma omp simd
-                for (int j = 0; j < LANES; j++)
-                    class_derivatives(z[c + j], tau[c + j], &row, capped, &z[c + j], &bend[c + j]);
+                for (int j = 0; j < LANES; j++) {
+                    class_results now = class_derivatives(rule, z[c + j], tau[c + j], &row);
+                    z[c + j] = now.grad;
+                    tau[c + j] = now.hess;
+                    part[j] += now.term;
+                }
             }
-            memcpy(grad + i * n + k, z, m * sizeof *z);
+            if (rule.divergence == FROM_SOFTMAX)
+                wide_add(sums[2], low[2], part, LANES);
+            if (grad)
+                memcpy(grad + i * n + k, z, m * sizeof *z);
             if (hess)
-                memcpy(hess + i * n + k, bend, m * sizeof *bend);
+                memcpy(hess + i * n + k, tau, m * sizeof *tau);
         }
+        if (rule.divergence == FROM_SOFTMAX) {
+            double value = sum_of_lanes(0, sums[2], low[2]), excess = sum_of_lanes(-1, sums[1], low[1]);
+            row_sum = finish_second_pass(&b, 1, 1, &value, &excess);
+        }
+        sum += row_sum;
+        if (loss)
+            loss[i] = b.loss[0];
     }
     return sum;
 }

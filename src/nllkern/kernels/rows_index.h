@@ -3,11 +3,13 @@
  *   grad_k = (mass + pull) e_k / total      pull = 2 z_loss lse      (k not the target)
  *   grad_t = (pull e_t - mass (total - e_t)) / total                  (the target)
  *
+ * Under LOG_SIGMOID both times s'_k, where the block holds shares of sigmoid(z) / exp(base) and their products with s'.
+ *
  * The exponentials of the other classes are summed without the target's, so that total - e_t is not a difference. */
 #ifndef NLLK_ROWS_INDEX_H
 #define NLLK_ROWS_INDEX_H
 
-#include "rows.h"
+#include "rows_score.h"
 
 typedef struct {
     row_block row;
@@ -16,6 +18,7 @@ typedef struct {
     REAL own[ROWS];      /* e_t */
     REAL factor[ROWS];   /* grad_k = factor * e_k */
     REAL spike[ROWS];    /* grad_t */
+    row_views view;      /* of LOG_SIGMOID alone */
     BITS target[ROWS];
 } index_block;
 
@@ -43,14 +46,30 @@ NLLK_INLINE void read_rows(const nllk_rowwise *a, ptrdiff_t first, int rows, ptr
             read_row(a, first, r, count, 0, b);
 }
 
-NLLK_INLINE double finish_index_rows(const nllk_rowwise *a, index_block *b, int rows, ptrdiff_t count)
+/* The lifted share of a logit in the sum, and into `kept` what the gradient is a multiple of. */
+NLLK_INLINE REAL share_of(int score, REAL z, REAL top, REAL base, REAL unit, REAL *kept)
+{
+    if (score == LOG_SIGMOID)
+        return sigmoid_share(z, base, unit, kept);
+    return *kept = exp_lifted_(z - top);
+}
+
+NLLK_INLINE double finish_index_rows(int score, const nllk_rowwise *a, index_block *b, int rows, ptrdiff_t count)
 {
     row_block *row = &b->row;
 #pragma omp simd
     for (int r = 0; r < rows; r++) {
-        REAL fall = b->logit[r] - row->top[r], own = exp_nonpositive_(fall);
+        REAL fall = b->logit[r] - row->top[r];
+        if (score == LOG_SIGMOID) {
+            REAL tail = log1p_unit_(exp_nonpositive_(-fabs_(b->logit[r])));
+            fall = (min_(b->logit[r], R(0.0)) - b->view.base[r]) - (tail - b->view.head[r]);
+            fall = fall > 0 ? 0 : fall;
+        }
+        REAL own = exp_nonpositive_(fall);
         /* One of `others` and `own` holds the maximum's 1, which is left out without rounding. */
         double others = b->others[r] * ROW_UNLIFT_2;
+        if (score == LOG_SIGMOID)
+            others *= b->view.ratio[r];
         row->rest[r] = own == 1 ? (REAL)others : (REAL)((others - 1) + own);
         row->gap[r] = row->mass[r] == 0 ? 0 : row->mass[r] * -fall;
         b->own[r] = own;
@@ -61,6 +80,10 @@ NLLK_INLINE double finish_index_rows(const nllk_rowwise *a, index_block *b, int 
         REAL off = (1 - b->own[r]) + row->rest[r]; /* total - own */
         REAL spike = (row->pull[r] * b->own[r] - row->mass[r] * off) * row->inverse[r];
         b->factor[r] = (row->mass[r] + row->pull[r]) * row->inverse[r];
+        if (score == LOG_SIGMOID) {
+            spike *= sigmoid_(-b->logit[r]);
+            b->factor[r] *= b->view.ratio[r];
+        }
         b->spike[r] = b->logit[r] == -REAL_INF || row->weight[r] == 0 ? 0 : spike; /* a masked class keeps gradient 0 */
     }
     return sum;

@@ -84,7 +84,7 @@ NLLK_INLINE void block_max(const REAL *block, ptrdiff_t classes, int rows, REAL 
 #define GROUP 8
 
 /* `count` rows from `first`, in e; `rows` of each step's ROWS are computed (ROWS, a constant, for a full block). */
-NLLK_INLINE double narrow_block(const nllk_rowwise *a, ptrdiff_t first, int rows, ptrdiff_t count, REAL *e)
+NLLK_INLINE double narrow_block(int score, const nllk_rowwise *a, ptrdiff_t first, int rows, ptrdiff_t count, REAL *e)
 {
     const REAL *logits = a->logits;
     REAL *grad = a->grad, *loss = a->loss;
@@ -95,6 +95,8 @@ NLLK_INLINE double narrow_block(const nllk_rowwise *a, ptrdiff_t first, int rows
     transpose_in(logits + first * a->row_stride, a->row_stride, n, count, e);
     clear_uncounted(&b.row, count, n, e);
     block_max(e, n, rows, b.row.top);
+    if (score != PLAIN)
+        view_rows(score, b.row.top, 0, rows, &b.view);
     memset(b.others, 0, sizeof b.others);
     memset(low, 0, sizeof low);
     for (ptrdiff_t k0 = 0; k0 < n; k0 += GROUP) {
@@ -103,8 +105,8 @@ NLLK_INLINE double narrow_block(const nllk_rowwise *a, ptrdiff_t first, int rows
         for (ptrdiff_t k = k0; k < stop; k++) {
 #pragma omp simd
             for (int r = 0; r < rows; r++) {
-                REAL x = exp_lifted_(e[k * ROWS + r] - b.row.top[r]);
-                e[k * ROWS + r] = x;
+                REAL kept, x = share_of(score, e[k * ROWS + r], b.row.top[r], b.view.base[r], b.view.unit[r], &kept);
+                e[k * ROWS + r] = kept;
                 group[r] += (BITS)k == b.target[r] ? 0 : x;
             }
         }
@@ -112,7 +114,7 @@ NLLK_INLINE double narrow_block(const nllk_rowwise *a, ptrdiff_t first, int rows
     }
     for (int r = 0; r < rows; r++)
         b.others[r] += low[r];
-    double sum = finish_index_rows(a, &b, rows, count);
+    double sum = finish_index_rows(score, a, &b, rows, count);
     if (loss)
         memcpy(loss + first, b.row.loss, count * sizeof *loss);
     if (grad) {
@@ -126,16 +128,16 @@ NLLK_INLINE double narrow_block(const nllk_rowwise *a, ptrdiff_t first, int rows
     return sum;
 }
 
-static double narrow_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+NLLK_INLINE double narrow_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
     REAL e[NARROW * ROWS];
     double sum = 0;
     ptrdiff_t first = begin;
     for (; first + ROWS <= end; first += ROWS)
-        sum += narrow_block(a, first, ROWS, ROWS, e);
+        sum += narrow_block(score, a, first, ROWS, ROWS, e);
     if (first < end) {
         memset(e, 0, a->classes * ROWS * sizeof *e); /* rows past the end do not count, but are computed */
-        sum += narrow_block(a, first, (int)(end - first + 3) & ~3, end - first, e);
+        sum += narrow_block(score, a, first, (int)(end - first + 3) & ~3, end - first, e);
     }
     return sum;
 }

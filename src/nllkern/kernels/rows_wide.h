@@ -96,14 +96,16 @@ static void row_grad(const REAL *e, REAL *grad, ptrdiff_t n, REAL factor, int st
 }
 
 /* The middle pass of one row and, if `all`, the first of another and the last of a third:
- *   e = exp(z - top), lifted, into `e` if `keep`, and LANES sums of it without column t;
+ *   the lifted shares of its columns: LANES sums of them without column t, and what is kept of them into `e` if `keep`;
  *   the maxima of `next`;   out = factor * before.
  * `before` may be `e`: a column is read before it is written.  Meanwhile the rows at `read` and `write` are fetched. */
-NLLK_INLINE void row_pass(int keep, int all, int stream, const REAL *z, REAL *e, ptrdiff_t n, REAL top, ptrdiff_t t,
-                          double *restrict sums, const REAL *next, REAL *restrict next_top, const REAL *before,
-                          REAL *out, REAL factor, const REAL *read, const REAL *write)
+NLLK_INLINE void row_pass(int score, int keep, int all, int stream, const REAL *z, REAL *e, ptrdiff_t n,
+                          const row_view *view, ptrdiff_t t, double *restrict sums, const REAL *next,
+                          REAL *restrict next_top, const REAL *before, REAL *out, REAL factor, const REAL *read,
+                          const REAL *write)
 {
     ptrdiff_t whole = n & ~(ptrdiff_t)(LANES - 1), skip = stream ? columns_to_line(out) : 0;
+    REAL top = view->top, base = view->base, unit = view->unit;
     REAL m[LANES], tail[LANES], tail_out[LANES];
     double high[LANES], low[LANES];
 #pragma omp simd
@@ -129,23 +131,23 @@ NLLK_INLINE void row_pass(int keep, int all, int stream, const REAL *z, REAL *e,
                 stream_lanes(before + i + skip, out + i + skip, factor);
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
-                REAL x = exp_lifted_(z[i + j] - top);
+                REAL kept, x = share_of(score, z[i + j], top, base, unit, &kept);
                 if (all)
                     m[j] = max_(next[i + j], m[j]);
                 lanes[j] += (BITS)j == own ? 0 : x;
                 if (all && !stream)
                     out[i + j] = factor * before[i + j];
                 if (keep)
-                    e[i + j] = x;
+                    e[i + j] = kept;
             }
         }
         if (stop == whole && whole < n) {
             BITS seen = (BITS)(LANES - (n - whole)), own = (BITS)(t - (n - LANES));
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
-                REAL x = exp_lifted_(tail[j] - top);
+                REAL kept, x = share_of(score, tail[j], top, base, unit, &kept);
                 if (keep)
-                    e[n - LANES + j] = x;
+                    e[n - LANES + j] = kept;
                 lanes[j] += (BITS)j < seen || (BITS)j == own ? 0 : x;
             }
         }
@@ -172,38 +174,40 @@ typedef struct {
 
 /* What is done for all rows of a batch before and after its middle pass, from LANES maxima and LANES sums of each.  A full
  * batch gets code of its own, in which `rows` is a constant: loops as short as these would otherwise be slow. */
-NLLK_INLINE void open_rows(const nllk_rowwise *a, row_batch *b, ptrdiff_t first, int rows, REAL *tops)
+NLLK_INLINE void open_rows(int score, const nllk_rowwise *a, row_batch *b, ptrdiff_t first, int rows, REAL *tops)
 {
     REAL spare[WIDE_ROWS * LANES];
     reduce_max(tops, spare, rows);
     memcpy(b->block.row.top, tops, rows * sizeof *tops);
     read_rows(a, first, rows, b->count, &b->block);
+    if (score != PLAIN)
+        view_rows(score, tops, 0, rows, &b->block.view);
 }
 
-NLLK_INLINE double close_rows(const nllk_rowwise *a, row_batch *b, int rows, double *sums)
+NLLK_INLINE double close_rows(int score, const nllk_rowwise *a, row_batch *b, int rows, double *sums)
 {
     double spare[WIDE_ROWS * LANES];
     reduce_sum(sums, spare, rows);
     memcpy(b->block.others, sums, rows * sizeof *sums);
-    return finish_index_rows(a, &b->block, rows, b->count);
+    return finish_index_rows(score, a, &b->block, rows, b->count);
 }
 
-static void open_batch(const nllk_rowwise *a, row_batch *b, ptrdiff_t first, int rows, REAL *tops)
+NLLK_INLINE void open_batch(int score, const nllk_rowwise *a, row_batch *b, ptrdiff_t first, int rows, REAL *tops)
 {
     if (rows == WIDE_ROWS)
-        open_rows(a, b, first, WIDE_ROWS, tops);
+        open_rows(score, a, b, first, WIDE_ROWS, tops);
     else
-        open_rows(a, b, first, rows, tops);
+        open_rows(score, a, b, first, rows, tops);
 }
 
-static double close_batch(const nllk_rowwise *a, row_batch *b, int rows, double *sums)
+NLLK_INLINE double close_batch(int score, const nllk_rowwise *a, row_batch *b, int rows, double *sums)
 {
-    return rows == WIDE_ROWS ? close_rows(a, b, WIDE_ROWS, sums) : close_rows(a, b, rows, sums);
+    return rows == WIDE_ROWS ? close_rows(score, a, b, WIDE_ROWS, sums) : close_rows(score, a, b, rows, sums);
 }
 
 /* A batch keeps its exponentials where the one before it had its own, which are used up column by column just in time: in
  * `stage`, in `scratch` (long rows), or in the gradient itself. */
-static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, REAL *scratch)
+NLLK_INLINE double wide_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, REAL *scratch)
 {
     const REAL *logits = a->logits;
     REAL *grad = a->grad, *loss = a->loss;
@@ -230,30 +234,31 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, R
         b->grad = grad ? grad + first * n : NULL;
         b->e = !grad ? NULL : n <= STAGE ? stage : scratch ? scratch : b->grad;
         if (b->count)
-            open_batch(a, b, first, rows, tops);
+            open_batch(score, a, b, first, rows, tops);
         for (ptrdiff_t r = 0; r < b->count || r < before->count; r++) {
             int ahead = r < next_count, middle = r < b->count, behind = grad && r < before->count;
-            REAL factor = behind ? before->block.factor[r] : 1, top = b->block.row.top[r];
+            REAL factor = behind ? before->block.factor[r] : 1;
+            row_view view = {.top = b->block.row.top[r], .base = b->block.view.base[r], .unit = b->block.view.unit[r]};
             REAL *e = middle && grad ? b->e + r * n : NULL, *g = behind ? before->grad + r * n : NULL;
             ptrdiff_t t = b->block.target[r];
             const REAL *next_row = next + r * stride, *later = next_row + size * stride,
                        *ready = behind ? before->e + r * n : NULL;
             int all = ahead && middle && behind && scales_at_once(factor);
             if (all && stream) {
-                row_pass(1, 1, 1, z + r * stride, e, n, top, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
-                         factor * ROW_UNLIFT_2, later, NULL);
+                row_pass(score, 1, 1, 1, z + r * stride, e, n, &view, t, sums + r * LANES, next_row, tops + r * LANES,
+                         ready, g, factor * ROW_UNLIFT_2, later, NULL);
             } else if (all) {
-                row_pass(1, 1, 0, z + r * stride, e, n, top, t, sums + r * LANES, next_row, tops + r * LANES, ready, g,
-                         factor * ROW_UNLIFT_2, later, b->grad + r * n);
+                row_pass(score, 1, 1, 0, z + r * stride, e, n, &view, t, sums + r * LANES, next_row, tops + r * LANES,
+                         ready, g, factor * ROW_UNLIFT_2, later, b->grad + r * n);
             } else {
                 if (behind)
                     row_grad(ready, g, n, factor, stream);
                 if (middle && e)
-                    row_pass(1, 0, 0, z + r * stride, e, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0,
-                             next_row, stream ? next_row : b->grad + r * n);
+                    row_pass(score, 1, 0, 0, z + r * stride, e, n, &view, t, sums + r * LANES, NULL, NULL, NULL, NULL,
+                             0, next_row, stream ? next_row : b->grad + r * n);
                 else if (middle)
-                    row_pass(0, 0, 0, z + r * stride, NULL, n, top, t, sums + r * LANES, NULL, NULL, NULL, NULL, 0,
-                             next_row, next_row);
+                    row_pass(score, 0, 0, 0, z + r * stride, NULL, n, &view, t, sums + r * LANES, NULL, NULL, NULL,
+                             NULL, 0, next_row, next_row);
                 if (ahead)
                     row_max(next_row, n, tops + r * LANES);
             }
@@ -263,7 +268,7 @@ static double wide_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, R
                 g[before->block.target[r]] = before->block.spike[r];
         }
         if (b->count) {
-            sum += close_batch(a, b, rows, sums);
+            sum += close_batch(score, a, b, rows, sums);
             if (loss)
                 memcpy(loss + first, b->block.row.loss, b->count * sizeof *loss);
         }
