@@ -84,11 +84,12 @@ def sweep(workers, options, progress):
 
 
 def memory(workers, options, progress):
-    """Peak memory of one call, where a loss has an aim for it."""
+    """Peak memory of one call, where a loss has an aim for it; with the malloc that gives back."""
     cells = chosen(memory_cells(), options.cells, workers)
     task = progress.add_task("memory", total=len(cells))
+    names = [w.peer for w in one_a_peer(workers, options)]
     for cell in cells:
-        yield peak_memory(cell, one_a_peer(workers, options))
+        yield peak_memory(cell, names, options.threads)
         progress.advance(task)
 
 

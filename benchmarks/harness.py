@@ -132,15 +132,17 @@ def measure(cell, workers, rounds, seconds):
     }
 
 
-def peak_memory(cell, workers):
-    """Bytes that one call takes: its results and what it works with."""
-    peaks = []
-    for worker in workers:
-        worker.ask("open", cell=asdict(cell), threads=worker.threads)
-        for name, taken in worker.ask("memory").items():
-            peaks.append({"peer": worker.peer, "formulation": name, "peak": taken})
-        worker.ask("close")
-    return {"name": cell.name, "cell": asdict(cell), "peaks": peaks}
+def peak_memory(cell, names, threads):
+    """Bytes that one call takes, its results included, each library in a fresh process."""
+    peaks, results = [], 0
+    for name in names:
+        worker = WorkerProcess(name, threads)
+        answer = worker.ask("open", cell=asdict(cell), threads=threads)
+        results = answer["traffic"][1]
+        for formulation, taken in worker.ask("memory").items():
+            peaks.append({"peer": name, "formulation": formulation, "peak": taken})
+        worker.stop()
+    return {"name": cell.name, "cell": asdict(cell), "results": results, "peaks": peaks}
 
 
 def disagreement(answers):

@@ -129,17 +129,17 @@ def memory_table(results):
     for result in results["memory"]:
         cell = Cell.from_json(result["cell"])
         row = work(cell)
-        row.append(megabytes(matrix_bytes(cell)))
+        row += [megabytes(matrix_bytes(cell)), megabytes(result["results"])]
         for name in names:
             peaks = [p for p in result["peaks"] if p["peer"] == name]
             least = min(peaks, key=lambda p: p["peak"], default=None)
-            row.append("-" if least is None else megabytes(least["peak"]))
+            row.append("-" if least is None else megabytes(least["peak"] - result["results"]))
         rows.append([*row, verdict(memory_checks(result)) or "-"])
-    header = ["loss", "dtype", "shape", "the matrix alone", *(PEERS[n].label for n in names)]
+    header = ["loss", "dtype", "shape", "matrix", "gradients", *(PEERS[n].label for n in names)]
     return """## Peak memory of one call
 
-Results and everything that the call works with, beyond what the process held before it; each
-library's formulation that takes least.  The matrix holds the similarities of all pairs.""" + (
+What the call works with, beyond its gradients and what the process held before it; each library's
+formulation that takes least.  The matrix holds the similarities of all pairs.""" + (
         "\n\n" + table([*header, "goals"], rows)
     )
 
