@@ -17,6 +17,7 @@ DIGITS = {
     "gamma": 80,
     "rate": 900,
     "difference": 800,
+    "far": 9500,  # 1 - s with s = 1 - exp(-2e4)
 }
 
 
@@ -172,7 +173,8 @@ def student_t_nll(mean, scale, df, y, link, df_link, full):
     if df == mp.inf:
         value, grads, hesss = gaussian_nll(mean, scale, y, link, full)
         return value, [*grads, mpf(0)], [*hesss, mpf(0)]
-    with mp.workdps(DIGITS["gaussian"]):
+    extreme = max(abs(scale) * (link != "identity"), abs(df) * (df_link != "identity")) > 150
+    with mp.workdps(DIGITS["far" if extreme else "gaussian"]):
         nu, n1, n2 = _link(df_link, mpf(df))
         sigma, s1, s2 = _link(link, mpf(scale))
         d = mpf(y) - mpf(mean)
