@@ -408,8 +408,8 @@ def poisson_nll():
             raw = raw_numbers(dtype, link)
             counts = [0.0, tiny, 1e-30, 0.3, 0.7, 1.0, 2.0, 17.0, 1e3, 1e7, 1e10]
             points = [(u, y) for u in raw for y in counts]
-            # Near the rate to the last digits, then away from it.  Beyond 1/eps the rounding of a linked
-            # rate moves the value in second order: nobody could know it.
+            # Near the rate to the last digits, then away from it.  Beyond 1/eps the rounding
+            # of a linked rate moves the value in second order: nobody could know it.
             near = [u for u in raw if link == "identity" or linked_value(link, u) < 1 / eps]
             points += [(u, linked_value(link, u) * (1 + k)) for u in near for k in away]
             for y in (0.3, 1.0, 5.0, 42.0, 1e4, 1e6, 1e10):
@@ -439,7 +439,7 @@ def student_t_nll():
             if df_link != "identity":
                 far = [0.0, 1e-30, 0.5, -3.0, 1e18]
                 points += [(0.0, u, nu, d) for u in raw[::3] for nu in raw for d in far]
-            # A difference of inputs that are both large, and z^2 = nu, where the curve by mean changes sign.
+            # A difference of inputs that are both large, and z^2 = nu, where d2/dmean2 is 0.
             points += [(1e6, 1.0, nu, 1e6 + 1.5) for nu in degrees[:5] + raw[4:8] if nu > 0]
             points += [(0.0, 1.0, nu, linked_value(link, 1.0) * nu**0.5) for nu in degrees[:-1]]
             random = rng.normal(size=(40, 4)) * [1, 1, 2, 2]

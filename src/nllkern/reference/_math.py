@@ -179,14 +179,14 @@ def poisson_saturated(y):
     return np.where(y < 1, up - small * np.log(positive), large)
 
 
-# Student's t, with x = nu/2: c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x).  A step of its recurrence
-# is log(1 + 1/(4 x (x + 1)))/2, and all steps and the series have one sign.
+# Student's t, with x = nu/2: c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x).  A step of its
+# recurrence is log(1 + 1/(4 x (x + 1)))/2, and all steps and the series have one sign.
 
 _MIDPOINTS = [b * (2.0 - 2.0 ** (1 - 2 * n)) for n, b in enumerate(BERNOULLI, 1)]
 
 
 def _of_half(nu, first, step, series):
-    """series(x, 1) from x = nu/2 = 16 on; below, first(x) + step(x + 1, x) + ... + series(z, x/z)."""
+    """series(x, 1) for x = nu/2 >= 16, else first(x) + step(x + 1, x) + ... + series(z, x/z)."""
     x = np.minimum(0.5 * nu, 16.0)
     near = first(x) + _climb(x + 1.0, lambda z: step(z, x), lambda z: series(z, x / z))
     return np.where(nu < 32, near, series(np.maximum(0.5 * nu, 16.0), 1.0))
