@@ -137,7 +137,7 @@ def trigamma(a):
     return trigamma_scaled(a) / a / a
 
 
-# With x = nu/2, c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x); the steps from x to x + SHIFT are sums.
+# c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x), x = nu/2; steps from x to x + SHIFT are sums.
 
 
 def expansion(z, divide):

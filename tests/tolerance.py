@@ -249,7 +249,7 @@ def _huber(dtype, x, y, *, delta=1.0):
 
 
 def _log_cosh(dtype, x, y):
-    """Its second derivative falls off as exp(-2|x - y|), and the rounding moves it by twice that."""
+    """The second derivative falls off as exp(-2|x - y|), and the rounding moves it by that."""
     d = x - y
     value, grads, [(floor, _)] = _of_difference(dtype, x, y, np.tanh(d), rm.sech2(d))
     moved = 2 * np.abs(d) * _rounds(x + 0.0 * y, y + 0.0 * x, dtype)

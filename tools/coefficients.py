@@ -26,7 +26,7 @@ GAMMA = {
 }
 BERNOULLI = [mp.bernoulli(2 * k) for k in range(1, 16)]
 
-# log_cosh: |x| from which on it is |x| - log 2 + log1p(exp(-2|x|)); format, degree of both polynomials.
+# log_cosh: format, degree of both polynomials, |x| from which on it is in exp(-2|x|).
 LOG_COSH = {"f32": (24, 5, mp.mpf("0.75")), "f64": (53, 11, mp.mpf("0.75"))}
 
 # Student's t, nu < SPLIT: polynomials in (SPLIT - nu) / (nu + BELOW); above: v = 1 / (nu + ABOVE)

@@ -40,6 +40,8 @@ _Grad: TypeAlias = _Array | float
 _Out: TypeAlias = _Array | None
 _OutPair: TypeAlias = tuple[_Out, _Out] | None
 _Outs: TypeAlias = tuple[_Out, _Out] | None
+_Outs3: TypeAlias = tuple[_Out, _Out, _Out] | None
+_OutsPair3: TypeAlias = tuple[_Outs3, _Outs3] | None
 _OutsPair: TypeAlias = tuple[_Outs, _Outs] | None
 _Link = TypeVar("_Link")
 
@@ -101,6 +103,12 @@ class _ContrastiveOptions(_Common, total=False):
     temperature: float
     normalize: bool
     form: Literal["queries", "symmetric", "nt_xent"]
+
+@type_check_only
+class _DfOptions(_Common, Generic[_Link], total=False):
+    link: _Link
+    df_link: _Link
+    full: bool
 
 class Loss:
     @property
@@ -513,6 +521,78 @@ class _TwoSets(ContrastiveLoss):
         reduction: _Any = ..., out: _OutsPair = ..., **options: Unpack[_ContrastiveOptions],
     ) -> NoReturn: ...
 
+@final
+@type_check_only
+class _ThreePredictions(PointwiseLoss, Generic[_Link]):
+    @overload
+    def __call__(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
+        target: ArrayLike, /, *, reduction: _Reduced = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> float: ...
+    @overload
+    def __call__(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
+        target: ArrayLike, /, *, reduction: _None, **options: Unpack[_DfOptions[_Link]],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, first: _Arrays, second: _Arrays, third: float,
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[float, tuple[_Array, _Array, float]]: ...
+    @overload
+    def value_and_grad(self, first: _Arrays, second: _Arrays, third: float,
+        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Array, tuple[_Array, _Array, float]]: ...
+    @overload
+    def value_and_grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[float, tuple[_Array, _Array, _Array]]: ...
+    @overload
+    def value_and_grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
+        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Array, tuple[_Array, _Array, _Array]]: ...
+    @overload
+    def value_and_grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[float, tuple[_Grad, _Grad, _Grad]]: ...
+    @overload
+    def value_and_grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
+        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Array, tuple[_Grad, _Grad, _Grad]]: ...
+    @overload
+    def grad(self, first: _Arrays, second: _Arrays, third: float,
+        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Array, _Array, float]: ...
+    @overload
+    def grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
+        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Array, _Array, _Array]: ...
+    @overload
+    def grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
+        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Grad, _Grad, _Grad]: ...
+    @overload
+    def value_grad_hess(self, first: _Arrays, second: _Arrays, third: float,
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[float, tuple[_Array, _Array, float], tuple[_Array, _Array, float]]: ...
+    @overload
+    def value_grad_hess(self, first: _Arrays, second: _Arrays, third: float,
+        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Array, tuple[_Array, _Array, float], tuple[_Array, _Array, float]]: ...
+    @overload
+    def value_grad_hess(self, first: _Arrays, second: _Arrays, third: _Arrays,
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[float, tuple[_Array, _Array, _Array], tuple[_Array, _Array, _Array]]: ...
+    @overload
+    def value_grad_hess(self, first: _Arrays, second: _Arrays, third: _Arrays,
+        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Array, tuple[_Array, _Array, _Array], tuple[_Array, _Array, _Array]]: ...
+    @overload
+    def value_grad_hess(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[float, tuple[_Grad, _Grad, _Grad], tuple[_Grad, _Grad, _Grad]]: ...
+    @overload
+    def value_grad_hess(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
+        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+    ) -> tuple[_Array, tuple[_Grad, _Grad, _Grad], tuple[_Grad, _Grad, _Grad]]: ...
+
 # fmt: on
 
 cross_entropy: _Classes
@@ -524,10 +604,13 @@ binary_cross_entropy: _Weighted
 squared_error: _OnePrediction
 absolute_error: _OnePrediction
 huber: _Delta
+log_cosh: _OnePrediction
 hinge: _OnePrediction
 squared_hinge: _OnePrediction
 gaussian_nll: _TwoPredictions[_ScaleLink]
 laplace_nll: _TwoPredictions[_PositiveLink]
+student_t_nll: _ThreePredictions[_PositiveLink]
+poisson_nll: _OneLinked[_PositiveLink]
 exponential_nll: _OneLinked[_PositiveLink]
 gamma_nll: _TwoPredictions[_PositiveLink]
 info_nce: _TwoSets

@@ -182,10 +182,9 @@ def student_t_nll(mean, scale, df, y, link, df_link, full):
         value += mp.log(2 * mp.pi) / 2 if full else 0
         grow = nu * sigma**2 + d**2  # nu sigma^2 (1 + q)
         fm, fmm = -2 * half * d / grow, 2 * half * (nu * sigma**2 - d**2) / grow**2
-        # dq/dsigma = -2 q / sigma, dq/dnu = -q / nu.
-        s = d**2 / grow  # q / (1 + q)
-        fs = (1 - 2 * half * s) / sigma
-        fss = (-1 + 2 * half * s + 4 * half * s * (1 - s)) / sigma**2
+        fs = nu * (sigma**2 - d**2) / (sigma * grow)
+        fss = 4 * half * nu * d**2 / grow**2 - fs / sigma
+        s = d**2 / grow  # q / (1 + q), and dq/dnu = -q / nu
         fn += mp.log1p(q) / 2 - half * s / nu
         fnn += -s / nu + half * s * (2 - s) / nu**2
         grads = [fm, fs * s1, fn * n1]

@@ -416,7 +416,7 @@ NLLK_INLINE REAL sech2_(REAL x) { return tanh_parts_(x).sech2; }
 
 /* log(cosh(x)) = x^2 P(x^2) near 0,  |x| - log(2) + log1p(e) elsewhere, e = exp(-2|x|) from above, log1p(e) = e P(e): two
  * polynomials of one degree.  Error 0.04 eps (float), 0.2 eps (double).
- * Worst: float LC32, double LC64. */
+ * Worst: float 1.21 ulp at 0x1.020144p-2, double 1.33 ulp at -0x1.7cddb24f58a08p-1. */
 NLLK_INLINE REAL log_cosh_of(REAL x, REAL e)
 {
     REAL size = fabs_(x);

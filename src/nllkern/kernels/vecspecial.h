@@ -138,7 +138,7 @@ NLLK_INLINE REAL trigamma_scaled_(REAL a)
 
 /* lgamma(1 + y) - y log(y) + y, y >= 0: what remains of a Poisson likelihood where the rate is y.  0 at y = 0, whatever
  * finite log_y is there; ~ log(2 pi y)/2 for large y.  In units of eps max(|exact|, 1):
- * Worst: float PS32, double PS64. */
+ * Worst: float 1.52 ulp at 0x1.fd4bfcp-2, double 1.29 ulp at 0x1.fff0000000001p-1. */
 NLLK_INLINE REAL poisson_saturated_of(REAL a, REAL log_a)
 {
     return mul_add(SELECT(-a, R(0.5)), log_a, gamma_polynomial_(a).p + SELECT(a, HALF_LOG_2PI));
@@ -190,7 +190,7 @@ NLLK_INLINE REAL student_argument(REAL nu)
 
 /* c(nu); log_nu is the caller's, as in gamma_parts_.  Error 0.06 eps (float), 0.12 eps (double), with log_(nu) and in units of
  * eps max(|exact|, 1):
- * Worst: float SC32, double SC64. */
+ * Worst: float 1.64 ulp at 0x1.8699cep-4, double 1.80 ulp at 0x1.2e1313e57fc10p-4. */
 NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
 {
     REAL u = student_argument(nu);
@@ -227,7 +227,7 @@ NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
 }
 
 /* nu c'(nu), from -1/2 at 0 to 0.  Error 0.52 eps (float), 1.1 eps (double).
- * Worst: float SS32, double SS64. */
+ * Worst: float 2.09 ulp at 0x1.fd9a96p+5, double 2.91 ulp at 0x1.ec3daccc0cf94p-46. */
 NLLK_INLINE REAL student_slope_(REAL nu)
 {
     REAL u = student_argument(nu);
@@ -267,7 +267,7 @@ NLLK_INLINE REAL student_slope_(REAL nu)
 }
 
 /* nu^2 c''(nu), from 1/2 at 0 to 0.  Error 0.5 eps (float), 0.66 eps (double).
- * Worst: float SK32, double SK64. */
+ * Worst: float 1.85 ulp at 0x1.ff92a2p+6, double 2.12 ulp at 0x1.f6e9f92b674f9p+5. */
 NLLK_INLINE REAL student_curve_(REAL nu)
 {
     REAL u = student_argument(nu);

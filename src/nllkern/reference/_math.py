@@ -179,18 +179,17 @@ def poisson_saturated(y):
     return np.where(y < 1, up - small * np.log(positive), large)
 
 
-# Student's t, with x = nu/2: c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x).  A step of its recurrence
-# is log(1 + 1/(4 x (x + 1)))/2, and all steps and the series have one sign.
+# Student's t, with x = nu/2: c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x).  A step of its
+# recurrence is log(1 + 1/(4 x (x + 1)))/2, and all steps and the series have one sign.
 
 _MIDPOINTS = [b * (2.0 - 2.0 ** (1 - 2 * n)) for n, b in enumerate(BERNOULLI, 1)]
 
 
 def _of_half(nu, first, step, series):
-    """series(x) from x = 16 on, below first(x) + step(x + 1) + ... + series: x = nu/2 may be 0."""
+    """series(x, 1) for x = nu/2 >= 16, else first(x) + step(x + 1, x) + ... + series(z, x/z)."""
     x = np.minimum(0.5 * nu, 16.0)
-    near = first(x) + _climb(x + 1.0, lambda z: step(z, x), lambda z: series(z, x))
-    far = np.maximum(0.5 * nu, 16.0)
-    return np.where(nu < 32, near, series(far, far))
+    near = first(x) + _climb(x + 1.0, lambda z: step(z, x), lambda z: series(z, x / z))
+    return np.where(nu < 32, near, series(np.maximum(0.5 * nu, 16.0), 1.0))
 
 
 def student_normalizer(nu, log_nu):
@@ -211,7 +210,7 @@ def student_slope(nu):
         nu,
         lambda x: 0.25 / ((x + 0.5) * (x + 1.0)),
         lambda z, x: 0.25 * x / (z * (z + 0.5) * (z + 1.0)),
-        lambda z, x: (x / z) * _power_series(1 / z, c) / z,
+        lambda z, share: share * _power_series(1 / z, c) / z,
     )
 
 
@@ -221,7 +220,7 @@ def student_curve(nu):
         nu,
         lambda x: (3.0 * x * (x + 1.0) + 0.5) / (2.0 * (x + 0.5) * (x + 1.0)) ** 2,
         lambda z, x: (3.0 * z * (z + 1.0) + 0.5) * (0.5 * x / (z * (z + 0.5) * (z + 1.0))) ** 2,
-        lambda z, x: (x / z) ** 2 * _power_series(1 / z, _MIDPOINTS) / z,
+        lambda z, share: share**2 * _power_series(1 / z, _MIDPOINTS) / z,
     )
 
 

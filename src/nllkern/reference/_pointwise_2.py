@@ -29,7 +29,8 @@ def poisson_nll(rate, target, *, link="identity", full=True):
         value = rm.poisson_saturated(y) + np.where(y > 0, deviance, b.value)
     else:
         value = b.value - product(y, b.log)
-    grad = product(excess, b.slope)
+    value = np.where(b.value < np.inf, value, b.value)
+    grad = excess / b.value if link == "identity" else product(excess, b.slope)
     hess = b.times(b.second) - product(product(y, b.slope), b.bend)
     possible = (y >= 0) & (y < np.inf)
     value, grads, hesss = where_possible(possible, value, (grad,), (hess,))

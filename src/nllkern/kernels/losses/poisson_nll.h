@@ -25,7 +25,8 @@ NLLK_INLINE void poisson_nll(const parameter *p, const target *t, REAL extra, in
     REAL log_y = log_ordinary_(positive); /* of a subnormal y it matters only that it is finite */
     REAL gap = x < LOG_RATIO_SMALL ? x - ratio.log : -ratio.remainder; /* r - 1 - log r */
     REAL deviance = in_range ? y * gap : excess - y * (log_b - log_y);
-    REAL value = full ? deviance + poisson_saturated_of(y, log_y) : b - y * log_b;
+    REAL finite = full ? deviance + poisson_saturated_of(y, log_y) : b - y * log_b;
+    REAL value = b < REAL_INF ? finite : b;
     /* NaN for what is no number, +inf for an impossible target. */
     REAL known = b + y;
     int possible = (y >= R(0.0)) & (y < REAL_INF), meaningful = known == known;

@@ -14,19 +14,37 @@
 #include "vecspecial.h"
 
 typedef struct {
-    REAL q, log; /* and log(q), which only counts where q is out of range */
-} student_ratio;
+    REAL q, r;
+    REAL log_q;        /* used where q is out of range */
+    REAL pull, weight; /* (1 + 1/nu) z / sigma, (1 + 1/nu) / sigma^2 */
+} student_quotients;
 
-/* q, each of sigma and nu in its own scale, where the tile is not ordinary.  Where that is not enough: from the logarithms. */
-NLLK_INLINE student_ratio student_far_ratio(REAL difference, const parameter *sigma, const parameter *nu)
+NLLK_INLINE student_quotients student_ordinary(REAL difference, const parameter *sigma, const parameter *nu)
+{
+    REAL z = over_value(difference, sigma), q = z * over_value(z, nu);
+    REAL inverse = over_value(R(1.0), sigma), inverse2 = inverse * inverse;
+    REAL weight = inverse2 + over_value(inverse2, nu);
+    return (student_quotients){q, R(1.0) / (R(1.0) + q), R(0.0), difference * weight, weight};
+}
+
+/* Where sigma or nu may be at the ends of the range, each in its own scale; q from the logarithms where that is not enough. */
+NLLK_INLINE student_quotients student_extreme(REAL difference, const parameter *sigma, const parameter *nu)
 {
     REAL log_sigma = log_theta(sigma), log_nu = log_theta(nu);
     REAL log_q = R(2.0) * (log_(fabs_(difference)) - log_sigma) - log_nu;
-    REAL up = sigma->up * nu->up, z = over_value(difference * sigma->up, sigma);
-    z = up == R(1.0) ? z : z * sigma->up * nu->up;
-    REAL q = z * over_value(z, nu);
-    int limited = (fabs_(log_sigma) > LINK_LIMIT) | (fabs_(log_nu) > LINK_LIMIT) | (q > REAL_MAX);
-    return (student_ratio){limited ? exp_(log_q) : q, log_q};
+    REAL scaled = sigma->up * nu->up == R(1.0) ? difference : difference * sigma->up * nu->up;
+    REAL t = over_value(scaled, sigma), q = t * over_value(t, nu); /* z in the scale of nu */
+    q = fabs_(log_sigma) > LINK_LIMIT ? exp_(log_q) : q;
+    q = fabs_(log_nu) > LINK_LIMIT ? exp_(log_q) : q;
+    q = q > REAL_MAX ? exp_(log_q) : q;
+    REAL r = q > C(0x1p100, 0x1p1000) ? nu->value / t / t : R(1.0) / (R(1.0) + q);
+    /* A subnormal z has lost digits that the quotient shows. */
+    REAL z = over_theta(difference, sigma);
+    REAL in_order = over_theta(z + over_theta(z, nu), sigma);
+    REAL last = over_theta(over_theta(difference + over_theta(difference, nu), sigma), sigma);
+    REAL one = R(1.0), narrow = over_theta(over_theta(one + over_theta(one, nu), sigma), sigma);
+    REAL precision = over_theta(over_theta(one, sigma), sigma), wide = precision + over_theta(precision, nu);
+    return (student_quotients){q, r, log_q, fabs_(z) < REAL_MIN ? last : in_order, log_sigma < R(0.0) ? narrow : wide};
 }
 
 NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
@@ -35,55 +53,48 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     const parameter *sigma = &p[1], *nu = &p[2];
     const int ordinary = sigma->ordinary;
     REAL difference = t->value - p[0].raw, size = fabs_(difference), freedom = nu->value * nu->down * nu->down;
-    REAL inverse = over_theta(R(1.0), sigma), z = over_theta(difference, sigma), z2 = z * z;
-    student_ratio of_logs = {0};
-    if (!ordinary)
-        of_logs = student_far_ratio(difference, sigma, nu);
-    REAL q = ordinary ? z * over_value(z, nu) : of_logs.q;
+    REAL z = over_theta(difference, sigma), z2 = z * z;
+    student_quotients of = ordinary ? student_ordinary(difference, sigma, nu) : student_extreme(difference, sigma, nu);
+    REAL q = of.q, r = of.r;
     /* log(1 + q) is log(q) where q is out of range, and |y - mu| takes the place of r. */
     int out_of_range = q >= C(0x1p100, 0x1p1000), far = q >= R(1.0), small = q < REAL_EPS;
-    REAL r = R(1.0) / (R(1.0) + q), s = out_of_range ? R(1.0) : q * r;
-    REAL other = ordinary ? size : R(1.0);
+    REAL s = out_of_range ? R(1.0) : q * r, other = ordinary ? size : R(1.0);
     log_ratio ratio = log_ratio_(out_of_range ? other : r, out_of_range ? other - R(1.0) : -s);
-    REAL log_q = ordinary ? R(2.0) * (ratio.log - log_theta(sigma)) - log_theta(nu) : of_logs.log;
+    REAL log_q = ordinary ? R(2.0) * (ratio.log - log_theta(sigma)) - log_theta(nu) : of.log_q;
     REAL log1p_q = out_of_range ? log_q : -ratio.log;
     log1p_q = size == REAL_INF ? size : log1p_q;
     REAL h = -s < LOG_RATIO_SMALL ? log1p_q - s : -ratio.remainder;
     REAL a = far ? freedom * s : z2 * r, both = a + s;
     /* (nu + 1) log(1 + q) ~ z^2 + q and nu h ~ z^2 q / 2 near q = 0, also for an infinite nu. */
     REAL nu_log = nu->value * log1p_q * nu->down * nu->down, nu_h = nu->value * h * nu->down * nu->down;
-    REAL core = small ? mul_add(z, z, q) : nu_log + log1p_q;
-    nu_h = small ? R(0.5) * z2 * q : nu_h;
+    REAL core = small ? mul_add(z, z, q) : nu_log + log1p_q, z2_q = R(0.5) * z * (z * q);
+    z2_q = !ordinary && q == R(0.0) ? q : z2_q;
+    nu_h = small ? z2_q : nu_h;
     out->value = (mul_add(R(0.5), core, log_theta(sigma)) + student_normalizer_of(freedom, log_theta(nu))) +
                  (full ? HALF_LOG_2PI : R(0.0));
 
-    /* A subnormal z has lost digits that z / sigma would show. */
-    REAL inverse2 = inverse * inverse, in_steps = ordinary ? z * inverse : over_theta(z, sigma);
-    REAL z_inverse = fabs_(z) < REAL_MIN ? difference * inverse2 : in_steps;
-    z_inverse = ordinary || inverse2 >= REAL_MIN ? z_inverse : in_steps;
-    z_inverse = ordinary || inverse2 <= REAL_MAX ? z_inverse : in_steps;
-    REAL near_mean = (z_inverse + over_theta(z_inverse, nu)) * r, far_mean = both / difference;
-    out->slope[0] = -(far ? far_mean : near_mean);
-    REAL balance = (r - s) * r, precision = balance + over_theta(balance, nu);
-    precision = ordinary ? precision * inverse2 : over_theta(over_theta(precision, sigma), sigma);
-    out->bend[0] = far ? far_mean * ((r - s) / difference) : precision;
+    REAL far_mean = both / difference;
+    out->slope[0] = -(far ? far_mean : of.pull * r);
+    out->bend[0] = far ? far_mean * ((r - s) / difference) : of.weight * ((r - s) * r);
 
     REAL slope = z2 < R(2.0) ? (R(1.0) - z2) * r : r - a, tripled = mul_add(R(2.0), r, R(1.0));
     REAL bend = mul_add(both, tripled, R(-1.0));
     /* z^2 of a nearly Gaussian sample may overflow alone. */
-    REAL slope_over = slope / sigma->value, bend_over = bend / sigma->value / sigma->value;
-    REAL slope_wide = far ? slope_over : -z * z_inverse * r, bend_wide = far ? bend_over : z_inverse * z_inverse * r * tripled;
-    slope_over = z2 <= REAL_MAX ? slope_over : slope_wide;
-    bend_over = z2 <= REAL_MAX ? bend_over : bend_wide;
+    REAL slope_over = slope / sigma->value, bend_over = bend / sigma->value / sigma->value, root = z / sigma->value;
+    REAL slope_wide = far ? slope_over : -z * root * r, bend_wide = far ? bend_over : root * root * r * tripled;
+    slope_over = ordinary || z2 <= REAL_MAX ? slope_over : slope_wide;
+    bend_over = ordinary || z2 <= REAL_MAX ? bend_over : bend_wide;
     REAL z_free = freedom / z; /* where r underflows */
     REAL a_r = out_of_range ? z_free * z_free : far ? nu->value * (s * r) * nu->down * nu->down : a * r;
-    REAL s_r = out_of_range ? z_free / z : s * r;
+    REAL s_r = ordinary && out_of_range ? z_free / z : s * r;
     out->slope[1] = sigma->divides ? slope_over : slope;
     out->bend[1] = sigma->divides ? bend_over : bend;
     out->log_bend[1] = R(2.0) * (a_r + s_r);
 
+    REAL a_s = far ? nu->value * (s * s) * nu->down * nu->down : z * (z * s) * r;
+    a_s = s == R(0.0) ? s : a_s;
     REAL nu_slope = mul_add(R(0.5), nu_h - s, student_slope_(freedom));
-    REAL nu_bend = mul_add(R(0.5) * s, (R(1.0) - a) + r, student_curve_(freedom));
+    REAL nu_bend = mul_add(R(0.5), mul_add(s, r, s - a_s), student_curve_(freedom));
     out->slope[2] = nu->divides ? nu_slope / nu->value : nu_slope;
     out->bend[2] = nu->divides ? nu_bend / nu->value / nu->value : nu_bend;
     out->log_bend[2] = nu_slope + nu_bend;
