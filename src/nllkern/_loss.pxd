@@ -13,6 +13,7 @@ cdef class Loss:
     cdef readonly str name
     cdef readonly tuple parameters
     cdef readonly tuple links
+    cdef tuple arguments  # the positional ones
     cdef str kind, extra, support
     cdef int index, linked
 

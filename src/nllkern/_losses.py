@@ -3,8 +3,9 @@
 from ._engine import loss_table
 from ._pointwise import PointwiseLoss
 from ._rowwise import RowwiseLoss
+from ._vectors import vectors_loss
 
-_KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss}
+_KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss, "vectors": vectors_loss}
 _all = {info.name: _KINDS[info.kind](k, info) for k, info in enumerate(loss_table())}
 globals().update(_all)
 __all__ = ["loss_named", "losses", *_all]

@@ -7,10 +7,13 @@
 #define LINKS_logit ""
 #define LINKS_positive "identity softplus log"
 #define LINKS_scale "identity softplus log variance log_variance"
+#define LINKS_factor "identity softplus log covariance"
 
 #define NLLK_ROWWISE(NAME, PREDICTION) {#NAME, "rowwise", #PREDICTION, "", "", "", 0},
 #define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT)                                        \
     {#NAME, "pointwise", #NAMES, LINKS_##LINKS, #EXTRA, #SUPPORT, LINKED},
+#define NLLK_VECTORS(NAME, NAMES, LINKED, LINKS, SUPPORT)                                                              \
+    {#NAME, "vectors", #NAMES, LINKS_##LINKS, "", #SUPPORT, LINKED},
 const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT] = {
 #include "kernels.inc"
 };

@@ -7,6 +7,8 @@
 #include "losses/binary_cross_entropy.h"
 #include "losses/gamma_nll.h"
 #include "losses/gaussian_nll.h"
+#include "losses/multivariate_gaussian_nll.h"
+#include "losses/triplet_margin.h"
 
 #define CONCAT_(a, b, c, d) nllk_##a##_##b##c##_##d
 #define CONCAT(a, b, c, d) CONCAT_(a, b, c, d)
@@ -32,6 +34,14 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
         return narrow ? general_narrow_rows(a, begin, end, 1) : general_wide_rows(a, begin, end, 1);
     return narrow ? general_narrow_rows(a, begin, end, 0) : general_wide_rows(a, begin, end, 0);
 }
+
+/* The kernel of the losses of vectors. */
+#define NLLK_VECTORS(NAME, ...)                                                                                        \
+    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)           \
+    {                                                                                                                  \
+        (void)scratch;                                                                                                 \
+        sums->value = NAME(arguments, begin, end);                                                                     \
+    }
 
 /* A pointwise loss: a tile function for each link, each thing wanted, weighted or plain; and the kernel that picks one. */
 #define TILE_(NAME, COUNT, LINKED, LOGS, POSITIVE, LINK, WANT, PLAIN)                                                  \
@@ -73,6 +83,7 @@ static double cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t en
 #include "kernels.inc"
 #undef NLLK_ROWWISE
 #undef NLLK_POINTWISE
+#undef NLLK_VECTORS
 
 static void survey_rowwise(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)
 {
@@ -100,6 +111,7 @@ static void survey_pointwise(const void *arguments, ptrdiff_t begin, ptrdiff_t e
 
 #define NLLK_ROWWISE(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
 #define NLLK_POINTWISE(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
+#define NLLK_VECTORS(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
 #define NLLK_VECFN(NAME, ...) [NLLK_VECFN_##NAME] = vector_##NAME,
 const nllk_table SYMBOL(table) = {
     .loss =

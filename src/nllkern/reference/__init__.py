@@ -7,7 +7,7 @@ nllkern: calling it, ``value_and_grad``, ``grad``, ``value_grad_hess``, with the
 keywords.  Results are float64 whatever the inputs' dtype; ``num_threads`` is accepted and ignored.
 """
 
-from . import _classes, _pointwise  # noqa: F401, they fill LOSSES
+from . import _classes, _pointwise, _vectors  # noqa: F401, they fill LOSSES
 from ._protocol import LOSSES, Reference, losses
 
 __all__ = ["LOSSES", "losses", *LOSSES]
