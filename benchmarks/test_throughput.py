@@ -12,8 +12,11 @@ nk = pytest.importorskip("nllkern")
 # The last axis of a softmax loss holds the classes.
 ROWS = [(262144, 10), (65536, 100), (8192, 1000), (1024, 32000)]
 FLAT = [(1 << 22,)]
+VECTORS = [(1 << 18, 2), (1 << 15, 128), (1 << 12, 1024)]
+FACTORS = [(1 << 18, 2), (4096, 32), (64, 256)]  # a d x d matrix each
 QUICK_ROWS = [(4096, 10), (512, 1000)]
 QUICK_FLAT = [(1 << 16,)]
+QUICK_VECTORS = [(1 << 10, 16)]
 SMALL = (1, 10)
 DTYPES = ["float32", "float64"]
 
@@ -23,11 +26,33 @@ def is_rowwise(loss):
     return loss.name.startswith("cross_entropy")
 
 
+def has_factor(loss):
+    return loss.name == "multivariate_gaussian_nll"
+
+
+def is_vectors(loss):
+    """Losses whose samples are vectors."""
+    return has_factor(loss) or loss.name == "triplet_margin"
+
+
+def shapes(loss):
+    """(full, quick)."""
+    if is_vectors(loss):
+        return (FACTORS if has_factor(loss) else VECTORS), QUICK_VECTORS
+    return (ROWS, QUICK_ROWS) if is_rowwise(loss) else (FLAT, QUICK_FLAT)
+
+
 def arguments(loss, dtype, shape):
     """(positional arguments, keywords): predictions first, a target inside every loss's domain."""
     rng = np.random.default_rng(0)
     predictions = [rng.standard_normal(shape, dtype=dtype) for _ in loss.parameters]
     keywords = {"link": "softplus"} if "softplus" in loss.links else {}
+    if has_factor(loss):
+        d = shape[-1]
+        factor = rng.standard_normal((*shape, d), dtype=dtype) / np.sqrt(d).astype(dtype)
+        return [predictions[0], factor, rng.standard_normal(shape, dtype=dtype)], keywords
+    if is_vectors(loss):
+        return predictions, keywords
     if is_rowwise(loss):
         return [*predictions, rng.integers(0, shape[-1], shape[:-1])], keywords
     return [*predictions, 1 - rng.random(shape, dtype=dtype)], keywords
@@ -53,7 +78,7 @@ def method_of(loss, method):
 
 def cases():
     for loss in nk.losses():
-        full, quick = (ROWS, QUICK_ROWS) if is_rowwise(loss) else (FLAT, QUICK_FLAT)
+        full, quick = shapes(loss)
         for shape in full + quick:
             marks = [pytest.mark.quick] if shape in quick else []
             name = f"{loss.name}-{'x'.join(map(str, shape))}"
@@ -67,7 +92,7 @@ def test_throughput(benchmark, loss, shape, dtype, method):
     """Large arrays, all threads."""
     args, keywords = arguments(loss, dtype, shape)
     written, out = METHODS[method]
-    predictions = args[:-1]
+    predictions = args[: len(loss.parameters)]
     keywords.update(out(predictions))
     benchmark.group = f"{loss.name} {method} {dtype}"
     benchmark(method_of(loss, method), *args, **keywords)

@@ -118,12 +118,12 @@ def spoil_value(s):
 
 
 def spoil_hess(s):
-    return s._replace(hess=tuple(h * (1 + 1e-4) for h in s.hess))
+    return s._replace(hess=tuple(None if h is None else h * (1 + 1e-4) for h in s.hess))
 
 
 def spoil_one_grad(s):
-    grad = [g.copy() for g in s.grad]
-    grad[-1].ravel()[-1:] = np.nan
+    grad = [None if g is None else g.copy() for g in s.grad]
+    [g for g in grad if g is not None][-1].ravel()[-1:] = np.nan
     return s._replace(grad=tuple(grad))
 
 

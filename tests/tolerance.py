@@ -15,6 +15,7 @@ The results need only be right to a few per cent, so this is plain float64 NumPy
 from typing import NamedTuple
 
 import numpy as np
+import tolerance_vectors
 
 from nllkern.reference import _math as rm
 
@@ -210,4 +211,6 @@ _FUNCTIONS = {
     "binary_cross_entropy": _binary_cross_entropy,
     "gaussian_nll": _gaussian_nll,
     "gamma_nll": _gamma_nll,
+    "multivariate_gaussian_nll": tolerance_vectors.multivariate_gaussian_nll,
+    "triplet_margin": tolerance_vectors.triplet_margin,
 }

@@ -23,6 +23,7 @@ _Reduced: TypeAlias = Literal["mean", "sum"]
 _None: TypeAlias = Literal["none"]
 _Any: TypeAlias = Literal["mean", "sum", "none"]
 _PositiveLink: TypeAlias = Literal["identity", "softplus", "log"]
+_FactorLink: TypeAlias = Literal["identity", "softplus", "log", "covariance"]
 _ScaleLink: TypeAlias = Literal["identity", "softplus", "log", "variance", "log_variance"]
 
 @type_check_only
@@ -36,6 +37,10 @@ _Out: TypeAlias = _Array | None
 _OutPair: TypeAlias = tuple[_Out, _Out] | None
 _Outs: TypeAlias = tuple[_Out, _Out] | None
 _OutsPair: TypeAlias = tuple[_Outs, _Outs] | None
+_Three: TypeAlias = tuple[_Array, _Array, _Array]
+_ThreeOuts: TypeAlias = tuple[_Out, _Out, _Out] | None
+_ThreeOutsPair: TypeAlias = tuple[_ThreeOuts, _ThreeOuts] | None
+_MeanAndFactor: TypeAlias = tuple[_Array, _Array | Any]  # Any: None under link="covariance"
 _Link = TypeVar("_Link")
 
 @type_check_only
@@ -62,6 +67,11 @@ class _LinkOptions(_Common, Generic[_Link], total=False):
     link: _Link
     full: bool
 
+@type_check_only
+class _MarginOptions(_Common, total=False):
+    margin: float
+    p: float
+
 class Loss:
     @property
     def name(self) -> str: ...
@@ -82,6 +92,7 @@ class Loss:
 
 class PointwiseLoss(Loss): ...
 class RowwiseLoss(Loss): ...
+class Vectors(Loss): ...
 
 # Three lines a signature, not twelve:
 # fmt: off
@@ -220,12 +231,76 @@ class _TwoPredictions(PointwiseLoss, Generic[_Link]):
         reduction: _None, out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
     ) -> tuple[_Array, tuple[_Grad, _Grad], tuple[_Grad, _Grad]]: ...
 
+@final
+@type_check_only
+class _Factor(Vectors, Generic[_Link]):
+    @overload
+    def __call__(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> float: ...
+    @overload
+    def __call__(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_LinkOptions[_Link]],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[float, _MeanAndFactor]: ...
+    @overload
+    def value_and_grad(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[_Array, _MeanAndFactor]: ...
+    def grad(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> _MeanAndFactor: ...
+    @overload
+    def value_grad_hess(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[float, _MeanAndFactor, _MeanAndFactor]: ...
+    @overload
+    def value_grad_hess(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[_Array, _MeanAndFactor, _MeanAndFactor]: ...
+
+@final
+@type_check_only
+class _Triplet(Vectors):
+    @overload
+    def __call__(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_MarginOptions],
+    ) -> float: ...
+    @overload
+    def __call__(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_MarginOptions],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _ThreeOuts = ..., **options: Unpack[_MarginOptions],
+    ) -> tuple[float, _Three]: ...
+    @overload
+    def value_and_grad(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _None, out: _ThreeOuts = ..., **options: Unpack[_MarginOptions],
+    ) -> tuple[_Array, _Three]: ...
+    def grad(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _Any = ..., out: _ThreeOuts = ..., **options: Unpack[_MarginOptions],
+    ) -> _Three: ...
+    @overload
+    def value_grad_hess(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _ThreeOutsPair = ..., **options: Unpack[_MarginOptions],
+    ) -> tuple[float, _Three, _Three]: ...
+    @overload
+    def value_grad_hess(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _None, out: _ThreeOutsPair = ..., **options: Unpack[_MarginOptions],
+    ) -> tuple[_Array, _Three, _Three]: ...
+
 # fmt: on
 
 cross_entropy: _Classes
 binary_cross_entropy: _Weighted
 gaussian_nll: _TwoPredictions[_ScaleLink]
 gamma_nll: _TwoPredictions[_PositiveLink]
+multivariate_gaussian_nll: _Factor[_FactorLink]
+triplet_margin: _Triplet
 
 def loss_named(name: str) -> Any: ...
 def losses() -> list[Loss]: ...

@@ -12,7 +12,16 @@ import numpy as np
 
 from ._engine import loss_table, simd_levels, use_simd_level
 from ._losses import loss_named
-from ._selfcheck_data import DTYPES, Array, Case, Row, point_case, signed
+from ._selfcheck_data import (
+    DTYPES,
+    Array,
+    Case,
+    Row,
+    factor_case,
+    point_case,
+    signed,
+    triplet_case,
+)
 
 LIMIT = 8.0  # roundings; the accuracy tests of the source tree hold it to much less
 STEP = 1024.0  # inputs are moved by so many eps, to see the move above float64's own rounding
@@ -73,7 +82,8 @@ def check_row(row: Row, level: str) -> Result:
             options = {**case.options, **more}
             with use_simd_level(level):
                 got = outputs(loss, case.args, options)
-            exact, unit = exact_and_unit(loss.reference, case, options, row.dtype)
+            find = vector_unit if kind_of(row.loss) == "vectors" else exact_and_unit
+            exact, unit = find(loss.reference, case, options, row.dtype)
             for k, name in enumerate(output_names(loss.parameters)):
                 err = roundings(got[k], exact[k], unit[k], row.dtype)
                 if err.size and err.max() > error:
@@ -81,6 +91,10 @@ def check_row(row: Row, level: str) -> Result:
                     error = float(err.max())
                     worst = describe(name, at, got[k], exact[k], case.args, more)
     return Result(row.loss, row.dtype, row.name, level, samples, error, worst)
+
+
+def kind_of(name: str) -> str:
+    return next(info.kind for info in loss_table() if info.name == name)
 
 
 def output_names(parameters: tuple[str, ...]) -> list[str]:
@@ -100,7 +114,9 @@ def describe(
     text = f"{name}{list(place) if place else ''}, reduction={options['reduction']!r}: "
     text += f"got {float(got[at])!r}, exact {float(exact[at])!r}"
     if place:
-        inputs = ", ".join(np.array2string(a[place[0]], threshold=6) for a in args)
+        inputs = ", ".join(
+            np.array2string(a[place[0]], threshold=6) for a in args if place[0] < len(a)
+        )
         text += f", inputs {inputs}"
     return text
 
@@ -126,6 +142,33 @@ def exact_and_unit(
         for moved, also in moves(args, options, STEP * eps):
             for u, x, y in zip(unit, exact, outputs(reference, moved, also), strict=True):
                 u += np.nan_to_num(np.abs(y - x), posinf=0.0) / STEP
+    return exact, unit
+
+
+def vector_unit(
+    reference: Any, case: Case, options: dict[str, Any], dtype: str
+) -> tuple[list[Array], list[Array]]:
+    """The same for vectors, whose entries are made of one another: a sample's largest counts."""
+    eps, leading = float(np.finfo(dtype).eps), len(case.args[0])
+    exact = outputs(reference, case.args, options)
+    unit = []
+    for k, x in enumerate(exact):
+        own = x.ndim > 1 and len(x) == leading and x.ndim >= case.args[0].ndim
+        axes = tuple(range(1 if own else 0, x.ndim))
+        size = np.max(np.abs(x), axis=axes, keepdims=True, initial=0.0) if x.ndim > 1 else np.abs(x)
+        unit.append(eps * np.maximum(size + 0 * x, 1.0 if k == 0 else np.finfo(dtype).tiny))
+    rng = np.random.default_rng(3)
+    for j, x in enumerate(case.args):
+        for _ in range(4):
+            step = STEP * eps * np.maximum(np.abs(x), 1.0) * rng.choice([-1, 1], size=x.shape)
+            step = (
+                step + np.swapaxes(step, -1, -2)
+                if options.get("link") == "covariance" and j == 1
+                else step
+            )
+            moved = (*case.args[:j], x + step, *case.args[j + 1 :])
+            for u, a, b in zip(unit, exact, outputs(reference, moved, options), strict=True):
+                u += np.nan_to_num(np.abs(b - a)) / STEP
     return exact, unit
 
 
@@ -178,25 +221,41 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
     info = next(i for i in loss_table() if i.name == name)
     n = SIZE_OF_BITS_CHECK
     if info.kind == "rowwise":
-        case = Case(
-            (rng.normal(size=(n // 50, 50)).astype(dtype), rng.integers(50, size=n // 50)), {}
-        )
-    else:
+        cases = [
+            Case((rng.normal(size=(n // 50, 50)).astype(dtype), rng.integers(50, size=n // 50)), {})
+        ]
+    elif info.kind == "pointwise":
         positive = [bool(info.linked >> j & 1) for j in range(len(info.parameters))]
         link = info.links[-1] if info.links else ""
-        case = point_case(rng, dtype, positive, link, info.support, "", n)
+        cases = [point_case(rng, dtype, positive, link, info.support, "", n)]
+    elif info.links:
+        cases = [
+            factor_case(rng, dtype, n // 50, 50, "softplus", True),
+            factor_case(rng, dtype, n // 25, 5, "softplus", False),
+        ]
+    else:
+        cases = [triplet_case(rng, dtype, n // 50, 50, 2.0)]
+    differs = [
+        any(found)
+        for found in zip(*(differing_bits(loss, case, level) for case in cases), strict=True)
+    ]
+    what = ("2 threads", "3 threads", "in place")
+    worst = ", ".join(w for w, d in zip(what, differs, strict=True) if d)
+    samples = sum(len(case.args[0]) for case in cases)
+    error = np.inf if worst else 0.0
+    return Result(name, dtype, "same bits, threads and in place", level, samples, error, worst)
+
+
+def differing_bits(loss: Any, case: Case, level: str) -> list[bool]:
+    """Whether two threads, three threads, and writing in place change anything."""
     with use_simd_level(level):
         expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
         others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]
         copies = tuple(a.copy() for a in case.args)
-        out = copies[0] if len(copies) == 2 else copies[:-1]
+        count = len(loss.parameters)
+        out = copies[0] if count == 1 else copies[:count]
         others.append(loss.value_and_grad(*copies, out=out, **case.options))
-    differs = [not identical(expected, x) for x in others]
-    what = ("2 threads", "3 threads", "in place")
-    worst = ", ".join(w for w, d in zip(what, differs, strict=True) if d)
-    samples = len(case.args[0])
-    error = np.inf if worst else 0.0
-    return Result(name, dtype, "same bits, threads and in place", level, samples, error, worst)
+    return [not identical(expected, x) for x in others]
 
 
 def identical(x: Any, y: Any) -> bool:

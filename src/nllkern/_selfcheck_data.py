@@ -16,6 +16,7 @@ Array = NDArray[Any]
 
 DTYPES = ("float32", "float64")
 CLASSES = (1, 2, 3, 10, 17, 33, 100, 1000)
+VECTORS = ((50, 1), (17, 2), (33, 5), (100, 16), (20, 17), (9, 40))  # samples, numbers of each
 
 
 class Case(NamedTuple):
@@ -45,7 +46,9 @@ def rows(quick: bool = False) -> list[Row]:
                 classes = CLASSES[:-1:2] if quick else CLASSES
                 for target, cases in class_cases(rng, dtype, classes).items():
                     found.append(Row(name, dtype, target, cases))
-            for link in links or ([] if kind == "rowwise" else [""]):
+            elif kind == "vectors":
+                found += vector_rows(rng, dtype, name, links, quick)
+            for link in (links or [""]) if kind == "pointwise" else []:
                 positive = [bool(linked >> j & 1) for j in range(len(parameters))]
                 cases = [
                     point_case(rng, dtype, positive, link, support, extra, n) for n in (1, 17, size)
@@ -144,3 +147,45 @@ def hard_rows(rng: np.random.Generator, k: int) -> Array:
         spoilt[k // 2] = odd
         found.append(spoilt)
     return np.array([*found, row * 0 - np.inf])
+
+
+def vector_rows(
+    rng: np.random.Generator, dtype: str, name: str, links: tuple[str, ...], quick: bool
+) -> list[Row]:
+    """A loss of vectors: its links, or its norms."""
+    sizes = VECTORS[::2] if quick else VECTORS
+    if not links:
+        norms = {"p = 2": 2.0, "p = 1": 1.0, "p = inf": np.inf, "p = 3": 3.0}
+        return [
+            Row(name, dtype, text, [triplet_case(rng, dtype, n, d, p) for n, d in sizes])
+            for text, p in norms.items()
+        ]
+    found = []
+    for link in links:
+        cases = [factor_case(rng, dtype, n, d, link, True) for n, d in sizes]
+        if link != "covariance":
+            cases += [factor_case(rng, dtype, n, d, link, False) for n, d in sizes]
+        found.append(Row(name, dtype, f"link {link}", cases))
+    return found
+
+
+def factor_case(
+    rng: np.random.Generator, dtype: str, n: int, d: int, link: str, shared: bool
+) -> Case:
+    """Vectors with a well conditioned factor each, one for all, or one covariance."""
+    mean, target = rng.normal(size=(2, n, d))
+    raw = rng.normal(size=(d, d) if shared else (n, d, d))
+    below = np.tril(raw, -1) / np.sqrt(d)
+    diagonal = np.eye(d) * np.diagonal(raw, axis1=-2, axis2=-1)[..., None]
+    factor = below + np.where(np.eye(d) > 0, np.exp(diagonal / 4), 0.0)
+    if signed(link) and link != "covariance":
+        factor = below + diagonal
+    if link == "covariance":
+        factor = factor @ factor.T
+    return Case(tuple(x.astype(dtype) for x in (mean, factor, target)), {"link": link})
+
+
+def triplet_case(rng: np.random.Generator, dtype: str, n: int, d: int, p: float) -> Case:
+    """Vectors for which the hinge is at rest, and for which it is not."""
+    vectors = rng.normal(size=(3, n, d)).astype(dtype)
+    return Case(tuple(vectors), {"p": p, "margin": 0.5})

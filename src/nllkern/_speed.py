@@ -14,6 +14,7 @@ from ._losses import loss_named
 Array = NDArray[Any]
 
 CLASSES = 1000
+VECTOR, FACTOR = 128, 16  # numbers of a vector, alone and with a matrix
 DTYPES = ("float32", "float64")
 REFERENCE_SHARE = 0.02  # the reference is slow: it gets few samples
 
@@ -76,10 +77,22 @@ def gaussian_nll(mean: Array, raw: Array, target: Array) -> Any:
     return value.mean(), tuple(g / z.size for g in grads)
 
 
+def triplet_margin(anchor: Array, positive: Array, negative: Array) -> Any:
+    """Distances by sums of squares; gradients are unit vectors where the hinge is active."""
+    near, far = anchor - positive, anchor - negative
+    a, b = np.sqrt((near * near).sum(-1)), np.sqrt((far * far).sum(-1))
+    z = 1 + a - b
+    on = (z > 0) / len(z)
+    near *= (on / a)[:, None]
+    far *= (on / b)[:, None]
+    return np.maximum(z, 0).mean(), (near - far, -near, far)
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "gaussian_nll": gaussian_nll,
+    "triplet_margin": triplet_margin,
 }
 
 
@@ -89,6 +102,14 @@ def inputs(info: LossInfo, dtype: str, elements: int) -> tuple[Array, ...]:
     if info.kind == "rowwise":
         logits = rng.normal(scale=3.0, size=(elements // CLASSES, CLASSES)).astype(dtype)
         return logits, rng.integers(CLASSES, size=len(logits))
+    if info.kind == "vectors":
+        d = FACTOR if info.links else VECTOR
+        n = elements // (d * d if info.links else d)
+        vectors = rng.normal(size=(3, n, d)).astype(dtype)
+        if not info.links:
+            return tuple(vectors)
+        factor = np.tril(rng.normal(size=(n, d, d)) / math.sqrt(d)).astype(dtype)
+        return vectors[0], factor, vectors[1]
     args = [rng.normal(size=elements) for _ in info.parameters]
     if info.links and "softplus" not in info.links:
         args = [np.exp(x) if info.linked >> j & 1 else x for j, x in enumerate(args)]
@@ -120,7 +141,7 @@ def measure(info: LossInfo, dtype: str, quick: bool) -> Speed:
     elements, seconds = (200_000, 0.1) if quick else (2_000_000, 0.5)
     args = inputs(info, dtype, elements)
     options = {"link": "softplus"} if "softplus" in links else {}
-    grads = tuple(np.empty_like(a) for a in args[:-1])
+    grads = tuple(np.empty_like(a) for a in args[: len(info.parameters)])
     out = grads[0] if len(grads) == 1 else grads
     formula = FORMULAS.get(name)
     share = 1.0 if formula else REFERENCE_SHARE

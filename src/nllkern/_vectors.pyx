@@ -26,7 +26,6 @@ from nllkern._engine cimport (
     NLLK_SHARED_SIZE,
     NLLK_VECTOR_MAX,
     WANT_GRAD,
-    WANT_HESS,
     WANT_VALUE,
     nllk_pointwise,
     nllk_sums,
@@ -43,8 +42,8 @@ from . import _docs
 
 cnp.import_array()
 
-# A batch that shares a factor is cut into parts, each with a sum of its own, so that the order of the additions does not
-# depend on threads: parts of so many samples, unless their sums took more than so many bytes.
+# A batch that shares a factor is cut into parts, each with a sum of its own, so that the order of the additions does
+# not depend on threads: parts of so many samples, unless their sums took more than so many bytes.
 cdef enum:
     PART_SAMPLES = 256
     PARTS_MAX = 1024
@@ -72,7 +71,7 @@ cdef class Vectors(Loss):
         return 0
 
     cdef int read(self, Call call, nllk_vectors *a, tuple args, list arrays, list keep) except -1:
-        """The inputs as `arrays` the kernel can read, of one dtype, which is returned; the first gives d and the samples."""
+        """The inputs as `arrays` that the kernel can read; returns their dtype.  The first gives d and the samples."""
         cdef cnp.ndarray array
         cdef const cnp.npy_intp *shape
         cdef int k, t = -1, ndim
@@ -122,8 +121,8 @@ cdef class Vectors(Loss):
         for k in range(len(outs)):
             if last_is_given and k % count == count - 1:
                 if outs[k] is not None:
-                    raise ValueError(f"{self.name}: out[{k}] was given for {self.parameters[count - 1]}, which is fixed "
-                                     f"and has no gradient; expected None")
+                    raise ValueError(f"{self.name}: out[{k}] was given for {self.parameters[count - 1]}, "
+                                     f"which is fixed and has no gradient; expected None")
                 results.append(None)
                 continue
             array = arrays[k % count]

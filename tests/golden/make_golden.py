@@ -13,6 +13,7 @@ from pathlib import Path
 
 import exact
 import numpy as np
+import points_vectors
 from mpmath import mp, mpf
 
 FOLDER = Path(__file__).parent
@@ -22,8 +23,8 @@ INF = np.inf
 
 def stored(values, dtype):
     """(high, low, exponent) arrays of a nested list of mpf."""
-    shape = np.shape(np.array(values, dtype=object))
-    flat = [x for row in values for x in row] if len(shape) == 2 else list(values)
+    values = np.array(values, dtype=object)
+    shape, flat = values.shape, values.ravel().tolist()
     info = np.finfo(dtype)
     most, least = mpf(float(info.max)), mpf(float(info.tiny))
     high, low = np.zeros(len(flat)), np.zeros(len(flat), np.float32)
@@ -318,7 +319,20 @@ def gamma_nll():
     book.write()
 
 
+def vectors(name):
+    """The maker of a loss of vectors, whose points have a file of their own."""
+
+    def make():
+        book = Book(name)
+        for dtype in DTYPES:
+            getattr(points_vectors, name)(book, dtype)
+        book.write()
+
+    return make
+
+
 if __name__ == "__main__":
     makers = {f.__name__: f for f in (cross_entropy, binary_cross_entropy, gaussian_nll, gamma_nll)}
+    makers |= {name: vectors(name) for name in ("multivariate_gaussian_nll", "triplet_margin")}
     for name in sys.argv[1:] or makers:
         makers[name]()

@@ -74,16 +74,17 @@ typedef struct {
     void *loss;          /* per sample, or NULL */
     void *grad[NLLK_MAX_PARAMETERS];
     void *hess[NLLK_MAX_PARAMETERS];
-    const double *factor;       /* the one factor of all samples, in doubles, with its log-determinant; or NULL: input[1] */
+    const double *factor; /* the one factor of all samples, in doubles, with its log-determinant; or NULL: input[1] */
     double log_sum;
-    double *shared;             /* the one factor of all samples, prepared: NLLK_SHARED_SIZE doubles; or NULL */
-    double *parts;              /* of each part of the batch, its sums: NLLK_PART_SIZE doubles; NULL without derivatives */
-    ptrdiff_t part, part_count; /* samples in a part (a whole number of lanes); the kernel then counts parts, not samples */
+    double *shared; /* the one factor of all samples, prepared: NLLK_SHARED_SIZE doubles; or NULL */
+    double *parts;  /* of each part of the batch, its sums: NLLK_PART_SIZE doubles; NULL without derivatives */
+    ptrdiff_t part,
+        part_count; /* samples in a part (a whole number of lanes); the kernel then counts parts, not samples */
 } nllk_vectors;
 
 #define NLLK_PITCH(d) (((d) + 15) & ~(ptrdiff_t)15)
 #define NLLK_SHARED_SIZE(d) (NLLK_PITCH(d) * NLLK_PITCH(d) + 8 * NLLK_VECTOR_MAX)
-#define NLLK_PART_SIZE(d) (NLLK_PITCH(d) * (NLLK_PITCH(d) + 3))
+#define NLLK_PART_SIZE(d) (NLLK_PITCH(d) * (NLLK_PITCH(d) + 33))
 
 /* `scratch`: room for one row of more than NLLK_STAGE logits (shorter rows need none), or NULL, which is slower. */
 #define NLLK_STAGE 4096

@@ -7,9 +7,10 @@
 
 /* The diagonal of one factor, or of VECTOR_LANES of them. */
 typedef struct {
-    double inverse[NLLK_VECTOR_MAX], again[NLLK_VECTOR_MAX]; /* 1 / theta, in two factors where one would overflow */
-    double rate[NLLK_VECTOR_MAX];                            /* dlog(theta)/du */
-    REAL log[NLLK_VECTOR_MAX], curve[NLLK_VECTOR_MAX];       /* log(theta); curve and in_log of links.h */
+    double inverse[NLLK_VECTOR_MAX],
+        again[NLLK_VECTOR_MAX];                        /* 1 / theta = again inverse again, none of which overflows */
+    double rate[NLLK_VECTOR_MAX];                      /* dlog(theta)/du */
+    REAL log[NLLK_VECTOR_MAX], curve[NLLK_VECTOR_MAX]; /* log(theta); curve and in_log of links.h */
     REAL in_log[NLLK_VECTOR_MAX];
 } diagonal;
 
@@ -19,17 +20,18 @@ NLLK_INLINE void link_diagonal_by(int link, const REAL *raw, ptrdiff_t n, diagon
     for (ptrdiff_t i = 0; i < n; i++) {
         REAL e = link_has_exponential(link) ? link_exponential(link, raw[i], 0) : R(0.0);
         parameter p = apply_link(link, raw[i], e, 0);
-        double value = (double)p.value, up = (double)p.up;
+        const double value = (double)p.value, up = (double)p.up;
 #if NLLK_BITS == 32
-        double inverse = 1.0 / value * up * up;
+        const double inverse = 1.0 / value * up * up;
         to->inverse[i] = inverse;
-#else
-        double again = link == LINK_IDENTITY ? (value < 0x1p-1000 ? 0x1p100 : 1.0) : up;
-        double inverse = 1.0 / (link == LINK_IDENTITY ? value * again : value);
-        to->inverse[i] = link == LINK_IDENTITY ? inverse : inverse * up;
-        to->again[i] = again;
-#endif
         to->rate[i] = link == LINK_IDENTITY ? inverse : (double)p.rate;
+#else
+        const double again = link != LINK_IDENTITY ? up : value < 0x1p-1000 ? 0x1p50 : 1.0;
+        const double inverse = 1.0 / (link != LINK_IDENTITY ? value : value * again * again);
+        to->inverse[i] = inverse;
+        to->again[i] = again;
+        to->rate[i] = link == LINK_IDENTITY ? inverse * again * again : p.rate;
+#endif
         to->log[i] = log_theta(&p);
         to->curve[i] = link == LINK_SOFTPLUS ? p.curve : R(0.0);
         to->in_log[i] = link == LINK_IDENTITY ? R(0.0) : p.in_log ? R(1.0) : R(0.0);
@@ -48,7 +50,7 @@ static void link_diagonal(int link, const REAL *raw, ptrdiff_t n, diagonal *to)
 
 NLLK_INLINE double over_theta_double(double x, double inverse, double again)
 {
-    return NLLK_BITS == 32 ? x * inverse : x * inverse * again;
+    return NLLK_BITS == 32 ? x * inverse : x * again * inverse * again;
 }
 
 /* Rows go by four: those past the end of L, and what they are applied to, are 0. */

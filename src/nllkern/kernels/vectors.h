@@ -8,6 +8,7 @@
 
 #include "kernels.h"
 #include "links.h"
+#include "transpose.h"
 
 #define VECTOR_LANES 16
 
@@ -21,7 +22,10 @@ NLLK_INLINE double mul_add_double(double a, double b, double c)
 }
 
 /* Weight of sample i. */
-NLLK_INLINE REAL vector_weight(const nllk_vectors *a, ptrdiff_t i) { return a->weight ? ((const REAL *)a->weight)[i] : R(1.0); }
+NLLK_INLINE REAL vector_weight(const nllk_vectors *a, ptrdiff_t i)
+{
+    return a->weight ? ((const REAL *)a->weight)[i] : R(1.0);
+}
 
 NLLK_INLINE double sum_vector_lanes(double *lanes)
 {
@@ -65,6 +69,27 @@ NLLK_INLINE double dot_squares(const double *x, ptrdiff_t n)
             lanes[k] = mul_add_double(x[j + k], x[j + k], lanes[k]);
     }
     return sum_vector_lanes(lanes);
+}
+
+/* Between VECTOR_LANES rows of n doubles, one after the other, and n rows of lanes.  The last square of a row overlaps the
+ * one before; of fewer than 4 columns, it overlaps the next row, which is right again when it has been written itself.
+ * Both have room for 4 columns. */
+NLLK_INLINE void rows_to_lanes(const double *rows, ptrdiff_t n, double *lanes)
+{
+    for (ptrdiff_t r = 0; r < VECTOR_LANES; r += 4)
+        for (ptrdiff_t i = 0; i < n; i += 4) {
+            ptrdiff_t c = i + 4 <= n || n < 4 ? i : n - 4;
+            transpose_double_square(rows + r * n + c, n, lanes + c * VECTOR_LANES + r, VECTOR_LANES);
+        }
+}
+
+NLLK_INLINE void lanes_to_rows(const double *lanes, ptrdiff_t n, double *rows)
+{
+    for (ptrdiff_t r = 0; r < VECTOR_LANES; r += 4)
+        for (ptrdiff_t i = 0; i < n; i += 4) {
+            ptrdiff_t c = i + 4 <= n || n < 4 ? i : n - 4;
+            transpose_double_square(lanes + c * VECTOR_LANES + r, VECTOR_LANES, rows + r * n + c, n);
+        }
 }
 
 #endif

@@ -95,30 +95,30 @@ def multivariate_gaussian_nll(mean, factor, target, *, link="identity", full=Tru
     precision = theta.divide(theta.divide(norms))
 
     value = 0.5 * (w * w).sum(-1) + theta.log.sum(-1) + (d * HALF_LOG_2PI if full else 0.0)
-    lower = np.tri(d, k=-1, dtype=bool)
-    on_diagonal = np.eye(d, dtype=bool)
     bw, nww = b * w, norms * w * w
     first = theta.slope * (1.0 - bw)
     # (log theta)'' = theta''/theta - slope^2; theta^2 d2/dtheta^2 = N w^2 + 2 b w - 1
     second = theta.slope**2 * (nww + 2 * bw - 1.0) + theta.second * (1.0 - bw)
     if link == "log":
         second = nww + bw
-    grad = np.where(lower, -g[..., :, None] * w[..., None, :], 0.0)
-    hess = np.where(lower, precision[..., :, None] * (w * w)[..., None, :], 0.0)
-    grad = np.where(on_diagonal, first[..., None], grad)
-    hess = np.where(on_diagonal, second[..., None], hess)
-    d_mean, d2_mean = -g, precision + 0.0 * w
-    bad = ~theta.valid.all(-1) | np.isnan(np.where(lower, factor, 0.0)).any((-2, -1))
-    bad = bad | np.isnan(w).any(-1)
-    value, d_mean, d2_mean = (
-        np.where(bad[(..., *[None] * (x.ndim - bad.ndim))], np.nan, x) for x in (value, d_mean, d2_mean)
-    )
-    bad = bad[..., None, None] & np.tri(d, dtype=bool)
-    grad, hess = np.where(bad, np.nan, grad), np.where(bad, np.nan, hess)
+    triangle = np.tri(d, dtype=bool)
+    defined = theta.valid.all(-1) & ~np.isnan(np.where(triangle, factor, 0.0)).any((-2, -1))
+    undefined = np.where(defined & ~np.isnan(w).any(-1), 0.0, np.nan)  # added, it makes NaN
+    extra = undefined[..., None]
+
+    def matrix(below, diagonal):
+        x = np.where(np.eye(d, dtype=bool), diagonal[..., None], below) + extra[..., None]
+        return np.where(triangle, x, 0.0)
+
+    grad = matrix(-g[..., :, None] * w[..., None, :], first)
+    hess = matrix(precision[..., :, None] * (w * w)[..., None, :], second)
     outside = {"factor": (~theta.valid, f"> 0 on the diagonal under link {link!r}")}
-    if given:
-        grad = hess = None
-    return Samples(value, (d_mean, grad), (d2_mean, hess), outside)
+    return Samples(
+        value + undefined,
+        (extra - g, None if given else grad),
+        (extra + precision, None if given else hess),
+        outside,
+    )
 
 
 def _cholesky(covariance):

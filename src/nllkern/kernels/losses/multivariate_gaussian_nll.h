@@ -13,66 +13,11 @@
  *
  * Three loops.  A factor each: samples of few dimensions lie side by side in lanes, those of many are taken one by one along
  * the vector.  One factor for all: always in lanes, and each number of L serves all of them. */
-#include "triangular.h"
+#include "gaussian_shared.h"
 
 #define GAUSSIAN_LANES_MAX 16 /* up to so many dimensions, samples with a factor each lie in lanes */
 
-/* The derivatives by a raw number of the diagonal; or their weighted sums, if N w^2, b w, 1 - b w and 1 are. */
-NLLK_INLINE double diagonal_grad(double slope, const diagonal *t, ptrdiff_t k) { return slope * t->rate[k]; }
-
-NLLK_INLINE double diagonal_hess(double nww, double bw, double slope, double one, const diagonal *t, ptrdiff_t k)
-{
-    double bend = t->in_log[k] != 0 ? nww + bw : nww + (2 * bw - one), rate = t->rate[k];
-    return rate * rate * (slope * (double)t->curve[k] + bend);
-}
-
-/* Value of a sample, weighted, from |w|^2 / 2 and the log-determinant; written where it is wanted. */
-NLLK_INLINE double gaussian_value(const nllk_vectors *a, ptrdiff_t i, double half_square, double log_sum)
-{
-    REAL weight = vector_weight(a, i);
-    double constant = a->full ? (double)a->dimension * 0x1.d67f1c864beb5p-1 : 0; /* log(2 pi) / 2 */
-    REAL value = weight == 0 ? 0 : weight * (REAL)(half_square + (log_sum + constant));
-    if (a->loss)
-        ((REAL *)a->loss)[i] = value;
-    return value;
-}
-
 /* ---- samples in lanes ---- */
-
-typedef struct {
-    double w[NLLK_VECTOR_MAX * VECTOR_LANES], b[NLLK_VECTOR_MAX * VECTOR_LANES], g[NLLK_VECTOR_MAX * VECTOR_LANES];
-    double factor[VECTOR_LANES]; /* what multiplies derivatives; 0: the sample does not count */
-} lanes_work;
-
-/* y - mu of `count` samples, one to a lane.  A sample that does not count has a difference of 0, whatever its data. */
-static void read_differences(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t count, lanes_work *m)
-{
-    const ptrdiff_t d = a->dimension;
-    memset(m->w, 0, FACTOR_ROWS(d) * VECTOR_LANES * sizeof *m->w);
-    memset(m->factor, 0, sizeof m->factor);
-    for (ptrdiff_t r = 0; r < count; r++) {
-        const REAL *mu = (const REAL *)a->input[0] + (first + r) * d, *y = (const REAL *)a->target + (first + r) * d;
-        REAL weight = vector_weight(a, first + r);
-        m->factor[r] = a->scale * (double)weight;
-        for (ptrdiff_t i = 0; weight != 0 && i < d; i++)
-            m->w[i * VECTOR_LANES + r] = (double)y[i] - (double)mu[i];
-    }
-}
-
-NLLK_INLINE double lane_values(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t count, const double *w,
-                               const double *log_sum)
-{
-    double half_square[VECTOR_LANES] = {0}, sum = 0;
-    for (ptrdiff_t i = 0; i < a->dimension; i++) {
-        const double *x = w + i * VECTOR_LANES;
-#pragma omp simd
-        for (int r = 0; r < VECTOR_LANES; r++)
-            half_square[r] = mul_add_double(0.5 * x[r], x[r], half_square[r]);
-    }
-    for (ptrdiff_t r = 0; r < count; r++)
-        sum += gaussian_value(a, first + r, half_square[r], log_sum[r]);
-    return sum;
-}
 
 /* x, a number for every lane, to element `at` of `count` samples of `size` numbers; 0 where the factor is. */
 NLLK_INLINE void write_lanes(void *out, ptrdiff_t first, ptrdiff_t count, ptrdiff_t size, ptrdiff_t at, const double *x,
@@ -154,10 +99,11 @@ static double gaussian_lanes(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t e
     enum { MOST = GAUSSIAN_LANES_MAX * VECTOR_LANES };
     _Static_assert(MOST <= NLLK_VECTOR_MAX, "the diagonals of all lanes");
     const ptrdiff_t d = a->dimension, pitch = FACTOR_ROWS(d);
-    double L[GAUSSIAN_LANES_MAX * MOST], log_sum[VECTOR_LANES], sum = 0;
+    double L[GAUSSIAN_LANES_MAX * MOST], log_sum[VECTOR_LANES];
     REAL raw[MOST];
     diagonal t;
     lanes_work m;
+    memset(m.sum, 0, sizeof m.sum);
     memset(L, 0, pitch * pitch * VECTOR_LANES * sizeof *L);
     for (ptrdiff_t i = 0; i < pitch * VECTOR_LANES; i++)
         t.inverse[i] = t.again[i] = 1;
@@ -165,7 +111,7 @@ static double gaussian_lanes(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t e
         ptrdiff_t count = end - first < VECTOR_LANES ? end - first : VECTOR_LANES;
         read_differences(a, first, count, &m);
         for (ptrdiff_t r = 0; r < VECTOR_LANES; r++) {
-            int counts = r < count && vector_weight(a, first + r) != 0;
+            int counts = m.weight[r] != 0;
             const REAL *from = (const REAL *)a->input[1] + (first + r) * d * d;
             for (ptrdiff_t i = 0; i < d; i++) {
                 for (ptrdiff_t j = 0; j < i; j++)
@@ -179,13 +125,13 @@ static double gaussian_lanes(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t e
             for (int r = 0; r < VECTOR_LANES; r++)
                 log_sum[r] += (double)t.log[i * VECTOR_LANES + r];
         forward_lanes(1, L, pitch, pitch, &t, m.w);
-        sum += lane_values(a, first, count, m.w, log_sum);
+        add_lane_values(a, first, count, log_sum, &m);
         if (a->want >= WANT_GRAD) {
             backward_lanes(1, L, pitch, pitch, &t, m.w, m.b, m.g);
             write_lane_derivatives(a, first, count, L, &t, &m);
         }
     }
-    return sum;
+    return sum_vector_lanes(m.sum);
 }
 
 /* ---- one sample after the other ---- */
@@ -204,7 +150,8 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
         REAL *hess[2] = {(REAL *)a->hess[0] + s * d, (REAL *)a->hess[1] + s * d * d};
         REAL weight = vector_weight(a, s);
         if (weight == 0) {
-            gaussian_value(a, s, 0, 0);
+            if (a->loss)
+                ((REAL *)a->loss)[s] = 0;
             for (int k = 0; k < 2; k++) {
                 if (a->want >= WANT_GRAD)
                     memset(grad[k], 0, (k ? d * d : d) * sizeof(REAL));
@@ -224,7 +171,10 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
         }
         w[0] = over_theta_double(w[0], t.inverse[0], t.again[0]);
         forward_rows(L, d, &t, 0, w);
-        sum += gaussian_value(a, s, 0.5 * dot_squares(w, d), log_sum);
+        const REAL value = gaussian_value(a, 0.5 * dot_squares(w, d), log_sum, weight);
+        sum += value;
+        if (a->loss)
+            ((REAL *)a->loss)[s] = value;
         if (a->want < WANT_GRAD)
             continue;
         if (a->want >= WANT_HESS)
@@ -239,8 +189,8 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
                 b[j] = mul_add_double(-(double)row[j], g, b[j]);
             if (a->want >= WANT_HESS) {
                 REAL *h = hess[1] + i * d;
-                double precision = over_theta_double(over_theta_double(n[i], t.inverse[i], t.again[i]), t.inverse[i],
-                                                     t.again[i]);
+                double precision =
+                    over_theta_double(over_theta_double(n[i], t.inverse[i], t.again[i]), t.inverse[i], t.again[i]);
                 hess[0][i] = (REAL)(factor * precision);
                 for (ptrdiff_t j = 0; j < i; j++)
                     h[j] = (REAL)(factor * (precision * w[j] * w[j]));
@@ -257,164 +207,6 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
         }
     }
     return sum;
-}
-
-/* ---- one factor for all samples ---- */
-
-/* What NLLK_PREPARE makes of it, behind the numbers of L (PITCH a row). */
-typedef struct {
-    diagonal t;
-    double norms[NLLK_VECTOR_MAX], log_sum[VECTOR_LANES];
-} shared_factor;
-
-#define SHARED_FACTOR(a) ((shared_factor *)((a)->shared + NLLK_PITCH((a)->dimension) * NLLK_PITCH((a)->dimension)))
-
-static void prepare_shared(const nllk_vectors *a)
-{
-    _Static_assert(sizeof(shared_factor) <= 8 * NLLK_VECTOR_MAX * sizeof(double), "NLLK_SHARED_SIZE");
-    const ptrdiff_t d = a->dimension, pitch = NLLK_PITCH(d);
-    const REAL *L = a->input[1];
-    shared_factor *f = SHARED_FACTOR(a);
-    REAL raw[NLLK_VECTOR_MAX];
-    double log_sum = 0;
-    memset(a->shared, 0, pitch * pitch * sizeof *a->shared);
-    for (ptrdiff_t i = 0; i < pitch; i++)
-        f->t.inverse[i] = f->t.again[i] = 1;
-    for (ptrdiff_t i = 0; i < d; i++)
-        for (ptrdiff_t j = 0; j < i; j++)
-            a->shared[i * pitch + j] = a->factor ? a->factor[i * d + j] : (double)L[i * d + j];
-    if (a->factor) {
-        log_sum = a->log_sum;
-        for (ptrdiff_t i = 0; i < d; i++)
-            f->t.inverse[i] = 1 / a->factor[i * d + i];
-    } else {
-        for (ptrdiff_t i = 0; i < d; i++)
-            raw[i] = L[i * d + i];
-        link_diagonal(a->link, raw, d, &f->t);
-        for (ptrdiff_t i = 0; i < d; i++)
-            log_sum += (double)f->t.log[i];
-    }
-    for (int r = 0; r < VECTOR_LANES; r++)
-        f->log_sum[r] = log_sum;
-    if (a->want >= WANT_HESS)
-        column_norms(1, a->shared, pitch, d, &f->t, f->norms);
-}
-
-/* The sums of a part: G_ij of the gradient by L (on the diagonal, of 1 - b_i w_i), and for the second derivatives
- * Q_i of w_i^2, C_i of b_i w_i and the sum of the factors. */
-static void add_outer_products(const nllk_vectors *a, const lanes_work *m, double *x, double *part)
-{
-    const ptrdiff_t d = a->dimension, pitch = NLLK_PITCH(d);
-    double *squares = part + pitch * pitch, *products = squares + pitch;
-    for (ptrdiff_t i = 0; i < d; i++) {
-        const double *w = m->w + i * VECTOR_LANES, *b = m->b + i * VECTOR_LANES;
-        double slope[VECTOR_LANES], square[VECTOR_LANES], product[VECTOR_LANES];
-        for (int r = 0; r < VECTOR_LANES; r++) {
-            const double factor = m->factor[r], bw = b[r] * w[r];
-            x[r * pitch + i] = factor == 0 ? 0 : w[r];
-            slope[r] = factor == 0 ? 0 : factor * (1 - bw);
-            square[r] = factor == 0 ? 0 : factor * w[r] * w[r];
-            product[r] = factor == 0 ? 0 : factor * bw;
-        }
-        part[i * pitch + i] += sum_vector_lanes(slope);
-        if (a->want >= WANT_HESS) {
-            squares[i] += sum_vector_lanes(square);
-            products[i] += sum_vector_lanes(product);
-        }
-    }
-    /* Four rows and VECTOR_LANES columns at a time; what falls on and above the diagonal is left out. */
-    for (ptrdiff_t i = 0; i < d; i += 4) {
-        double *to = part + i * pitch;
-        const double *g = m->g + i * VECTOR_LANES;
-        for (ptrdiff_t j = 0; j < i + 3; j += VECTOR_LANES) {
-            double s[4][VECTOR_LANES] = {{0}};
-            for (int r = 0; r < VECTOR_LANES; r++) {
-                const double *y = x + r * pitch + j;
-#pragma omp simd
-                for (int k = 0; k < VECTOR_LANES; k++) {
-                    s[0][k] = mul_add_double(g[r], y[k], s[0][k]);
-                    s[1][k] = mul_add_double(g[VECTOR_LANES + r], y[k], s[1][k]);
-                    s[2][k] = mul_add_double(g[2 * VECTOR_LANES + r], y[k], s[2][k]);
-                    s[3][k] = mul_add_double(g[3 * VECTOR_LANES + r], y[k], s[3][k]);
-                }
-            }
-            for (int q = 0; q < 4; q++) {
-#pragma omp simd
-                for (int k = 0; k < VECTOR_LANES; k++)
-                    to[q * pitch + j + k] += j + k < i + q ? s[q][k] : 0;
-            }
-        }
-    }
-}
-
-static double gaussian_part(const nllk_vectors *a, ptrdiff_t index)
-{
-    const ptrdiff_t d = a->dimension, pitch = NLLK_PITCH(d), rows = FACTOR_ROWS(d);
-    const ptrdiff_t begin = index * a->part, end = begin + a->part < a->samples ? begin + a->part : a->samples;
-    const shared_factor *f = SHARED_FACTOR(a);
-    double *part = a->parts ? a->parts + index * NLLK_PART_SIZE(d) : NULL;
-    lanes_work m;
-    double x[NLLK_VECTOR_MAX * VECTOR_LANES], sum = 0;
-    if (part)
-        memset(part, 0, NLLK_PART_SIZE(d) * sizeof *part);
-    memset(x, 0, pitch * VECTOR_LANES * sizeof *x);
-    for (ptrdiff_t first = begin; first < end; first += VECTOR_LANES) {
-        ptrdiff_t count = end - first < VECTOR_LANES ? end - first : VECTOR_LANES;
-        read_differences(a, first, count, &m);
-        forward_lanes(0, a->shared, pitch, rows, &f->t, m.w);
-        sum += lane_values(a, first, count, m.w, f->log_sum);
-        if (a->want < WANT_GRAD)
-            continue;
-        backward_lanes(0, a->shared, pitch, rows, &f->t, m.w, m.b, m.g);
-        for (ptrdiff_t i = 0; i < rows; i++)
-            for (int r = 0; r < VECTOR_LANES; r++) {
-                double *g = m.g + i * VECTOR_LANES + r;
-                *g = m.factor[r] == 0 ? 0 : -m.factor[r] * *g;
-            }
-        for (ptrdiff_t r = 0; r < count; r++) {
-            REAL *to = (REAL *)a->grad[0] + (first + r) * d;
-            for (ptrdiff_t i = 0; i < d; i++)
-                to[i] = (REAL)m.g[i * VECTOR_LANES + r];
-            REAL *h = (REAL *)a->hess[0] + (first + r) * d;
-            for (ptrdiff_t i = 0; a->want >= WANT_HESS && i < d; i++) {
-                double n = over_theta_double(f->norms[i], f->t.inverse[i], f->t.again[i]);
-                n = over_theta_double(n, f->t.inverse[i], f->t.again[i]);
-                h[i] = m.factor[r] == 0 ? R(0.0) : (REAL)(m.factor[r] * n);
-            }
-        }
-        if (part) {
-            add_outer_products(a, &m, x, part);
-            for (int r = 0; r < VECTOR_LANES; r++)
-                part[pitch * (pitch + 2)] += m.factor[r];
-        }
-    }
-    return sum;
-}
-
-/* The derivatives by the shared factor, from the sums of the parts, added in their order. */
-static void finish_shared(const nllk_vectors *a)
-{
-    const ptrdiff_t d = a->dimension, pitch = NLLK_PITCH(d), size = NLLK_PART_SIZE(d);
-    const shared_factor *f = SHARED_FACTOR(a);
-    double *total = a->parts;
-    for (ptrdiff_t p = 1; p < a->part_count; p++)
-        for (ptrdiff_t k = 0; k < size; k++)
-            total[k] += total[p * size + k];
-    const double *squares = total + pitch * pitch, *products = squares + pitch, one = total[pitch * (pitch + 2)];
-    for (ptrdiff_t i = 0; i < d; i++) {
-        REAL *to = (REAL *)a->grad[1] + i * d, *h = (REAL *)a->hess[1] + i * d;
-        const double slope = total[i * pitch + i];
-        for (ptrdiff_t j = 0; j < d; j++)
-            to[j] = j < i ? (REAL)total[i * pitch + j] : R(0.0);
-        to[i] = (REAL)diagonal_grad(slope, &f->t, i);
-        if (a->want < WANT_HESS)
-            continue;
-        double n = over_theta_double(f->norms[i], f->t.inverse[i], f->t.again[i]);
-        n = over_theta_double(n, f->t.inverse[i], f->t.again[i]);
-        for (ptrdiff_t j = 0; j < d; j++)
-            h[j] = j < i ? (REAL)(n * squares[j]) : R(0.0);
-        h[i] = (REAL)diagonal_hess(f->norms[i] * squares[i], products[i], slope, one, &f->t, i);
-    }
 }
 
 static double multivariate_gaussian_nll(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t end)

@@ -171,7 +171,8 @@ NLLK_INLINE double norm_bend(int kind, const vector_norm *v, double x, double q)
     REAL size = fabs_((REAL)x);
     long_log log_size = long_log_(size);
     double share = (double)power_of_ratio(log_size, v->top, q) * v->share;
-    double h = (q - 1) * ((double)power_of_ratio(log_size, v->top, q - 2) * (double)v->unit_2) * (1 - share) * v->inverse;
+    double h =
+        (q - 1) * ((double)power_of_ratio(log_size, v->top, q - 2) * (double)v->unit_2) * (1 - share) * v->inverse;
     return size == R(0.0) ? 0.0 : h;
 }
 
