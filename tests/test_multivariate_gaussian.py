@@ -1,6 +1,7 @@
 """multivariate_gaussian_nll: against reference, SciPy and mpmath's tables, by all its paths."""
 
 import re
+import tracemalloc
 
 import golden
 import numpy as np
@@ -164,7 +165,7 @@ def test_shared_factor_is_the_sum(dtype, d, simd_level):
     mean, factor, target = one.args
     each = one.having(mean, np.ascontiguousarray(np.broadcast_to(factor, (700, d, d))), target)
     got, want = results(one, reduction="sum"), results(each, reduction="sum")
-    eps = np.finfo(dtype).eps
+    eps = float(np.finfo(dtype).eps)
     for k, (x, y, tol) in enumerate(zip(got, want, tolerance_of(one, "sum"), strict=True)):
         y = y.sum(0, dtype=np.float64) if k in (2, 4) else np.float64(y)
         # Of two float32 results one is a sum of as many rounded numbers, the sizes of which add up.
@@ -223,6 +224,20 @@ def test_any_number_of_threads(dtype, n, d, link, shared):
     if not shared and d == 100:
         n = 60
     check.check_threads(gaussian(n, d, dtype, link, shared))
+
+
+def test_memory_of_a_shared_factor():
+    """The sums of the parts are bounded, whatever the batch."""
+    peaks = []
+    for n in (4000, 16_000):
+        mean, factor, target = gaussian(n, 256, "float32", shared=True).args
+        out = np.empty_like(mean), np.empty_like(factor)
+        tracemalloc.start()
+        LOSS.value_and_grad(mean, factor, target, out=out)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < 5.5 * 2**20
+    assert peaks[0] == pytest.approx(peaks[1], rel=0.01)
 
 
 def test_extreme_diagonals(simd_level):

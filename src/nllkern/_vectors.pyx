@@ -57,10 +57,6 @@ cdef enum:
 cdef class Vectors(Loss):
     # Vectors of d numbers, on the last axis of every input, make one sample.
 
-    @property
-    def __doc__(self):
-        return _docs.docstring(self.name)
-
     cdef int begin(self, Call call, nllk_vectors *a, int want, tuple args) except -1:
         call.loss = self.name
         call.want = want
@@ -182,6 +178,10 @@ cdef class Vectors(Loss):
 
 
 cdef class MultivariateGaussian(Vectors):
+    @property
+    def __doc__(self):  # not inherited: a class's own, if only None, comes first
+        return _docs.docstring(self.name)
+
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef Call call = Call.__new__(Call)
         cdef nllk_vectors a
@@ -273,6 +273,10 @@ cdef class MultivariateGaussian(Vectors):
 
 
 cdef class TripletMargin(Vectors):
+    @property
+    def __doc__(self):  # not inherited: a class's own, if only None, comes first
+        return _docs.docstring(self.name)
+
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef Call call = Call.__new__(Call)
         cdef nllk_vectors a

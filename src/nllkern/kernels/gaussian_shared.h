@@ -23,38 +23,55 @@ NLLK_INLINE REAL gaussian_value(const nllk_vectors *a, double half_square, doubl
     return weight == 0 ? R(0.0) : weight * value;
 }
 
+NLLK_INLINE double nan_of(REAL value) { return value == value ? 0.0 : (double)value; }
+
 /* The arrays are a few lines longer than needed, so that they do not start at the same place of a page: a load then waits
  * for every store to that place. */
 #define LANES_ROOM (NLLK_VECTOR_MAX * VECTOR_LANES + 72)
 
 typedef struct {
     double w[LANES_ROOM], b[LANES_ROOM], g[LANES_ROOM];
-    double rows[LANES_ROOM];     /* one of them, a sample a row */
-    double factor[VECTOR_LANES]; /* what multiplies derivatives; 0: the sample does not count */
-    double sum[VECTOR_LANES];    /* of the values, so far */
+    double rows[LANES_ROOM];        /* one of them, a sample a row */
+    double factor[VECTOR_LANES];    /* what multiplies derivatives; 0: the sample does not count */
+    double sum[VECTOR_LANES];       /* of the values, so far */
+    double undefined[VECTOR_LANES]; /* NaN where the value is, else 0: for what does not depend on the NaN itself */
     REAL weight[VECTOR_LANES];
 } lanes_work;
 
-/* y - mu of `count` samples, one to a lane.  A sample that does not count has a difference of 0, whatever its data. */
+/* x (less y, if there is one) of `count` samples of n numbers, one to a lane.  One that does not count has zeros, whatever its
+ * data. */
+static void read_rows_to_lanes(const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t count, lanes_work *m, double *lanes)
+{
+    if (y)
+        for (ptrdiff_t i = 0; i < count * n; i++)
+            m->rows[i] = (double)x[i] - (double)y[i];
+    else
+        for (ptrdiff_t i = 0; i < count * n; i++)
+            m->rows[i] = (double)x[i];
+    for (ptrdiff_t r = 0; r < VECTOR_LANES; r++)
+        if (m->weight[r] == 0)
+            memset(m->rows + r * n, 0, n * sizeof *m->rows);
+    rows_to_lanes(m->rows, n, lanes);
+}
+
 static void read_differences(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t count, lanes_work *m)
 {
     const ptrdiff_t d = a->dimension;
-    const REAL *mu = (const REAL *)a->input[0] + first * d, *y = (const REAL *)a->target + first * d;
-    for (ptrdiff_t i = 0; i < count * d; i++)
-        m->rows[i] = (double)y[i] - (double)mu[i];
-    memset(m->rows + count * d, 0, (VECTOR_LANES - count) * d * sizeof *m->rows);
-    for (ptrdiff_t r = 0; r < VECTOR_LANES; r++) {
-        m->weight[r] = r < count ? R(1.0) : R(0.0);
-        if (a->weight && r < count) {
-            m->weight[r] = vector_weight(a, first + r);
-            if (m->weight[r] == 0)
-                memset(m->rows + r * d, 0, d * sizeof *m->rows);
-        }
-    }
+    for (ptrdiff_t r = 0; r < VECTOR_LANES; r++)
+        m->weight[r] = r < count ? vector_weight(a, first + r) : R(0.0);
     for (int r = 0; r < VECTOR_LANES; r++)
         m->factor[r] = a->scale * (double)m->weight[r];
-    rows_to_lanes(m->rows, d, m->w);
+    read_rows_to_lanes((const REAL *)a->target + first * d, (const REAL *)a->input[0] + first * d, d, count, m, m->w);
     memset(m->w + d * VECTOR_LANES, 0, (FACTOR_ROWS(d) - d) * VECTOR_LANES * sizeof *m->w);
+}
+
+/* Numbers in lanes to an output of `count` samples of n numbers. */
+static void write_lanes(void *out, ptrdiff_t first, ptrdiff_t count, ptrdiff_t n, const double *lanes, lanes_work *m)
+{
+    REAL *to = (REAL *)out + first * n;
+    lanes_to_rows(lanes, n, m->rows);
+    for (ptrdiff_t i = 0; i < count * n; i++)
+        to[i] = (REAL)m->rows[i];
 }
 
 static void add_lane_values(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t count, const double *log_sum,
@@ -71,6 +88,7 @@ static void add_lane_values(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t co
     for (int r = 0; r < VECTOR_LANES; r++) {
         value[r] = gaussian_value(a, half_square[r], log_sum[r], m->weight[r]);
         m->sum[r] += value[r];
+        m->undefined[r] = nan_of(value[r]);
     }
     if (a->loss)
         memcpy((REAL *)a->loss + first, value, count * sizeof *value);
@@ -138,7 +156,7 @@ static void add_to_part(const nllk_vectors *a, const lanes_work *m, double *part
         }
     }
     for (int r = 0; r < VECTOR_LANES; r++)
-        PART_FACTORS(part, pitch)[r] += m->factor[r];
+        PART_FACTORS(part, pitch)[r] += m->factor[r] + m->undefined[r];
     /* Four rows and VECTOR_LANES columns at a time; what falls on and above the diagonal is not used. */
     for (ptrdiff_t i = 0; i < d; i += 4) {
         const double *g0 = m->g + i * VECTOR_LANES, *g1 = g0 + VECTOR_LANES, *g2 = g1 + VECTOR_LANES,
@@ -198,15 +216,13 @@ static double gaussian_part(const nllk_vectors *a, ptrdiff_t index)
         for (ptrdiff_t i = 0; i < rows; i++) {
             double *g = m.g + i * VECTOR_LANES;
             for (int r = 0; r < VECTOR_LANES; r++)
-                g[r] = m.factor[r] == 0 ? 0 : -m.factor[r] * g[r];
+                g[r] = m.factor[r] == 0 ? 0.0 : -m.factor[r] * g[r];
         }
-        lanes_to_rows(m.g, d, m.rows);
-        REAL *to = (REAL *)a->grad[0] + first * d, *h = (REAL *)a->hess[0] + first * d;
-        for (ptrdiff_t i = 0; i < count * d; i++)
-            to[i] = (REAL)m.rows[i];
+        write_lanes(a->grad[0], first, count, d, m.g, &m);
+        REAL *h = (REAL *)a->hess[0] + first * d;
         for (ptrdiff_t r = 0; a->want >= WANT_HESS && r < count; r++)
             for (ptrdiff_t i = 0; i < d; i++)
-                h[r * d + i] = m.factor[r] == 0 ? R(0.0) : (REAL)(m.factor[r] * precision[i]);
+                h[r * d + i] = m.factor[r] == 0 ? R(0.0) : (REAL)(m.factor[r] * precision[i] + m.undefined[r]);
         if (part) {
             lanes_to_rows(m.w, d, m.rows);
             add_to_part(a, &m, part);
@@ -225,6 +241,7 @@ static void finish_shared(const nllk_vectors *a)
         for (ptrdiff_t k = 0; k < size; k++)
             total[k] += total[p * size + k];
     const double one = sum_vector_lanes(PART_FACTORS(total, pitch));
+    const double undefined = one == one ? 0.0 : one;
     double squares[NLLK_VECTOR_MAX];
     for (ptrdiff_t i = 0; i < d; i++) {
         REAL *to = (REAL *)a->grad[1] + i * d, *h = (REAL *)a->hess[1] + i * d;
@@ -238,7 +255,7 @@ static void finish_shared(const nllk_vectors *a)
         double n = over_theta_double(f->norms[i], f->t.inverse[i], f->t.again[i]);
         n = over_theta_double(n, f->t.inverse[i], f->t.again[i]);
         for (ptrdiff_t j = 0; j < d; j++)
-            h[j] = j < i ? (REAL)(n * squares[j]) : R(0.0);
+            h[j] = j < i ? (REAL)(n * squares[j] + undefined) : R(0.0);
         h[i] = (REAL)diagonal_hess(f->norms[i] * squares[i], product, slope, one, &f->t, i);
     }
 }

@@ -19,15 +19,6 @@
 
 /* ---- samples in lanes ---- */
 
-/* x, a number for every lane, to element `at` of `count` samples of `size` numbers; 0 where the factor is. */
-NLLK_INLINE void write_lanes(void *out, ptrdiff_t first, ptrdiff_t count, ptrdiff_t size, ptrdiff_t at, const double *x,
-                             const double *factor)
-{
-    REAL *to = (REAL *)out + first * size + at;
-    for (ptrdiff_t r = 0; r < count; r++)
-        to[r * size] = factor[r] == 0 ? R(0.0) : (REAL)(factor[r] * x[r]);
-}
-
 /* N_i of every lane. */
 static void lane_norms(const double *L, ptrdiff_t pitch, ptrdiff_t d, const diagonal *t, ptrdiff_t i, double *n)
 {
@@ -49,86 +40,88 @@ static void lane_norms(const double *L, ptrdiff_t pitch, ptrdiff_t d, const diag
     }
 }
 
-/* The derivatives of `count` samples with a factor each. */
+/* The derivatives of `count` samples with a factor each, by way of `x`. */
 static void write_lane_derivatives(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t count, const double *L,
-                                   const diagonal *t, const lanes_work *m)
+                                   const diagonal *t, double *x, lanes_work *m)
 {
-    const ptrdiff_t d = a->dimension, pitch = FACTOR_ROWS(d);
-    double x[VECTOR_LANES], n[VECTOR_LANES];
-    const double zero[VECTOR_LANES] = {0};
+    const ptrdiff_t d = a->dimension;
+    double n[VECTOR_LANES], precision[GAUSSIAN_LANES_MAX * VECTOR_LANES];
     for (ptrdiff_t i = 0; i < d; i++) {
         const ptrdiff_t at = i * VECTOR_LANES;
-        const double *g = m->g + at, *b = m->b + at, *w = m->w + at;
-        for (int r = 0; r < VECTOR_LANES; r++)
-            x[r] = -g[r];
-        write_lanes(a->grad[0], first, count, d, i, x, m->factor);
-        for (ptrdiff_t j = 0; j < i; j++) {
+        const double *g = m->g + at, *b = m->b + at, *w = m->w + at, *factor = m->factor;
+        for (ptrdiff_t j = 0; j < d; j++) {
+            double *to = x + (i * d + j) * VECTOR_LANES;
             for (int r = 0; r < VECTOR_LANES; r++)
-                x[r] = -g[r] * m->w[j * VECTOR_LANES + r];
-            write_lanes(a->grad[1], first, count, d * d, i * d + j, x, m->factor);
+                to[r] = j < i ? 0.0 - factor[r] * g[r] * m->w[j * VECTOR_LANES + r] : 0.0;
         }
         for (int r = 0; r < VECTOR_LANES; r++)
-            x[r] = diagonal_grad(1 - b[r] * w[r], t, at + r);
-        write_lanes(a->grad[1], first, count, d * d, i * d + i, x, m->factor);
-        for (ptrdiff_t j = i + 1; j < d; j++)
-            write_lanes(a->grad[1], first, count, d * d, i * d + j, x, zero);
-        if (a->want < WANT_HESS)
-            continue;
-        lane_norms(L, pitch, d, t, i, n);
+            x[(i * d + i) * VECTOR_LANES + r] = factor[r] * diagonal_grad(1 - b[r] * w[r], t, at + r);
+    }
+    write_lanes(a->grad[1], first, count, d * d, x, m);
+    for (ptrdiff_t i = 0; i < d; i++)
+        for (int r = 0; r < VECTOR_LANES; r++)
+            x[i * VECTOR_LANES + r] = 0.0 - m->factor[r] * m->g[i * VECTOR_LANES + r];
+    write_lanes(a->grad[0], first, count, d, x, m);
+    if (a->want < WANT_HESS)
+        return;
+    for (ptrdiff_t i = 0; i < d; i++) {
+        const ptrdiff_t at = i * VECTOR_LANES;
+        const double *b = m->b + at, *w = m->w + at, *factor = m->factor;
+        double *p = precision + at;
+        lane_norms(L, d, d, t, i, n);
+        for (int r = 0; r < VECTOR_LANES; r++) {
+            p[r] = over_theta_double(n[r], t->inverse[at + r], t->again[at + r]);
+            p[r] = factor[r] * over_theta_double(p[r], t->inverse[at + r], t->again[at + r]) + m->undefined[r];
+        }
+        for (ptrdiff_t j = 0; j < d; j++) {
+            const double *wj = m->w + j * VECTOR_LANES;
+            double *to = x + (i * d + j) * VECTOR_LANES;
+            for (int r = 0; r < VECTOR_LANES; r++)
+                to[r] = j < i ? p[r] * wj[r] * wj[r] : 0.0;
+        }
         for (int r = 0; r < VECTOR_LANES; r++) {
             double bw = b[r] * w[r], nww = n[r] * w[r] * w[r];
-            x[r] = diagonal_hess(nww, bw, 1 - bw, 1, t, at + r);
-            n[r] = over_theta_double(over_theta_double(n[r], t->inverse[at + r], t->again[at + r]), t->inverse[at + r],
-                                     t->again[at + r]);
+            x[(i * d + i) * VECTOR_LANES + r] = factor[r] * diagonal_hess(nww, bw, 1 - bw, 1, t, at + r);
         }
-        write_lanes(a->hess[0], first, count, d, i, n, m->factor);
-        write_lanes(a->hess[1], first, count, d * d, i * d + i, x, m->factor);
-        for (ptrdiff_t j = 0; j < i; j++) {
-            const double *wj = m->w + j * VECTOR_LANES;
-            for (int r = 0; r < VECTOR_LANES; r++)
-                x[r] = n[r] * wj[r] * wj[r];
-            write_lanes(a->hess[1], first, count, d * d, i * d + j, x, m->factor);
-        }
-        for (ptrdiff_t j = i + 1; j < d; j++)
-            write_lanes(a->hess[1], first, count, d * d, i * d + j, x, zero);
     }
+    write_lanes(a->hess[1], first, count, d * d, x, m);
+    write_lanes(a->hess[0], first, count, d, precision, m);
 }
 
 static double gaussian_lanes(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t end)
 {
-    enum { MOST = GAUSSIAN_LANES_MAX * VECTOR_LANES };
+    enum {
+        MOST = GAUSSIAN_LANES_MAX * VECTOR_LANES,
+        ROOM = (GAUSSIAN_LANES_MAX * GAUSSIAN_LANES_MAX + 4) * VECTOR_LANES
+    };
     _Static_assert(MOST <= NLLK_VECTOR_MAX, "the diagonals of all lanes");
-    const ptrdiff_t d = a->dimension, pitch = FACTOR_ROWS(d);
-    double L[GAUSSIAN_LANES_MAX * MOST], log_sum[VECTOR_LANES];
+    _Static_assert(ROOM <= LANES_ROOM, "the factors of all lanes");
+    const ptrdiff_t d = a->dimension, rows = FACTOR_ROWS(d), size = d * d;
+    double L[ROOM], x[ROOM], log_sum[VECTOR_LANES];
     REAL raw[MOST];
     diagonal t;
     lanes_work m;
     memset(m.sum, 0, sizeof m.sum);
-    memset(L, 0, pitch * pitch * VECTOR_LANES * sizeof *L);
-    for (ptrdiff_t i = 0; i < pitch * VECTOR_LANES; i++)
+    for (ptrdiff_t i = 0; i < rows * VECTOR_LANES; i++)
         t.inverse[i] = t.again[i] = 1;
     for (ptrdiff_t first = begin; first < end; first += VECTOR_LANES) {
         ptrdiff_t count = end - first < VECTOR_LANES ? end - first : VECTOR_LANES;
         read_differences(a, first, count, &m);
-        for (ptrdiff_t r = 0; r < VECTOR_LANES; r++) {
-            int counts = m.weight[r] != 0;
-            const REAL *from = (const REAL *)a->input[1] + (first + r) * d * d;
-            for (ptrdiff_t i = 0; i < d; i++) {
-                for (ptrdiff_t j = 0; j < i; j++)
-                    L[(i * pitch + j) * VECTOR_LANES + r] = counts ? (double)from[i * d + j] : 0;
-                raw[i * VECTOR_LANES + r] = counts ? from[i * d + i] : R(1.0);
-            }
-        }
+        read_rows_to_lanes((const REAL *)a->input[1] + first * size, NULL, size, count, &m, L);
+        memset(L + size * VECTOR_LANES, 0, ((rows * d - size) + 4) * VECTOR_LANES * sizeof *L); /* rows past the end */
+        for (ptrdiff_t i = 0; i < d; i++)
+            for (int r = 0; r < VECTOR_LANES; r++)
+                raw[i * VECTOR_LANES + r] = m.weight[r] == 0 ? R(1.0) : (REAL)L[(i * d + i) * VECTOR_LANES + r];
         link_diagonal(a->link, raw, d * VECTOR_LANES, &t);
         memset(log_sum, 0, sizeof log_sum);
         for (ptrdiff_t i = 0; i < d; i++)
             for (int r = 0; r < VECTOR_LANES; r++)
                 log_sum[r] += (double)t.log[i * VECTOR_LANES + r];
-        forward_lanes(1, L, pitch, pitch, &t, m.w);
+        forward_lanes(1, L, d, rows, &t, m.w);
         add_lane_values(a, first, count, log_sum, &m);
         if (a->want >= WANT_GRAD) {
-            backward_lanes(1, L, pitch, pitch, &t, m.w, m.b, m.g);
-            write_lane_derivatives(a, first, count, L, &t, &m);
+            backward_lanes(1, L, d, rows, &t, m.w, m.b, m.g);
+            write_lane_derivatives(a, first, count, L, &t, x, &m);
         }
     }
     return sum_vector_lanes(m.sum);
@@ -190,7 +183,8 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
             if (a->want >= WANT_HESS) {
                 REAL *h = hess[1] + i * d;
                 double precision =
-                    over_theta_double(over_theta_double(n[i], t.inverse[i], t.again[i]), t.inverse[i], t.again[i]);
+                    over_theta_double(over_theta_double(n[i], t.inverse[i], t.again[i]), t.inverse[i], t.again[i]) +
+                    nan_of(value);
                 hess[0][i] = (REAL)(factor * precision);
                 for (ptrdiff_t j = 0; j < i; j++)
                     h[j] = (REAL)(factor * (precision * w[j] * w[j]));
