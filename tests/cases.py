@@ -17,7 +17,8 @@ from nllkern._selfcheck_data import draw_target
 DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")
 LOSSES = {loss.name: loss for loss in nk.losses()}
-WITHOUT_TARGET = {"info_nce"}  # tested apart
+WITHOUT_TARGET = {"info_nce", "triplet_margin"}
+OF_VECTORS = {*WITHOUT_TARGET, "multivariate_gaussian_nll"}  # tested apart
 WITHOUT_HESS = {"info_nce"}
 COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
 TABLE = {info.name: info for info in _engine.loss_table()}
@@ -277,15 +278,15 @@ def cases(classes=(10, 67)):
     """Every loss x link, and every row-wise loss x kind of target x number of classes.
 
     Row-wise losses after the first share its loops: the largest narrow and the smallest wide number
-    of classes will do.  A binned target has tests of its own.
+    of classes will do.  A binned target has tests of its own, and so have the losses of vectors.
     """
     few = [k for k in classes if k <= NARROW][-1:] + [k for k in classes if k > NARROW][:1]
     result = []
     for info in TABLE.values():
-        if info.kind != "rowwise":
+        if info.kind == "pointwise":
             links = [*info.links, *(("softplus,identity", "log,softplus") if info.own else ())]
             result += [Case(info.name, link) for link in links or ("",)]
-        elif info.support != "real":
+        elif info.kind == "rowwise" and info.support != "real":
             some = classes if info.name == "cross_entropy" else few
             result += [Case(info.name, kind, k) for kind in kinds(info.name) for k in some]
     return result

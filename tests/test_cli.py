@@ -119,14 +119,16 @@ def spoil_value(s):
 
 
 def spoil_hess(s):
-    return s._replace(hess=tuple(h * (1 + 1e-4) for h in s.hess))
+    return s._replace(hess=tuple(None if h is None else h * (1 + 1e-4) for h in s.hess))
 
 
 def spoil_one_grad(s):
-    last = s.grad[-1]
-    if callable(last):
-        return s._replace(grad=(*s.grad[:-1], lambda weight: nan_at_end(last(weight))))
-    return s._replace(grad=(*s.grad[:-1], nan_at_end(last)))
+    grad = list(s.grad)
+    at = max(k for k, g in enumerate(grad) if g is not None)
+    last = grad[at]
+    spoilt = (lambda weight: nan_at_end(last(weight))) if callable(last) else nan_at_end(last)
+    grad[at] = spoilt
+    return s._replace(grad=tuple(grad))
 
 
 def nan_at_end(x):

@@ -15,6 +15,7 @@ The results need only be right to a few per cent, so this is plain float64 NumPy
 from typing import NamedTuple
 
 import numpy as np
+import tolerance_vectors
 
 from nllkern.reference import _math as rm
 
@@ -448,4 +449,6 @@ _FUNCTIONS = {
     "poisson_nll": _poisson_nll,
     "exponential_nll": _exponential_nll,
     "gamma_nll": _gamma_nll,
+    "multivariate_gaussian_nll": tolerance_vectors.multivariate_gaussian_nll,
+    "triplet_margin": tolerance_vectors.triplet_margin,
 }

@@ -74,7 +74,7 @@ def check(options: argparse.Namespace, say: bool) -> list[Result]:
     if say:
         print(f"Checks against the reference: largest error in roundings, at most {LIMIT:g}")
         levels = "".join(f"{level:>{width}}" for level in simd_levels())
-        print(f"  {'loss':21}{'dtype':8} {'inputs':32}{levels}")
+        print(f"  {'loss':26}{'dtype':8} {'inputs':32}{levels}")
     results = []
     steps = progress(_selfcheck.steps(rows), _selfcheck.count_steps(rows), "checking")
     for row in steps:
@@ -84,7 +84,7 @@ def check(options: argparse.Namespace, say: bool) -> list[Result]:
         first, passed = row[0], all(r.passed for r in row)
         errors = "".join(f"{r.error:{width}.2f}" for r in row)
         verdict = colour("ok", 32) if passed else colour("FAILED", 31)
-        print(f"  {first.loss:21}{first.dtype:8} {first.case:32}{errors}  {verdict}")
+        print(f"  {first.loss:26}{first.dtype:8} {first.case:32}{errors}  {verdict}")
         for r in row:
             if not r.passed:
                 print(f"    {r.level}: {r.worst}")
@@ -96,7 +96,7 @@ def measure(options: argparse.Namespace, say: bool) -> list[Speed]:
     if say:
         print("Value and gradient, best time; GB/s of predictions, targets and gradients")
         print(
-            f"  {'loss':21}{'dtype':8} {'elements':>9}{'time':>11}{'GB/s':>8}"
+            f"  {'loss':26}{'dtype':8} {'elements':>9}{'time':>11}{'GB/s':>8}"
             f"{'NumPy GB/s':>12}{'ratio':>9}"
         )
     results = []
@@ -105,7 +105,7 @@ def measure(options: argparse.Namespace, say: bool) -> list[Speed]:
         if say:
             ratio = f"{s.rate / s.numpy_rate:.1f}x" + ("*" if s.numpy == "reference" else " ")
             print(
-                f"  {s.loss:21}{s.dtype:8} {s.elements:9}{s.seconds * 1e3:8.2f} ms{s.rate:8.2f}"
+                f"  {s.loss:26}{s.dtype:8} {s.elements:9}{s.seconds * 1e3:8.2f} ms{s.rate:8.2f}"
                 f"{s.numpy_rate:12.3f}{ratio:>10}"
             )
     if say and any(s.numpy == "reference" for s in results):

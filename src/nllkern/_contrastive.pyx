@@ -38,8 +38,8 @@ cnp.import_array()
 FORMS = ("queries", "symmetric", "nt_xent")
 
 # Rows of similarities in a block: a 32nd of all, more where that is little memory, fewer where it is much.  The gradient
-# of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  All of it, and so the order
-# of all additions, depends on the shapes alone.
+# of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  All of it,
+# and so the order of all additions, depends on the shapes alone.
 cdef enum:
     BLOCKS = 32
     LEAST_ROWS = 32
@@ -395,14 +395,14 @@ cdef void add_rows_f32(const void *arguments, ptrdiff_t begin, ptrdiff_t end, vo
                        nllk_sums *sums) noexcept nogil:
     cdef const columns_task *task = <const columns_task *> arguments
     add_rows[float](task, <const float *> task.rows, <const float *> task.shift, <const float *> task.weight,
-             <float *> task.result, begin, end)
+                    <float *> task.result, begin, end)
 
 
 cdef void add_rows_f64(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch,
                        nllk_sums *sums) noexcept nogil:
     cdef const columns_task *task = <const columns_task *> arguments
     add_rows[double](task, <const double *> task.rows, <const double *> task.shift, <const double *> task.weight,
-             <double *> task.result, begin, end)
+                     <double *> task.result, begin, end)
 
 
 cdef int EXP = [row[0] for row in vecmath_table()].index("exp")

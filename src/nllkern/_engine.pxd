@@ -79,6 +79,35 @@ cdef extern from "kernels.h" nogil:
         ptrdiff_t point_count
         ptrdiff_t result_stride
         void *result
+        NLLK_VECTOR_MAX
+        NLLK_RUN
+        NLLK_PREPARE
+        NLLK_FINISH
+
+    ctypedef struct nllk_vectors:
+        int want
+        int step
+        int link
+        int full
+        ptrdiff_t samples
+        ptrdiff_t dimension
+        const void *input[3]
+        const void *target
+        const void *weight
+        double scale
+        double margin
+        double norm
+        void *loss
+        void *grad[3]
+        void *hess[3]
+        const double *factor
+        double log_sum
+        double *shared
+        double *parts
+        ptrdiff_t part
+        ptrdiff_t part_count
+    ptrdiff_t NLLK_SHARED_SIZE(ptrdiff_t d)
+    ptrdiff_t NLLK_PART_SIZE(ptrdiff_t d)
 
     ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, void *, nllk_sums *) noexcept nogil
     ctypedef void (*nllk_vector_function)(const void *, void *, ptrdiff_t) noexcept nogil

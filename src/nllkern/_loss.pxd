@@ -13,6 +13,7 @@ cdef class Loss:
     cdef readonly str name
     cdef readonly tuple parameters
     cdef readonly tuple links
+    cdef tuple arguments  # the positional ones
     cdef str kind, extra, support
     cdef str own  # the keyword for the link that the last parameter has for itself
     cdef int index, linked

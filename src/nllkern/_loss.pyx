@@ -21,6 +21,7 @@ cdef class Loss:
         self.index = index
         self.name, self.kind, self.parameters, self.links, own, self.extra, self.support, self.linked = info
         self.own = f"{self.parameters[len(self.parameters) - 1]}_link" if own else ""
+        self.arguments = self.parameters if self.support == "none" else (*self.parameters, "target")
 
     @property
     def reference(self):
@@ -35,8 +36,7 @@ cdef class Loss:
     @property
     def __signature__(self):
         common = {"reduction": "mean", "check": False}
-        positional = (*self.parameters, "target")
-        own = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) if p.name in positional else p
+        own = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) if p.name in self.arguments else p
                for p in self.reference.__signature__.parameters.values()]
         more = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=common.get(key)) for key in COMMON]
         return inspect.Signature([*own, *more])
@@ -68,10 +68,9 @@ cdef class Loss:
         raise NotImplementedError
 
     cdef int expect_arguments(self, tuple args) except -1:
-        if len(args) != len(self.parameters) + 1:
-            names = ", ".join([*self.parameters, "target"])
+        if len(args) != len(self.arguments):
             raise TypeError(f"{self.name}: got {len(args)} positional arguments, "
-                            f"expected {len(self.parameters) + 1}: {names}")
+                            f"expected {len(self.arguments)}: {', '.join(self.arguments)}")
         return 0
 
     cdef unknown(self, str key, tuple own):

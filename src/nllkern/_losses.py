@@ -5,8 +5,9 @@ from ._contrastive import ContrastiveLoss
 from ._engine import LossInfo, loss_table
 from ._pointwise import PointwiseLoss
 from ._rowwise import RowwiseLoss
+from ._vectors import vectors_loss
 
-_KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss}
+_KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss, "vectors": vectors_loss}
 
 
 def _kind(info):
@@ -14,7 +15,7 @@ def _kind(info):
 
 
 _all = {info.name: _kind(info)(k, info) for k, info in enumerate(loss_table())}
-_INFO_NCE = LossInfo("info_nce", "contrastive", ("queries", "keys"), (), False, "", "", 0)
+_INFO_NCE = LossInfo("info_nce", "contrastive", ("queries", "keys"), (), False, "", "none", 0)
 _all["info_nce"] = ContrastiveLoss(-1, _INFO_NCE)
 globals().update(_all)
 __all__ = ["loss_named", "losses", *_all]

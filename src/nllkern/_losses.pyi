@@ -28,6 +28,7 @@ _Reduced: TypeAlias = Literal["mean", "sum"]
 _None: TypeAlias = Literal["none"]
 _Any: TypeAlias = Literal["mean", "sum", "none"]
 _PositiveLink: TypeAlias = Literal["identity", "softplus", "log"]
+_FactorLink: TypeAlias = Literal["identity", "softplus", "log", "covariance"]
 _ScaleLink: TypeAlias = Literal["identity", "softplus", "log", "variance", "log_variance"]
 
 @type_check_only
@@ -43,6 +44,10 @@ _Outs: TypeAlias = tuple[_Out, _Out] | None
 _Outs3: TypeAlias = tuple[_Out, _Out, _Out] | None
 _OutsPair3: TypeAlias = tuple[_Outs3, _Outs3] | None
 _OutsPair: TypeAlias = tuple[_Outs, _Outs] | None
+_Three: TypeAlias = tuple[_Array, _Array, _Array]
+_ThreeOuts: TypeAlias = tuple[_Out, _Out, _Out] | None
+_ThreeOutsPair: TypeAlias = tuple[_ThreeOuts, _ThreeOuts] | None
+_MeanAndFactor: TypeAlias = tuple[_Array, _Array | Any]  # Any: None under link="covariance"
 _Link = TypeVar("_Link")
 
 @type_check_only
@@ -110,6 +115,11 @@ class _DfOptions(_Common, Generic[_Link], total=False):
     df_link: _Link
     full: bool
 
+@type_check_only
+class _MarginOptions(_Common, total=False):
+    margin: float
+    p: float
+
 class Loss:
     @property
     def name(self) -> str: ...
@@ -131,6 +141,7 @@ class Loss:
 class PointwiseLoss(Loss): ...
 class RowwiseLoss(Loss): ...
 class ContrastiveLoss(Loss): ...
+class Vectors(Loss): ...
 
 # Three lines a signature, not twelve:
 # fmt: off
@@ -534,64 +545,141 @@ class _ThreePredictions(PointwiseLoss, Generic[_Link]):
     ) -> _Array: ...
     @overload
     def value_and_grad(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array, float]]: ...
     @overload
     def value_and_grad(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array, float]]: ...
     @overload
     def value_and_grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array, _Array]]: ...
     @overload
     def value_and_grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array, _Array]]: ...
     @overload
     def value_and_grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Grad, _Grad, _Grad]]: ...
     @overload
     def value_and_grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Grad, _Grad, _Grad]]: ...
     @overload
     def grad(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, _Array, float]: ...
     @overload
     def grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, _Array, _Array]: ...
     @overload
     def grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Grad, _Grad, _Grad]: ...
     @overload
     def value_grad_hess(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array, float], tuple[_Array, _Array, float]]: ...
     @overload
     def value_grad_hess(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array, float], tuple[_Array, _Array, float]]: ...
     @overload
     def value_grad_hess(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array, _Array], tuple[_Array, _Array, _Array]]: ...
     @overload
     def value_grad_hess(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array, _Array], tuple[_Array, _Array, _Array]]: ...
     @overload
     def value_grad_hess(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Grad, _Grad, _Grad], tuple[_Grad, _Grad, _Grad]]: ...
     @overload
     def value_grad_hess(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Grad, _Grad, _Grad], tuple[_Grad, _Grad, _Grad]]: ...
+
+@final
+@type_check_only
+class _Factor(Vectors, Generic[_Link]):
+    @overload
+    def __call__(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> float: ...
+    @overload
+    def __call__(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_LinkOptions[_Link]],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[float, _MeanAndFactor]: ...
+    @overload
+    def value_and_grad(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[_Array, _MeanAndFactor]: ...
+    def grad(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Any = ..., out: _Outs = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> _MeanAndFactor: ...
+    @overload
+    def value_grad_hess(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[float, _MeanAndFactor, _MeanAndFactor]: ...
+    @overload
+    def value_grad_hess(self, mean: ArrayLike, factor: ArrayLike, target: ArrayLike, /, *,
+        reduction: _None, out: _OutsPair = ..., **options: Unpack[_LinkOptions[_Link]],
+    ) -> tuple[_Array, _MeanAndFactor, _MeanAndFactor]: ...
+
+@final
+@type_check_only
+class _Triplet(Vectors):
+    @overload
+    def __call__(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _Reduced = ..., **options: Unpack[_MarginOptions],
+    ) -> float: ...
+    @overload
+    def __call__(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _None, **options: Unpack[_MarginOptions],
+    ) -> _Array: ...
+    @overload
+    def value_and_grad(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _ThreeOuts = ..., **options: Unpack[_MarginOptions],
+    ) -> tuple[float, _Three]: ...
+    @overload
+    def value_and_grad(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _None, out: _ThreeOuts = ..., **options: Unpack[_MarginOptions],
+    ) -> tuple[_Array, _Three]: ...
+    def grad(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _Any = ..., out: _ThreeOuts = ..., **options: Unpack[_MarginOptions],
+    ) -> _Three: ...
+    @overload
+    def value_grad_hess(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _Reduced = ..., out: _ThreeOutsPair = ..., **options: Unpack[_MarginOptions],
+    ) -> tuple[float, _Three, _Three]: ...
+    @overload
+    def value_grad_hess(self, anchor: ArrayLike, positive: ArrayLike, negative: ArrayLike, /, *,
+        reduction: _None, out: _ThreeOutsPair = ..., **options: Unpack[_MarginOptions],
+    ) -> tuple[_Array, _Three, _Three]: ...
 
 # fmt: on
 
@@ -614,6 +702,8 @@ poisson_nll: _OneLinked[_PositiveLink]
 exponential_nll: _OneLinked[_PositiveLink]
 gamma_nll: _TwoPredictions[_PositiveLink]
 info_nce: _TwoSets
+multivariate_gaussian_nll: _Factor[_FactorLink]
+triplet_margin: _Triplet
 
 def loss_infos() -> list[LossInfo]: ...
 def loss_named(name: str) -> Any: ...

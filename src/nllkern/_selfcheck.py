@@ -18,9 +18,11 @@ from ._selfcheck_data import (
     Case,
     Row,
     class_target,
+    factor_case,
     needed,
     point_case,
     signed,
+    triplet_case,
     vector_case,
 )
 
@@ -84,7 +86,8 @@ def check_row(row: Row, level: str) -> Result:
             options = {**case.options, **more}
             with use_simd_level(level):
                 got = outputs(loss, case.args, options)
-            exact, unit = exact_and_unit(loss.reference, case, options, row.dtype)
+            find = vector_unit if kind_of(row.loss) == "vectors" else exact_and_unit
+            exact, unit = find(loss.reference, case, options, row.dtype)
             for k, name in enumerate(output_names(loss.parameters)[: len(got)]):
                 err = roundings(got[k], exact[k], unit[k], row.dtype)
                 if err.size and err.max() > error:
@@ -92,6 +95,10 @@ def check_row(row: Row, level: str) -> Result:
                     error = float(err.max())
                     worst = describe(name, at, got[k], exact[k], case.args, more)
     return Result(row.loss, row.dtype, row.name, level, samples, error, worst)
+
+
+def kind_of(name: str) -> str:
+    return next(info.kind for info in loss_infos() if info.name == name)
 
 
 def output_names(parameters: tuple[str, ...]) -> list[str]:
@@ -111,7 +118,9 @@ def describe(
     text = f"{name}{list(place) if place else ''}, reduction={options['reduction']!r}: "
     text += f"got {float(got[at])!r}, exact {float(exact[at])!r}"
     if place:
-        inputs = ", ".join(np.array2string(a[place[0]], threshold=6) for a in args)
+        inputs = ", ".join(
+            np.array2string(a[place[0]], threshold=6) for a in args if place[0] < len(a)
+        )
         text += f", inputs {inputs}"
     return text
 
@@ -137,6 +146,33 @@ def exact_and_unit(
         for moved, also in moves(args, options, STEP * eps):
             for u, x, y in zip(unit, exact, outputs(reference, moved, also), strict=True):
                 u += np.nan_to_num(np.abs(y - x), posinf=0.0) / STEP
+    return exact, unit
+
+
+def vector_unit(
+    reference: Any, case: Case, options: dict[str, Any], dtype: str
+) -> tuple[list[Array], list[Array]]:
+    """The same for vectors, whose entries are made of one another: a sample's largest counts."""
+    eps, leading = float(np.finfo(dtype).eps), len(case.args[0])
+    exact = outputs(reference, case.args, options)
+    unit = []
+    for k, x in enumerate(exact):
+        own = x.ndim > 1 and len(x) == leading and x.ndim >= case.args[0].ndim
+        axes = tuple(range(1 if own else 0, x.ndim))
+        size = np.max(np.abs(x), axis=axes, keepdims=True, initial=0.0) if x.ndim > 1 else np.abs(x)
+        unit.append(eps * np.maximum(size + 0 * x, 1.0 if k == 0 else np.finfo(dtype).tiny))
+    rng = np.random.default_rng(3)
+    for j, x in enumerate(case.args):
+        for _ in range(4):
+            step = STEP * eps * np.maximum(np.abs(x), 1.0) * rng.choice([-1, 1], size=x.shape)
+            step = (
+                step + np.swapaxes(step, -1, -2)
+                if options.get("link") == "covariance" and j == 1
+                else step
+            )
+            moved = (*case.args[:j], x + step, *case.args[j + 1 :])
+            for u, a, b in zip(unit, exact, outputs(reference, moved, options), strict=True):
+                u += np.nan_to_num(np.abs(b - a)) / STEP
     return exact, unit
 
 
@@ -191,24 +227,40 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
     n = SIZE_OF_BITS_CHECK
     if info.kind == "rowwise":
         target = class_target(rng, dtype, info.support.split()[0], n // 50, 50)
-        case = Case((rng.normal(size=(n // 50, 50)).astype(dtype), target), needed(info))
+        cases = [Case((rng.normal(size=(n // 50, 50)).astype(dtype), target), needed(info))]
     elif info.kind == "contrastive":
-        case = vector_case(rng, dtype, "symmetric", True, n // 50, 50)
+        cases = [vector_case(rng, dtype, "symmetric", True, n // 50, 50)]
+    elif info.kind == "pointwise":
+        link = info.links[-1] if info.links else ""
+        cases = [point_case(rng, dtype, info, link, n, extra=False)]
+    elif info.links:
+        cases = [
+            factor_case(rng, dtype, n // 50, 50, "softplus", True),
+            factor_case(rng, dtype, n // 25, 5, "softplus", False),
+        ]
     else:
-        case = point_case(rng, dtype, info, info.links[-1] if info.links else "", n, extra=False)
+        cases = [triplet_case(rng, dtype, n // 50, 50, 2.0)]
+    differs = [
+        any(found)
+        for found in zip(*(differing_bits(loss, case, level) for case in cases), strict=True)
+    ]
+    what = ("2 threads", "3 threads", "in place")
+    worst = ", ".join(w for w, d in zip(what, differs, strict=True) if d)
+    samples = sum(len(case.args[0]) for case in cases)
+    error = np.inf if worst else 0.0
+    return Result(name, dtype, "same bits, threads and in place", level, samples, error, worst)
+
+
+def differing_bits(loss: Any, case: Case, level: str) -> list[bool]:
+    """Whether two threads, three threads, and writing in place change anything."""
     with use_simd_level(level):
         expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
         others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]
         copies = tuple(a.copy() for a in case.args)
-        out: Any = copies[: len(info.parameters)]
+        out: Any = copies[: len(loss.parameters)]
         out = out if len(out) > 1 else out[0]
         others.append(loss.value_and_grad(*copies, out=out, **case.options))
-    differs = [not identical(expected, x) for x in others]
-    what = ("2 threads", "3 threads", "in place")
-    worst = ", ".join(w for w, d in zip(what, differs, strict=True) if d)
-    samples = len(case.args[0])
-    error = np.inf if worst else 0.0
-    return Result(name, dtype, "same bits, threads and in place", level, samples, error, worst)
+    return [not identical(expected, x) for x in others]
 
 
 def identical(x: Any, y: Any) -> bool:

@@ -20,6 +20,7 @@ DTYPES = ("float32", "float64")
 CLASSES = (1, 2, 3, 10, 17, 33, 100, 1000)
 EDGES = (-3.0, 3.0)
 VARIANTS = ("crammer_singer", "weston_watkins")
+VECTORS = ((50, 1), (17, 2), (33, 5), (100, 16), (20, 17), (9, 40))  # samples, numbers of each
 
 
 class Case(NamedTuple):
@@ -49,7 +50,9 @@ def rows(quick: bool = False) -> list[Row]:
                 classes = CLASSES[:-1:2] if quick else CLASSES
                 for name, cases in class_cases(rng, dtype, info, classes).items():
                     found.append(Row(info.name, dtype, name, cases))
-            if info.kind == "contrastive":
+            elif info.kind == "vectors":
+                found += vector_rows(rng, dtype, info.name, info.links, quick)
+            elif info.kind == "contrastive":
                 forms = ("queries", "symmetric", "nt_xent")
                 for form, normalize in itertools.product(forms, (True, False)):
                     sizes = (1, 5), (17, 3), (size, 20)
@@ -213,3 +216,45 @@ def hard_rows(rng: np.random.Generator, k: int) -> Array:
         spoilt[k // 2] = odd
         found.append(spoilt)
     return np.array([*found, row * 0 - np.inf])
+
+
+def vector_rows(
+    rng: np.random.Generator, dtype: str, name: str, links: tuple[str, ...], quick: bool
+) -> list[Row]:
+    """A loss of vectors: its links, or its norms."""
+    sizes = VECTORS[::2] if quick else VECTORS
+    if not links:
+        norms = {"p = 2": 2.0, "p = 1": 1.0, "p = inf": np.inf, "p = 3": 3.0}
+        return [
+            Row(name, dtype, text, [triplet_case(rng, dtype, n, d, p) for n, d in sizes])
+            for text, p in norms.items()
+        ]
+    found = []
+    for link in links:
+        cases = [factor_case(rng, dtype, n, d, link, True) for n, d in sizes]
+        if link != "covariance":
+            cases += [factor_case(rng, dtype, n, d, link, False) for n, d in sizes]
+        found.append(Row(name, dtype, f"link {link}", cases))
+    return found
+
+
+def factor_case(
+    rng: np.random.Generator, dtype: str, n: int, d: int, link: str, shared: bool
+) -> Case:
+    """Vectors with a well conditioned factor each, one for all, or one covariance."""
+    mean, target = rng.normal(size=(2, n, d))
+    raw = rng.normal(size=(d, d) if shared else (n, d, d))
+    below = np.tril(raw, -1) / np.sqrt(d)
+    diagonal = np.eye(d) * np.diagonal(raw, axis1=-2, axis2=-1)[..., None]
+    factor = below + np.where(np.eye(d) > 0, np.exp(diagonal / 4), 0.0)
+    if signed(link) and link != "covariance":
+        factor = below + diagonal
+    if link == "covariance":
+        factor = factor @ factor.T
+    return Case(tuple(x.astype(dtype) for x in (mean, factor, target)), {"link": link})
+
+
+def triplet_case(rng: np.random.Generator, dtype: str, n: int, d: int, p: float) -> Case:
+    """Vectors for which the hinge is at rest, and for which it is not."""
+    vectors = rng.normal(size=(3, n, d)).astype(dtype)
+    return Case(tuple(vectors), {"p": p, "margin": 0.5})

@@ -17,6 +17,7 @@ Array = NDArray[Any]
 CLASSES = 1000
 WIDTH = 256  # of the vectors of a contrastive loss
 MOST_ROWS = 4096  # of those, since their similarities are a matrix in NumPy
+VECTOR, FACTOR = 128, 16  # numbers of a vector, alone and with a matrix
 DTYPES = ("float32", "float64")
 REFERENCE_SHARE = 0.02  # the reference is slow: it gets few samples
 
@@ -92,11 +93,23 @@ def info_nce(queries: Array, keys: Array) -> Any:
     )
 
 
+def triplet_margin(anchor: Array, positive: Array, negative: Array) -> Any:
+    """Distances by sums of squares; gradients are unit vectors where the hinge is active."""
+    near, far = anchor - positive, anchor - negative
+    a, b = np.sqrt((near * near).sum(-1)), np.sqrt((far * far).sum(-1))
+    z = 1 + a - b
+    on = (z > 0) / len(z)
+    near *= (on / a)[:, None]
+    far *= (on / b)[:, None]
+    return np.maximum(z, 0).mean(), (near - far, -near, far)
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "cross_entropy": cross_entropy,
     "binary_cross_entropy": binary_cross_entropy,
     "gaussian_nll": gaussian_nll,
     "info_nce": info_nce,
+    "triplet_margin": triplet_margin,
 }
 
 
@@ -110,6 +123,14 @@ def inputs(info: LossInfo, dtype: str, elements: int) -> tuple[Array, ...]:
     if info.kind == "contrastive":
         rows = min(elements // WIDTH, MOST_ROWS)
         return tuple(rng.normal(size=(2, rows, WIDTH)).astype(dtype))
+    if info.kind == "vectors":
+        d = FACTOR if info.links else VECTOR
+        n = elements // (d * d if info.links else d)
+        vectors = rng.normal(size=(3, n, d)).astype(dtype)
+        if not info.links:
+            return tuple(vectors)
+        factor = np.tril(rng.normal(size=(n, d, d)) / math.sqrt(d)).astype(dtype)
+        return vectors[0], factor, vectors[1]
     args = [rng.normal(size=elements) for _ in info.parameters]
     if info.links and "softplus" not in info.links:
         args = [np.exp(x) if info.linked >> j & 1 else x for j, x in enumerate(args)]

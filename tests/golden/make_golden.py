@@ -15,6 +15,7 @@ from pathlib import Path
 import exact
 import exact_classes
 import numpy as np
+import points_vectors
 from mpmath import mp, mpf
 
 import nllkern as nk
@@ -26,8 +27,8 @@ INF = np.inf
 
 def stored(values, dtype):
     """(high, low, exponent) arrays of a nested list of mpf."""
-    shape = np.shape(np.array(values, dtype=object))
-    flat = [x for row in values for x in row] if len(shape) == 2 else list(values)
+    values = np.array(values, dtype=object)
+    shape, flat = values.shape, values.ravel().tolist()
     info = np.finfo(dtype)
     most, least = mpf(float(info.max)), mpf(float(info.tiny))
     high, low = np.zeros(len(flat)), np.zeros(len(flat), np.float32)
@@ -511,8 +512,16 @@ def over_classes(name):
     book.write()
 
 
+def vectors(name):
+    book = Book(name)
+    for dtype in DTYPES:
+        getattr(points_vectors, name)(book, dtype)
+    book.write()
+
+
 if __name__ == "__main__":
     makers = {loss.name: globals()[loss.name] for loss in nk.losses() if loss.name in globals()}
     makers |= {name: partial(over_classes, name) for name in exact_classes.MAKERS}
+    makers |= {n: partial(vectors, n) for n in ("multivariate_gaussian_nll", "triplet_margin")}
     for name in sys.argv[1:] or makers:
         makers[name]()

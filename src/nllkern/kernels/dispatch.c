@@ -13,11 +13,14 @@
 #define OWN_positive ""
 #define OWN_scale ""
 #define OWN_third "own"
+#define LINKS_factor "identity softplus log covariance"
 
 #define NLLK_ROWWISE(NAME, PREDICTION, TARGETS, LINKS, KEYWORDS)                                                       \
     {#NAME, "rowwise", #PREDICTION, #LINKS, "", #KEYWORDS, #TARGETS, 0},
 #define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT)                                        \
     {#NAME, "pointwise", #NAMES, LINKS_##LINKS, OWN_##LINKS, #EXTRA, #SUPPORT, LINKED},
+#define NLLK_VECTORS(NAME, NAMES, LINKED, LINKS, SUPPORT)                                                              \
+    {#NAME, "vectors", #NAMES, LINKS_##LINKS, "", "", #SUPPORT, LINKED},
 const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT] = {
 #include "kernels.inc"
 };

@@ -15,10 +15,12 @@
 #include "losses/huber.h"
 #include "losses/laplace_nll.h"
 #include "losses/log_cosh.h"
+#include "losses/multivariate_gaussian_nll.h"
 #include "losses/poisson_nll.h"
 #include "losses/squared_error.h"
 #include "losses/squared_hinge.h"
 #include "losses/student_t_nll.h"
+#include "losses/triplet_margin.h"
 
 #define CONCAT_(a, b, c, d) nllk_##a##_##b##c##_##d
 #define CONCAT(a, b, c, d) CONCAT_(a, b, c, d)
@@ -81,6 +83,14 @@ static double binned_cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdi
     return cross_entropy(a, begin, end, scratch);
 }
 
+/* The kernel of the losses of vectors. */
+#define NLLK_VECTORS(NAME, ...)                                                                                        \
+    void SYMBOL(NAME)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)           \
+    {                                                                                                                  \
+        (void)scratch;                                                                                                 \
+        sums->value = NAME(arguments, begin, end);                                                                     \
+    }
+
 /* A pointwise loss: a tile function for each link, each thing wanted, weighted or plain; and the kernel that picks one. */
 #define TILE_(NAME, COUNT, LINKED, LOGS, POSITIVE, OWN, LINK, OWN_LINK, WANT, PLAIN)                                   \
     static void NAME##_##LINK##_##OWN_LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                              \
@@ -141,6 +151,7 @@ static double binned_cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdi
 #include "kernels.inc"
 #undef NLLK_ROWWISE
 #undef NLLK_POINTWISE
+#undef NLLK_VECTORS
 
 static void survey_rowwise(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums)
 {
@@ -186,6 +197,7 @@ static void quantiles_of_bins(const void *arguments, ptrdiff_t begin, ptrdiff_t 
 
 #define NLLK_ROWWISE(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
 #define NLLK_POINTWISE(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
+#define NLLK_VECTORS(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
 #define NLLK_VECFN(NAME, ...) [NLLK_VECFN_##NAME] = vector_##NAME,
 const nllk_table SYMBOL(table) = {
     .loss =

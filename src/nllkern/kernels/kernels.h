@@ -76,6 +76,33 @@ typedef struct {
     void *result;
 } nllk_bins;
 enum { NLLK_ENCODE, NLLK_EXPECTATION, NLLK_QUANTILE, NLLK_BINS_COUNT };
+/* Losses whose samples are vectors of d numbers.  A matrix that all samples share is prepared once and worked on in parts,
+ * whose sums are added at the end: NLLK_PREPARE and NLLK_FINISH are calls of the same kernel. */
+#define NLLK_VECTOR_MAX 256 /* d at most, where a matrix is involved */
+enum { NLLK_RUN, NLLK_PREPARE, NLLK_FINISH };
+
+typedef struct {
+    int want, step, link, full;
+    ptrdiff_t samples, dimension;
+    const void *input[NLLK_MAX_PARAMETERS];
+    const void *target;  /* or NULL */
+    const void *weight;  /* per sample, or NULL for 1 */
+    double scale;        /* multiplies gradients and second derivatives */
+    double margin, norm; /* of the triplet loss */
+    void *loss;          /* per sample, or NULL */
+    void *grad[NLLK_MAX_PARAMETERS];
+    void *hess[NLLK_MAX_PARAMETERS];
+    const double *factor; /* the one factor of all samples, in doubles, with its log-determinant; or NULL: input[1] */
+    double log_sum;
+    double *shared; /* the one factor of all samples, prepared: NLLK_SHARED_SIZE doubles; or NULL */
+    double *parts;  /* of each part of the batch, its sums: NLLK_PART_SIZE doubles; NULL without derivatives */
+    ptrdiff_t part,
+        part_count; /* samples in a part (a whole number of lanes); the kernel then counts parts, not samples */
+} nllk_vectors;
+
+#define NLLK_PITCH(d) (((d) + 15) & ~(ptrdiff_t)15)
+#define NLLK_SHARED_SIZE(d) (NLLK_PITCH(d) * NLLK_PITCH(d) + 8 * NLLK_VECTOR_MAX)
+#define NLLK_PART_SIZE(d) (NLLK_PITCH(d) * (NLLK_PITCH(d) + 33))
 
 /* `scratch`: room for one row of more than NLLK_STAGE logits (shorter rows need none), or NULL, which is slower. */
 #define NLLK_STAGE 4096
@@ -85,12 +112,14 @@ typedef void (*nllk_vector_function)(const void *x, void *y, ptrdiff_t n);
 /* One number per loss, and per function of vecmath.h and vecspecial.h, in the order of the tables. */
 #define NLLK_ROWWISE(NAME, ...) NLLK_LOSS_##NAME,
 #define NLLK_POINTWISE(NAME, ...) NLLK_LOSS_##NAME,
+#define NLLK_VECTORS(NAME, ...) NLLK_LOSS_##NAME,
 enum {
 #include "kernels.inc"
     NLLK_LOSS_COUNT
 };
 #undef NLLK_ROWWISE
 #undef NLLK_POINTWISE
+#undef NLLK_VECTORS
 #define NLLK_VECFN(NAME, ...) NLLK_VECFN_##NAME,
 enum {
 #include "vecmath.inc"

@@ -4,32 +4,9 @@
 #define NLLK_ROWS_NARROW_H
 
 #include "rows_index.h"
+#include "transpose.h"
 
 #define NARROW 48 /* up to this many classes */
-
-/* Four numbers side by side, at any address.  GCC makes scalar moves of a plain transposing loop; 4 x 4 squares
- * made of shuffles halve the time of a 10-class row (0.6 against 1.2 ns an element, GCC 12, AVX-512). */
-typedef REAL quad __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-
-#if defined(__clang__) || __GNUC__ >= 12
-#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
-#else
-typedef BITS quad_index __attribute__((vector_size(4 * sizeof(REAL))));
-#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (quad_index){i, j, k, l})
-#endif
-
-/* to[j * to_stride + i] = from[i * from_stride + j] for i, j < 4. */
-NLLK_INLINE void transpose_square(const REAL *from, ptrdiff_t from_stride, REAL *to, ptrdiff_t to_stride)
-{
-    quad a = *(const quad *)from, b = *(const quad *)(from + from_stride);
-    quad c = *(const quad *)(from + 2 * from_stride), d = *(const quad *)(from + 3 * from_stride);
-    quad ac_low = SHUFFLE(a, c, 0, 4, 1, 5), ac_high = SHUFFLE(a, c, 2, 6, 3, 7);
-    quad bd_low = SHUFFLE(b, d, 0, 4, 1, 5), bd_high = SHUFFLE(b, d, 2, 6, 3, 7);
-    *(quad *)to = SHUFFLE(ac_low, bd_low, 0, 4, 1, 5);
-    *(quad *)(to + to_stride) = SHUFFLE(ac_low, bd_low, 2, 6, 3, 7);
-    *(quad *)(to + 2 * to_stride) = SHUFFLE(ac_high, bd_high, 0, 4, 1, 5);
-    *(quad *)(to + 3 * to_stride) = SHUFFLE(ac_high, bd_high, 2, 6, 3, 7);
-}
 
 /* block[k * ROWS + r] = z[r * stride + k].  The last square of a row overlaps the one before. */
 NLLK_INLINE void transpose_in(const REAL *z, ptrdiff_t stride, ptrdiff_t classes, ptrdiff_t count, REAL *block)

@@ -73,7 +73,7 @@ class Reference:
                 raise ValueError(f"normalizer must be positive and finite, got {normalizer!r}")
         bound = self.__signature__.bind(*args, **options)
         bound.apply_defaults()
-        arguments, scalars = self._convert(bound.arguments)
+        arguments, shared = self._convert(bound.arguments)
         with np.errstate(all="ignore"):
             s = self.samples(**arguments)
             if check:
@@ -86,21 +86,27 @@ class Reference:
             if denominator == 0:  # nothing counts: value 0, derivatives 0
                 counts, denominator = np.zeros_like(counts), 1.0
 
-            def weighted(x, scalar=False):
+            def weighted(x, summed=False):
+                if x is None:  # no derivatives
+                    return None
                 if callable(x):
                     return x(np.where(counts, weight, 0.0)) / denominator
                 axes = (...,) + (None,) * (x.ndim - weight.ndim)
                 x = np.where(counts[axes], weight[axes] * x, 0.0)
-                return float(x.sum()) / denominator if scalar else np.asarray(x / denominator)
+                if summed:  # over the samples
+                    x = x.sum(axis=tuple(range(weight.ndim)))
+                if summed and x.ndim == 0:
+                    return float(x) / denominator
+                return np.asarray(x / denominator)
 
             return (
-                weighted(s.value, scalar=reduction != "none"),
-                tuple(map(weighted, s.grad, scalars)),
-                tuple(map(weighted, s.hess, scalars)),
+                weighted(s.value, reduction != "none"),
+                tuple(map(weighted, s.grad, shared)),
+                tuple(map(weighted, s.hess, shared)),
             )
 
     def _convert(self, arguments):
-        """Float64 arrays of one shape; also which parameters were Python scalars."""
+        """Float64 arrays of one shape; also which parameters all samples share: Python scalars."""
         for key in ("link", f"{self.parameters[-1]}_link") if self.links else ():
             if key in arguments and arguments[key] not in self.links:
                 raise ValueError(f"{key} must be one of {self.links}, got {arguments[key]!r}")

@@ -1,0 +1,183 @@
+"""Losses whose samples are vectors, on the last axis."""
+
+import math
+
+import numpy as np
+
+from ._math import HALF_LOG_2PI, apply_link
+from ._protocol import Reference, Samples, as_float64, loss
+
+
+class VectorReference(Reference):
+    """A loss of vectors: every argument has an axis more than the loss, a matrix two."""
+
+    def _convert(self, arguments):
+        vectors = [name for name in (*self.parameters, "target") if name in arguments]
+        arrays = {name: as_float64(name, arguments[name]) for name in vectors}
+        shape = arrays[vectors[0]].shape
+        if not shape or shape[-1] == 0:
+            raise ValueError(f"{vectors[0]} must be (..., d) with d >= 1, got shape {shape}")
+        summed = dict.fromkeys(vectors, False)
+        if "factor" in arrays:
+            link = arguments["link"]
+            if link not in self.links:
+                raise ValueError(f"link must be one of {self.links}, got {link!r}")
+            d = shape[-1]
+            one = arrays["factor"].shape == (d, d) and (len(shape) > 1 or link == "covariance")
+            if link == "covariance" and not one:
+                raise ValueError(f"factor has shape {arrays['factor'].shape}, expected {(d, d)}")
+            summed["factor"] = one
+        for name, x in arrays.items():
+            expected = (*shape, shape[-1]) if name == "factor" else shape
+            if x.shape != expected and not summed[name]:
+                raise ValueError(f"{name} has shape {x.shape}, expected {expected}")
+        return {**arguments, **arrays}, [summed[name] for name in self.parameters]
+
+
+def forward(factor, diagonal, right):
+    """L^-1 right by forward substitution; ``diagonal`` divides a vector's element."""
+    w = np.array(right)
+    for i in range(w.shape[-1]):
+        done = np.einsum("...j,...j->...", factor[..., i, :i], w[..., :i])
+        w[..., i] = diagonal(i, w[..., i] - done)
+    return w
+
+
+def backward(factor, diagonal, right):
+    """(L^-T right, its product with the diagonal) by back substitution."""
+    b, g = np.array(right), np.empty_like(right)
+    for i in reversed(range(b.shape[-1])):
+        g[..., i] = diagonal(i, b[..., i])
+        b[..., :i] -= factor[..., i, :i] * g[..., i, None]
+    return g, b
+
+
+@loss(
+    "mean",
+    "factor",
+    links=("identity", "softplus", "log", "covariance"),
+    kind=VectorReference,
+)
+def multivariate_gaussian_nll(mean, factor, target, *, link="identity", full=True):
+    """Negative log-density of a multivariate normal distribution of d numbers, covariance L L^T.
+
+    L is the lower triangle of ``factor``, its diagonal theta = link(diagonal of factor);
+    L w = y - mean,  L^T g = w,  b_i = theta_i g_i,  N_i = |L^-1 theta_i e_i|^2
+
+    value     = |w|^2/2 + sum_i log theta_i + d log(2 pi)/2         (the constant only if full)
+    d/dmean   = -g                            d2/dmean_i^2     = N_i / theta_i^2
+    d/dL_ij   = -g_i w_j  (j < i)             d2/dL_ij^2       = w_j^2 N_i / theta_i^2
+    d/dlogtheta_i = 1 - b_i w_i               d2/dlogtheta_i^2 = N_i w_i^2 + b_i w_i
+    and from log theta to the raw diagonal by the chain rule.  The upper triangle is not read, its
+    derivatives are 0.  A diagonal <= 0 under identity gives NaN.  One matrix (d, d) for a batch is
+    shared: its derivatives are sums over the samples.  Under "covariance" it is the covariance
+    itself and has no derivatives.
+    """
+    given = link == "covariance"
+    if given:
+        factor, link = _cholesky(factor), "identity"
+    d = mean.shape[-1]
+    theta = apply_link(link, np.diagonal(factor, axis1=-2, axis2=-1))
+
+    def over(i, x):
+        own = type(theta)(*(part[..., i] for part in theta))
+        return own.divide(x)
+
+    w = forward(factor, over, target - mean)
+    g, b = backward(factor, over, w)
+    norms = np.empty(theta.value.shape)
+    for i in range(d):
+        v = np.zeros(theta.value.shape)
+        v[..., i] = 1.0
+        for k in range(i + 1, d):
+            v[..., k] = over(k, -np.einsum("...j,...j->...", factor[..., k, i:k], v[..., i:k]))
+        norms[..., i] = (v * v).sum(-1)
+    precision = theta.divide(theta.divide(norms))
+
+    value = 0.5 * (w * w).sum(-1) + theta.log.sum(-1) + (d * HALF_LOG_2PI if full else 0.0)
+    bw, nww = b * w, norms * w * w
+    first = theta.slope * (1.0 - bw)
+    # (log theta)'' = theta''/theta - slope^2; theta^2 d2/dtheta^2 = N w^2 + 2 b w - 1
+    second = theta.slope**2 * (nww + 2 * bw - 1.0) + theta.second * (1.0 - bw)
+    if link == "log":
+        second = nww + bw
+    triangle = np.tri(d, dtype=bool)
+    defined = theta.valid.all(-1) & ~np.isnan(np.where(triangle, factor, 0.0)).any((-2, -1))
+    undefined = np.where(defined & ~np.isnan(w).any(-1), 0.0, np.nan)  # added, it makes NaN
+    extra = undefined[..., None]
+
+    def matrix(below, diagonal):
+        x = np.where(np.eye(d, dtype=bool), diagonal[..., None], below) + extra[..., None]
+        return np.where(triangle, x, 0.0)
+
+    grad = matrix(-g[..., :, None] * w[..., None, :], first)
+    hess = matrix(precision[..., :, None] * (w * w)[..., None, :], second)
+    outside = {"factor": (~theta.valid, f"> 0 on the diagonal under link {link!r}")}
+    return Samples(
+        value + undefined,
+        (extra - g, None if given else grad),
+        (extra + precision, None if given else hess),
+        outside,
+    )
+
+
+def _cholesky(covariance):
+    if not np.allclose(covariance, covariance.T, rtol=0, atol=1e-6 * np.abs(covariance).max()):
+        raise ValueError("factor is not symmetric, expected a covariance matrix")
+    try:
+        return np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        raise ValueError("factor is not positive definite, expected a covariance matrix") from None
+
+
+@loss("anchor", "positive", "negative", kind=VectorReference)
+def triplet_margin(anchor, positive, negative, *, margin=1.0, p=2.0):
+    """Triplet margin loss: z = margin + |anchor - positive|_p - |anchor - negative|_p.
+
+    value = max(0, z)
+    u(x)_i = d|x|/dx_i    = sign(x_i) t_i^(p-1),                   t_i = |x_i| / |x|
+    h(x)_i = d2|x|/dx_i^2 = (p - 1) t_i^(p-2) (1 - t_i^p) / |x|
+    d/danchor = u(a - p) - u(a - n),  d/dpositive = -u(a - p),  d/dnegative = u(a - n)
+    d2        = h(a - p) - h(a - n),                h(a - p),               -h(a - n)
+
+    All 0 where z <= 0; u and h are 0 where they do not exist: at |x| = 0, h for p = 1 and inf, and
+    for p < 2 at x_i = 0.  For p = inf, entries that tie for the largest share its sign.
+    """
+    if not math.isfinite(as_number("margin", margin)):
+        raise ValueError(f"margin must be finite, got {margin!r}")
+    if not as_number("p", p) >= 1:
+        raise ValueError(f"p must be >= 1, got {p!r}")
+    near, u, h = _norm(anchor - positive, p)
+    far, v, k = _norm(anchor - negative, p)
+    z = margin + near - far
+    value = np.where(z > 0, z, np.where(np.isnan(z), np.nan, 0.0))
+    active = (z > 0)[..., None]
+    rest = np.where(np.isnan(z), np.nan, 0.0)[..., None]
+    grads = tuple(np.where(active, x, rest) for x in (u - v, -u, v))
+    hesss = tuple(np.where(active, x, rest) for x in (h - k, h, -k))
+    return Samples(value, grads, hesss, {})
+
+
+def as_number(name, x):
+    try:
+        return float(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {x!r}") from None
+
+
+def _norm(x, p):
+    """Norm over the last axis, first and diagonal second derivatives."""
+    size = np.abs(x)
+    top = size.max(-1, keepdims=True)
+    scaled = np.where(top > 0, size / np.where(top > 0, top, 1.0), 0.0)
+    scaled = np.where(np.isnan(top), np.nan, scaled)
+    if p == np.inf:
+        tied = scaled == 1
+        return top[..., 0], np.sign(x) * tied / np.maximum(tied.sum(-1, keepdims=True), 1), 0.0 * x
+    norm = (scaled**p).sum(-1, keepdims=True) ** (1 / p)
+    positive = np.where(norm > 0, norm, 1.0)
+    t = scaled / positive
+    slope = np.sign(x) * t ** (p - 1)
+    usual = (size > 0) & (p > 1)
+    bend = (p - 1) * np.where(usual, t, 1.0) ** (p - 2) * (1 - t**p) / positive / top
+    return (top * norm)[..., 0], slope, np.where(usual, bend, 0.0)
