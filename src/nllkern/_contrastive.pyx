@@ -37,9 +37,9 @@ cnp.import_array()
 
 FORMS = ("queries", "symmetric", "nt_xent")
 
-# Rows of similarities in a block: a 32nd of all, more where that is little memory, fewer where it is much.  The gradient
-# of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  All of it,
-# and so the order of all additions, depends on the shapes alone.
+# Rows of similarities in a block: a 32nd of all, more where that is little memory, fewer where it is much.  The
+# gradient of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  All
+# of it, and so the order of all additions, depends on the shapes alone.
 cdef enum:
     BLOCKS = 32
     LEAST_ROWS = 32
