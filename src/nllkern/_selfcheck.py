@@ -191,8 +191,8 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
         expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
         others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]
         copies = tuple(a.copy() for a in case.args)
-        out = copies[: len(info.parameters)]
-        out = out if len(out) > 1 else out[0]
+        predictions = copies[: len(info.parameters)]
+        out = predictions if len(predictions) > 1 else predictions[0]
         others.append(loss.value_and_grad(*copies, out=out, **case.options))
     differs = [not identical(expected, x) for x in others]
     what = ("2 threads", "3 threads", "in place")
