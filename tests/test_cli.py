@@ -145,7 +145,7 @@ def spoils():
             yield pytest.param(loss, spoil_hess, id=f"{loss.name}-hess")
 
 
-@pytest.mark.parametrize(("loss", "spoil"), spoils())
+@pytest.mark.parametrize(("loss", "spoil"), list(spoils()))
 def test_difference_fails(loss, spoil, short, monkeypatch, capsys):
     monkeypatch.setattr(reference, loss.name, wrong(loss.name, spoil))
     assert cli.main(["--quick"]) == 1

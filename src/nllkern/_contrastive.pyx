@@ -2,7 +2,7 @@
 """Losses over the similarities of two sets of vectors: the matrix of similarities is made a block of rows at a time."""
 
 cimport numpy as cnp
-from libc.math cimport isfinite
+from libc.math cimport exp, isfinite
 
 from nllkern._arguments cimport (
     MEAN,
@@ -38,8 +38,8 @@ cnp.import_array()
 FORMS = ("queries", "symmetric", "nt_xent")
 
 # Rows of similarities in a block: a 32nd of all, more where that is little memory, fewer where it is much.  The
-# gradient of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  All
-# of it, and so the order of all additions, depends on the shapes alone.
+# gradient of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  The
+# shapes alone decide all of it, and so the order of all additions.
 cdef enum:
     BLOCKS = 32
     LEAST_ROWS = 32
@@ -289,39 +289,31 @@ class Batch:
             self.finish(1, self.grads[1], 0, len(keys), 1 / denominator)
 
     def by_both(self, denominator):
-        """Rows and columns: a first run over the blocks finds the columns' losses, a second all the rest.
-
-        What the columns add to the derivatives is exp(S_ij - logsumexp_i S_ij).
-        """
+        """Rows and columns: the columns' sums take a first run over the blocks, the gradients a second."""
         queries, keys = self.take_both()
         blocks = self.blocks(len(queries), len(keys), buffers=2)
         block = self.buffer(blocks, len(keys))
-        by_column, logsumexp = np.empty_like(self.losses), np.empty_like(self.losses)
+        columns = Columns(self.losses, self.threads)
         for a, b in blocks:
-            columns = np.matmul(keys[a:b] / self.temperature, queries.T, out=block[:b - a])
-            by_column[a:b] = self.softmax(columns, np.arange(a, b), **self.options)
-            logsumexp[a:b] = by_column[a:b] + columns[np.arange(b - a), np.arange(a, b)]
-        if self.grads:
-            other_block = np.empty_like(block)
-        for a, b in blocks:
-            left = queries[a:b] / self.temperature
-            rows = np.matmul(left, keys.T, out=block[:b - a])
+            rows = np.matmul(queries[a:b] / self.temperature, keys.T, out=block[:b - a])
+            columns.add(rows, a)
             if not self.grads:
                 self.losses[a:b] = self.cross_entropy(rows, a, a, b)
-                continue
-            derivatives = other_block[:b - a]
-            self.losses[a:b] = self.cross_entropy(rows, a, a, b, derivatives)
-            own = np.arange(b - a), np.arange(a, b)
-            weights = 1 if self.weight is None else self.weight[a:b]
-            positive = derivatives[own] + weights * np.expm1(-by_column[a:b])
-            add_softmax_of_columns(rows, logsumexp, self.weight, derivatives, self.threads)
-            derivatives[own] = positive
-            self.spread(1, derivatives, left, a == 0)
-            self.grads[0][a:b] = self.finish(0, derivatives @ keys, a, b, 0.5 / (self.temperature * denominator))
+        by_column, scale, own = columns.close(self.weight)
         if self.grads:
+            other_block = np.empty_like(block)
+            for a, b in blocks:
+                left = queries[a:b] / self.temperature
+                rows = np.matmul(left, keys.T, out=block[:b - a])
+                derivatives = other_block[:b - a]
+                self.losses[a:b] = self.cross_entropy(rows, a, a, b, derivatives)
+                positive = np.arange(b - a), np.arange(a, b)
+                both = derivatives[positive] - own[a:b]
+                columns.add_softmax(rows, scale, derivatives)
+                derivatives[positive] = both
+                self.spread(1, derivatives, left, a == 0)
+                self.grads[0][a:b] = self.finish(0, derivatives @ keys, a, b, 0.5 / (self.temperature * denominator))
             self.finish(1, self.grads[1], 0, len(keys), 0.5 / denominator)
-        if self.weight is not None:
-            by_column = np.where(self.weight == 0, 0, by_column * self.weight)
         self.losses += by_column
         self.losses *= 0.5
 
@@ -354,7 +346,35 @@ class Batch:
             self.finish(k, grad, 0, count, 0.5 / denominator)
 
 
-# ---- the columns' share ----------------------------------------------------------------------------------------------
+# ---- softmax over the columns of blocks of rows ----------------------------------------------------------------------
+
+class Columns:
+    """The maximum of each column and the sum of exp(S_ij - maximum) of all but its own row, as blocks go by."""
+
+    def __init__(self, losses, threads):
+        self.threads = threads
+        self.top = np.full_like(losses, -np.inf)
+        self.own = np.empty_like(losses)
+        self.others = np.zeros(len(losses))
+
+    def add(self, rows, first):
+        """Rows from number `first` on."""
+        self.own[first:first + len(rows)] = rows[np.arange(len(rows)), np.arange(first, first + len(rows))]
+        run_columns(0, rows, first, self.top, self.others, None, None, self.threads)
+
+    def close(self, weight):
+        """(losses, scale of the exponentials that makes them a softmax, share of the others), weighted."""
+        gap = np.float64(self.own) - self.top
+        total = self.others + np.exp(gap)
+        results = np.where(gap == 0, np.log1p(self.others), np.log(total) - gap), 1 / total, self.others / total
+        if weight is not None:
+            results = [np.where(weight == 0, 0, weight * x) for x in results]
+        return [x.astype(self.top.dtype) for x in results]
+
+    def add_softmax(self, rows, scale, result):
+        """The sum result_ij += scale_j exp(rows_ij - top_j)."""
+        run_columns(1, rows, 0, self.top, None, scale, result, self.threads)
+
 
 ctypedef fused real:
     float
@@ -362,60 +382,103 @@ ctypedef fused real:
 
 
 cdef struct columns_task:
+    int softmax
     const void *rows
-    const void *shift
-    const void *weight
-    void *result
+    ptrdiff_t count
     ptrdiff_t columns
+    ptrdiff_t first
+    void *top
+    double *others
+    const void *scale
+    void *result
     nllk_vector_function exponential
 
 
-cdef void add_rows(const columns_task *task, const real *rows, const real *shift, const real *weight, real *result,
-                   ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
-    """The following, for rows begin to end: result_ij += weight_j exp(rows_ij - shift_j)."""
+cdef void add_columns(const columns_task *task, const real *rows, real *top, ptrdiff_t begin,
+                      ptrdiff_t end) noexcept nogil:
+    """Columns begin to end, at most LANES of them."""
+    cdef real[LANES] before
     cdef real[LANES] shifted
     cdef real[LANES] power
-    cdef ptrdiff_t i, j, first, count
-    for i in range(begin, end):
-        first = 0
-        while first < task.columns:
-            count = min(task.columns - first, <ptrdiff_t> LANES)
-            for j in range(count):
-                shifted[j] = rows[i * task.columns + first + j] - shift[first + j]
-            task.exponential(shifted, power, count)
-            if weight != NULL:
-                for j in range(count):
-                    power[j] *= weight[first + j]
-            for j in range(count):
-                result[i * task.columns + first + j] += power[j]
-            first += LANES
+    cdef double *others = task.others + begin
+    cdef const real *row
+    cdef ptrdiff_t i, j, own, count = end - begin
+    top += begin
+    for j in range(count):
+        before[j] = top[j]
+    for i in range(task.count):
+        row = rows + i * task.columns + begin
+        for j in range(count):
+            top[j] = row[j] if row[j] > top[j] else top[j]
+    for j in range(count):
+        others[j] = 0 if others[j] == 0 else others[j] * exp(<double> before[j] - <double> top[j])
+    for i in range(task.count):
+        row = rows + i * task.columns + begin
+        for j in range(count):
+            shifted[j] = row[j] - top[j]
+        task.exponential(shifted, power, count)
+        own = task.first + i - begin
+        if 0 <= own < count:
+            power[own] = 0
+        for j in range(count):
+            others[j] += power[j]
 
 
-cdef void add_rows_f32(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch,
-                       nllk_sums *sums) noexcept nogil:
-    cdef const columns_task *task = <const columns_task *> arguments
-    add_rows[float](task, <const float *> task.rows, <const float *> task.shift, <const float *> task.weight,
-                    <float *> task.result, begin, end)
+cdef void add_softmax(const columns_task *task, const real *rows, const real *top, const real *scale, real *result,
+                      ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
+    cdef real[LANES] shifted
+    cdef real[LANES] power
+    cdef const real *row
+    cdef real *out
+    cdef ptrdiff_t i, j, count = end - begin
+    for i in range(task.count):
+        row = rows + i * task.columns + begin
+        out = result + i * task.columns + begin
+        for j in range(count):
+            shifted[j] = row[j] - top[begin + j]
+        task.exponential(shifted, power, count)
+        for j in range(count):
+            out[j] += power[j] * scale[begin + j]
 
 
-cdef void add_rows_f64(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch,
-                       nllk_sums *sums) noexcept nogil:
-    cdef const columns_task *task = <const columns_task *> arguments
-    add_rows[double](task, <const double *> task.rows, <const double *> task.shift, <const double *> task.weight,
-                     <double *> task.result, begin, end)
+cdef void some_columns(const columns_task *task, real zero, ptrdiff_t begin, ptrdiff_t end) noexcept nogil:
+    cdef ptrdiff_t stop
+    while begin < end:
+        stop = min(begin + LANES, end)
+        if task.softmax:
+            add_softmax(task, <const real *> task.rows, <const real *> task.top, <const real *> task.scale,
+                        <real *> task.result, begin, stop)
+        else:
+            add_columns(task, <const real *> task.rows, <real *> task.top, begin, stop)
+        begin = stop
+
+
+cdef void columns_f32(const void *task, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums) noexcept nogil:
+    some_columns[float](<const columns_task *> task, 0, begin, end)
+
+
+cdef void columns_f64(const void *task, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums) noexcept nogil:
+    some_columns[double](<const columns_task *> task, 0, begin, end)
 
 
 cdef int EXP = [row[0] for row in vecmath_table()].index("exp")
 
 
-def add_softmax_of_columns(cnp.ndarray rows, cnp.ndarray shift, weight, cnp.ndarray result, int threads):
-    """The sum result_ij += weight_j exp(rows_ij - shift_j) over C-contiguous arrays of one dtype."""
+cdef void *data(x):
+    return NULL if x is None else cnp.PyArray_DATA(<cnp.ndarray> x)
+
+
+cdef int run_columns(int softmax, cnp.ndarray rows, ptrdiff_t first, top, others, scale, result,
+                     int threads) except -1:
+    """All C-contiguous and of one dtype, but for `others`."""
     cdef columns_task task
     cdef nllk_sums sums
     cdef bint is_double = cnp.PyArray_TYPE(rows) == cnp.NPY_DOUBLE
-    task.rows, task.shift, task.result = cnp.PyArray_DATA(rows), cnp.PyArray_DATA(shift), cnp.PyArray_DATA(result)
-    task.weight = cnp.PyArray_DATA(<cnp.ndarray> weight) if weight is not None else NULL
-    task.columns = cnp.PyArray_DIM(rows, 1)
+    task.softmax, task.first = softmax, first
+    task.count, task.columns = cnp.PyArray_DIM(rows, 0), cnp.PyArray_DIM(rows, 1)
+    task.rows, task.top, task.scale, task.result = data(rows), data(top), data(scale), data(result)
+    task.others = <double *> data(others)
     task.exponential = table(is_double).vector[EXP]
-    run(add_rows_f64 if is_double else add_rows_f32, &task, cnp.PyArray_DIM(rows, 0), task.columns, 0,
-        thread_count(threads) if cnp.PyArray_SIZE(rows) >= SERIAL_ELEMENTS else 1, &sums)
+    run(columns_f64 if is_double else columns_f32, &task, task.columns, task.count, 0,
+        thread_count(threads) if task.count * task.columns >= SERIAL_ELEMENTS else 1, &sums)
+    return 0

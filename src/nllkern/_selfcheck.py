@@ -257,8 +257,8 @@ def differing_bits(loss: Any, case: Case, level: str) -> list[bool]:
         expected = loss.value_and_grad(*case.args, num_threads=1, **case.options)
         others = [loss.value_and_grad(*case.args, num_threads=k, **case.options) for k in (2, 3)]
         copies = tuple(a.copy() for a in case.args)
-        out: Any = copies[: len(loss.parameters)]
-        out = out if len(out) > 1 else out[0]
+        predictions = copies[: len(loss.parameters)]
+        out = predictions if len(predictions) > 1 else predictions[0]
         others.append(loss.value_and_grad(*copies, out=out, **case.options))
     return [not identical(expected, x) for x in others]
 

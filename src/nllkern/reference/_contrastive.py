@@ -111,17 +111,12 @@ def _unit_rows(x):
 def _softmax_losses(s, target):
     """-log softmax of each row at its target, and its gradient by the row."""
     index = target[:, None]
-    others = rm.replaced(s, index, -np.inf)
-    own = np.take_along_axis(s, index, axis=-1)
-    bad = (np.isnan(s) | (s == np.inf)).any(-1, keepdims=True) | (s == -np.inf).all(
-        -1, keepdims=True
-    )
-    if s.shape[1] == 1:
-        gap = np.full_like(own, -np.inf)
-    else:
-        m, rest, _ = rm.softmax_rest(others)
-        gap = m + np.log1p(rest) - own  # log of (sum of the others / own)
-    value = rm.softplus(gap)
-    lse = own + value
-    p = rm.replaced(np.exp(s - lse), index, -rm.sigmoid(gap))
+    bad = np.isnan(s) | (s == np.inf) | (s == -np.inf).all(-1, keepdims=True)
+    bad = bad.any(-1, keepdims=True)
+    m, rest, top = rm.softmax_rest(s)
+    e = np.exp(s - m)
+    p = e / (1.0 + rest)
+    q = rm.replaced((1.0 + rest) - e, top, rest) / (1.0 + rest)
+    value = (m - np.take_along_axis(s, index, axis=-1)) + np.log1p(rest)
+    p = rm.replaced(p, index, -np.take_along_axis(q, index, axis=-1))
     return np.where(bad, np.nan, value)[:, 0], np.where(bad, np.nan, p)
