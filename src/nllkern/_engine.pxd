@@ -79,6 +79,8 @@ cdef extern from "kernels.h" nogil:
         ptrdiff_t point_count
         ptrdiff_t result_stride
         void *result
+
+    enum:
         NLLK_VECTOR_MAX
         NLLK_RUN
         NLLK_PREPARE

@@ -92,7 +92,7 @@ NLLK_INLINE void norm_pass(int kind, const REAL *a, const REAL *b, ptrdiff_t d, 
     *to = s;
 }
 
-NLLK_INLINE double largest(const norm_lanes *s)
+NLLK_INLINE double largest_entry(const norm_lanes *s)
 {
     double most = 0, not_a_number = 0;
     for (int k = 0; k < VECTOR_LANES; k++) {
@@ -123,7 +123,7 @@ NLLK_INLINE vector_norm norm_of_difference(int kind, const REAL *a, const REAL *
         v.norm = root / v.scale;
         v.inverse = root == 0 ? 0 : 1 / root;
     } else {
-        v.norm = largest(&s);
+        v.norm = largest_entry(&s);
     }
     if (kind == NORM_INF) {
         double count = 0;
