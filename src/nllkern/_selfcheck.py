@@ -135,7 +135,9 @@ def exact_and_unit(
     with np.errstate(all="ignore"):
         floor = [np.maximum(np.abs(x), np.finfo(dtype).tiny) for x in exact]
         floor[0] = np.maximum(floor[0], 1.0)
-        if "link" in options and signed(options["link"]):  # terms of the gradient's size cancel
+        bent = reference.name == "normalized_sigmoid_nll"  # its score has a second derivative
+        if bent or ("link" in options and signed(options["link"])):
+            # Terms of the gradient's size cancel.
             for k in range(count):
                 floor[1 + count + k] = np.fmax(floor[1 + count + k], np.abs(exact[1 + k]))
         if args[-1].ndim == 2 and "form" not in options:  # p and t cancel

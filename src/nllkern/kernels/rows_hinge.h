@@ -10,19 +10,12 @@
 
 #include "rows_general.h"
 
-/* margin + other - own where that is positive, decided exactly; else 0 and `active` 0. */
-typedef struct {
-    REAL value;
-    int active;
-} hinge_term;
-
-NLLK_INLINE hinge_term hinge_term_of(REAL other, REAL own, REAL margin)
+/* margin + other - own, to its last digit: its sign is exact, also where the difference or the sum is rounded. */
+NLLK_INLINE REAL hinge_of(REAL other, REAL own, REAL margin)
 {
     REAL d = other - own, v = d - other;
     REAL lost = (other - (d - v)) - (own + v); /* the rounding of d, exactly (Knuth) */
-    lost = lost == lost ? lost : 0;            /* not of an infinite one */
-    int active = (d > -margin) | ((d == -margin) & (lost > 0));
-    return (hinge_term){active ? (margin + d) + lost : 0, active};
+    return (margin + d) + (lost == lost ? lost : 0);
 }
 
 NLLK_INLINE void fill_row(REAL *row, ptrdiff_t n, REAL value)
@@ -46,9 +39,9 @@ NLLK_INLINE REAL finish_hinge(const nllk_rowwise *a, ptrdiff_t i, REAL weight, R
 typedef struct {
     REAL score, odd;
     ptrdiff_t at;
-} largest;
+} largest_score;
 
-NLLK_INLINE largest largest_other(const REAL *z, ptrdiff_t n, ptrdiff_t t)
+NLLK_INLINE largest_score largest_other(const REAL *z, ptrdiff_t n, ptrdiff_t t)
 {
     REAL top[LANES], odd[LANES];
     BITS group[LANES];
@@ -76,7 +69,7 @@ NLLK_INLINE largest largest_other(const REAL *z, ptrdiff_t n, ptrdiff_t t)
             group[j] = (BITS)(i / LANES);
         }
     }
-    largest best = {-REAL_INF, 0, n};
+    largest_score best = {-REAL_INF, 0, n};
     for (int j = 0; j < LANES; j++) {
         ptrdiff_t at = (ptrdiff_t)group[j] * LANES + j;
         best.odd += odd[j];
@@ -107,17 +100,18 @@ NLLK_INLINE void largest_others(const REAL *z, ptrdiff_t n, const BITS *target, 
     }
 }
 
-NLLK_INLINE REAL finish_largest(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t, REAL weight, REAL own, largest other)
+NLLK_INLINE REAL finish_largest(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t, REAL weight, REAL own,
+                                largest_score other)
 {
     ptrdiff_t n = a->classes;
-    hinge_term term = hinge_term_of(other.score, own, (REAL)a->margin);
-    REAL value = other.odd == 0 && other.score - own == other.score - own ? term.value : REAL_NAN;
+    REAL term = hinge_of(other.score, own, (REAL)a->margin);
+    REAL value = other.odd == 0 && term == term ? max_(term, R(0.0)) : REAL_NAN;
     if (a->grad) {
         REAL *grad = (REAL *)a->grad + i * n, unit = (REAL)a->scale * weight;
         memset(grad, 0, n * sizeof *grad);
         if (weight != 0 && value != value) {
             fill_row(grad, n, REAL_NAN);
-        } else if (weight != 0 && term.active) {
+        } else if (weight != 0 && term > 0) {
             grad[other.at] = unit;
             grad[t] = own == -REAL_INF ? 0 : -unit;
         }
@@ -144,7 +138,7 @@ static double hinge_of_largest(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t
             ptrdiff_t i = first + r;
             general_target(a, i, &t, &weight);
             const REAL *row = logits + i * stride;
-            largest other = count == ROWS ? (largest){top[r], odd[r], at[r]} : largest_other(row, n, t);
+            largest_score other = count == ROWS ? (largest_score){top[r], odd[r], at[r]} : largest_other(row, n, t);
             sum += finish_largest(a, i, t, weight, t < 0 ? 0 : row[t], other);
         }
         first += count;
@@ -152,17 +146,16 @@ static double hinge_of_largest(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t
     return sum;
 }
 
-/* One class of the sum over all: its term, what it adds to the gradient, whether it makes the row NaN. */
+/* One class of the sum over all: its term, whether it is positive, NaN if it is nothing.  The target, like a masked class,
+ * has none.  Only selects of values: GCC leaves conditions that are stored and combined in scalar code. */
 typedef struct {
     REAL value, count, odd;
 } class_hinge;
 
-NLLK_INLINE class_hinge hinge_of_class(REAL x, REAL own, REAL margin, int is_target)
+NLLK_INLINE class_hinge hinge_of_class(REAL x, REAL own, REAL margin)
 {
-    hinge_term term = hinge_term_of(x, own, margin);
-    int absent = is_target | (x == -REAL_INF);
-    REAL d = x - own;
-    return (class_hinge){absent ? 0 : term.value, absent | !term.active ? 0 : 1, (d == d) | absent ? 0 : REAL_NAN};
+    REAL term = hinge_of(x, own, margin), odd = x == -REAL_INF ? R(0.0) : term;
+    return (class_hinge){term > 0 ? term : R(0.0), term > 0 ? R(1.0) : R(0.0), odd == odd ? R(0.0) : odd};
 }
 
 /* What is left of a row when its `active` terms are summed, and `unit` stands at each of them in the gradient. */
@@ -210,7 +203,8 @@ static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdi
         for (ptrdiff_t k = k0; k < stop; k++) {
 #pragma omp simd
             for (int r = 0; r < ROWS; r++) {
-                class_hinge c = hinge_of_class(z[k * ROWS + r], own[r], margin, (BITS)k == target[r]);
+                REAL x = (BITS)k == target[r] ? -REAL_INF : z[k * ROWS + r];
+                class_hinge c = hinge_of_class(x, own[r], margin);
                 part[0][r] += c.value;
                 part[1][r] += c.count;
                 odd[r] += c.odd;
@@ -250,7 +244,7 @@ static double wide_hinge_of_each(const nllk_rowwise *a, ptrdiff_t i)
             memcpy(x, z + k + c, left * sizeof *x);
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
-                class_hinge h = hinge_of_class(x[j], own, margin, (BITS)j == at);
+                class_hinge h = hinge_of_class((BITS)j == at ? -REAL_INF : x[j], own, margin);
                 part[0][j] += h.value;
                 part[1][j] += h.count;
                 odd[j] += h.odd;
