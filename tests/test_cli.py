@@ -237,7 +237,7 @@ def test_only_numpy_is_needed():
 
 def test_formulas_are_those_of_the_losses():
     """What NumPy is timed on is the same thing."""
-    rows = {info.name: info for info in _speed.loss_table()}
+    rows = {info.name: info for info in _speed.loss_infos()}
     for name, formula in _speed.FORMULAS.items():
         loss = getattr(nk, name)
         args = _speed.inputs(rows[name], "float64", 5000)

@@ -92,6 +92,94 @@ def test_gamma_regression_on_diabetes():
     assert value < minimize(shared, np.zeros(2))[1] - 0.1
 
 
+def test_student_t_regression_resists_outliers():
+    """Location linear in x, one scale and one df learned with it; errors with heavy tails.
+
+    The standard errors of the nuclei's measurements: a few cells of a few samples are far off.
+    """
+    x, _ = datasets.load_breast_cancer(return_X_y=True)
+    y = x[:, 13] / np.median(x[:, 13])  # the error of the area
+    x = standardized(x[:, :10])
+    order = np.random.default_rng(0).permutation(len(y))
+    held_out, train = order[:150], order[150:]
+    x = np.column_stack([np.ones(len(y)), x])
+
+    def objective_on(lib):
+        def objective(flat):
+            coef, (scale, df) = flat[:-2], flat[-2:].tolist()
+            value, (d_mean, d_scale, d_df) = lib.student_t_nll.value_and_grad(
+                x[train] @ coef, scale, df, y[train], link="log", df_link="log"
+            )
+            return value, np.append(x[train].T @ d_mean, [d_scale, d_df])
+
+        return objective
+
+    start = np.zeros(x.shape[1] + 2)
+    flat, value = minimize(objective_on(nk), start)
+    right, right_value = minimize(objective_on(reference), start)
+    assert value == pytest.approx(right_value, rel=1e-10)
+    np.testing.assert_allclose(flat, right, atol=1e-4)
+    assert np.abs(objective_on(reference)(flat)[1]).max() < 1e-6
+
+    # Robust it is: heavy tails were found, and the typical error is smaller than by least squares.
+    least_squares = np.linalg.lstsq(x[train], y[train], rcond=None)[0]
+    typical = [np.median(np.abs(y - x @ w)[held_out]) for w in (flat[:-2], least_squares)]
+    assert np.exp(flat[-1]) < 3
+    assert typical[0] < 0.8 * typical[1]
+    # Outliers ten times as far move least squares, and it hardly.
+    far = np.argsort(np.abs(y[train] - x[train] @ flat[:-2]))[-10:]
+    y[train[far]] *= 10
+    moved = minimize(objective_on(nk), flat)[0][:-2] - flat[:-2]
+    moved_squares = np.linalg.lstsq(x[train], y[train], rcond=None)[0] - least_squares
+    assert np.abs(moved).max() < 0.05 * np.abs(moved_squares).max()
+
+
+def test_poisson_regression_on_diabetes():
+    """The coefficients of PoissonRegressor: half its deviance is the NLL up to a constant."""
+    x, y = datasets.load_diabetes(return_X_y=True)
+    x = np.column_stack([standardized(x), np.ones(len(y))])
+
+    def objective(w):
+        value, grad = nk.poisson_nll.value_and_grad(x @ w, y, link="log")
+        penalized = np.append(w[:-1], 0)
+        return value + 0.5 * penalized @ penalized, x.T @ grad + penalized
+
+    w, _ = minimize(objective, np.append(np.zeros(x.shape[1] - 1), np.log(y.mean())))
+    sk = linear_model.PoissonRegressor(alpha=1.0, solver="newton-cholesky", tol=1e-12)
+    sk.fit(x[:, :-1], y)
+    np.testing.assert_allclose(w[:-1], sk.coef_, atol=1e-7)
+    assert w[-1] == pytest.approx(sk.intercept_, abs=1e-7)
+    assert np.abs(sk.coef_).max() > 0.1
+
+
+@pytest.mark.parametrize("epsilon", [1.1, 1.35, 2.0])
+def test_huber_regression_on_diabetes(epsilon):
+    """The coefficients of HuberRegressor, given the scale that it finds.
+
+    It minimises sum(s + H(r / s) s) + alpha |w|^2 by w and s, with H(z) = z^2 up to epsilon and
+    2 epsilon |z| - epsilon^2 beyond: for a given s, 2 / s times Huber's loss of delta = epsilon s.
+    """
+    x, y = datasets.load_diabetes(return_X_y=True)
+    x, y = standardized(x), y / y.std()
+    y[::20] += 5  # outliers
+    alpha = 0.1
+    sk = linear_model.HuberRegressor(epsilon=epsilon, alpha=alpha, tol=1e-9, max_iter=10000)
+    sk.fit(x, y)
+    x = np.column_stack([x, np.ones(len(y))])
+
+    def objective(w):
+        value, grad = nk.huber.value_and_grad(x @ w, y, delta=epsilon * sk.scale_, reduction="sum")
+        penalized = np.append(w[:-1], 0)
+        value = 2 / sk.scale_ * value + alpha * penalized @ penalized
+        return value, 2 / sk.scale_ * (x.T @ grad) + 2 * alpha * penalized
+
+    w, value = minimize(objective, np.zeros(x.shape[1]))
+    np.testing.assert_allclose(w, np.append(sk.coef_, sk.intercept_), atol=2e-4)
+    assert value <= objective(np.append(sk.coef_, sk.intercept_))[0] * (1 + 1e-12)
+    far = np.abs(y - x @ w) > epsilon * sk.scale_
+    assert 0.03 < far.mean() < 0.5  # both branches were taken
+
+
 class Network:
     """One hidden layer of tanh beside a linear path, trained by Adam; gradients by hand."""
 
