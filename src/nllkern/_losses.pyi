@@ -537,86 +537,88 @@ class _TwoSets(ContrastiveLoss):
 class _ThreePredictions(PointwiseLoss, Generic[_Link]):
     @overload
     def __call__(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ...,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> float: ...
     @overload
     def __call__(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _None, **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None,
+        **options: Unpack[_DfOptions[_Link]],
     ) -> _Array: ...
     @overload
     def value_and_grad(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ...,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array, float]]: ...
     @overload
     def value_and_grad(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array, float]]: ...
     @overload
     def value_and_grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ...,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array, _Array]]: ...
     @overload
     def value_and_grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array, _Array]]: ...
     @overload
     def value_and_grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ...,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Grad, _Grad, _Grad]]: ...
     @overload
     def value_and_grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _None, out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Grad, _Grad, _Grad]]: ...
     @overload
     def grad(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Any = ...,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, _Array, float]: ...
     @overload
     def grad(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Any = ...,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, _Array, _Array]: ...
     @overload
     def grad(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _Any = ..., out: _Outs3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Any = ...,
+        out: _Outs3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Grad, _Grad, _Grad]: ...
     @overload
     def value_grad_hess(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ...,
+        out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array, float], tuple[_Array, _Array, float]]: ...
     @overload
     def value_grad_hess(self, first: _Arrays, second: _Arrays, third: float,
-        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None,
+        out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array, float], tuple[_Array, _Array, float]]: ...
     @overload
     def value_grad_hess(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ...,
+        out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Array, _Array, _Array], tuple[_Array, _Array, _Array]]: ...
     @overload
     def value_grad_hess(self, first: _Arrays, second: _Arrays, third: _Arrays,
-        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None,
+        out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Array, _Array, _Array], tuple[_Array, _Array, _Array]]: ...
     @overload
     def value_grad_hess(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _Reduced = ..., out: _OutsPair3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _Reduced = ...,
+        out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[float, tuple[_Grad, _Grad, _Grad], tuple[_Grad, _Grad, _Grad]]: ...
     @overload
     def value_grad_hess(self, first: ArrayLike, second: ArrayLike, third: ArrayLike,
-        target: ArrayLike, /, *, reduction: _None, out: _OutsPair3 = ...,
-        **options: Unpack[_DfOptions[_Link]],
+        target: ArrayLike, /, *, reduction: _None,
+        out: _OutsPair3 = ..., **options: Unpack[_DfOptions[_Link]],
     ) -> tuple[_Array, tuple[_Grad, _Grad, _Grad], tuple[_Grad, _Grad, _Grad]]: ...
 
 @final

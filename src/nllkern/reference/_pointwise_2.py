@@ -74,7 +74,8 @@ def student_t_nll(mean, scale, df, target, *, link="identity", df_link="identity
     # Near q = 0, also for nu = inf: (nu + 1) log(1 + q) = z^2 + q, nu h = z^2 q/2.
     tiny = q < 1e-17
     core = np.where(tiny, z2 + q, nu.times(log1p_q) + log1p_q)
-    nu_h = np.where(tiny, 0.5 * product(z2, q), nu.times(h))
+    z2_q = np.where(z2 < 1e150, nu.divide(z2 * z2), product(z2, q))
+    nu_h = np.where(tiny, 0.5 * z2_q, nu.times(h))
     value = sigma.log + 0.5 * core + rm.student_normalizer(nu.value, nu.log)
 
     z_sigma = sigma.divide(z)
@@ -85,7 +86,8 @@ def student_t_nll(mean, scale, df, target, *, link="identity", df_link="identity
     both_r = np.where(huge, product(both, np.exp(-log_q)), both * r)
     by_scale = np.where(z2 < 2, (1.0 - z2) * r, r - a)
     by_df = 0.5 * (nu_h - s) + rm.student_slope(nu.value)
-    by_df2 = 0.5 * s * (1.0 + r - a) + rm.student_curve(nu.value)
+    a_s = np.where(tiny, z2_q, product(a, s))
+    by_df2 = 0.5 * (s * (1.0 + r) - a_s) + rm.student_curve(nu.value)
     grads = -pull, product(by_scale, sigma.slope), product(by_df, nu.slope)
     hesss = (
         np.where(far, pull * ((r - s) / d), precision),

@@ -34,17 +34,29 @@ NLLK_INLINE student_quotients student_extreme(REAL difference, const parameter *
     REAL log_q = R(2.0) * (log_(fabs_(difference)) - log_sigma) - log_nu;
     REAL scaled = sigma->up * nu->up == R(1.0) ? difference : difference * sigma->up * nu->up;
     REAL t = over_value(scaled, sigma), q = t * over_value(t, nu); /* z in the scale of nu */
-    q = fabs_(log_sigma) > LINK_LIMIT ? exp_(log_q) : q;
-    q = fabs_(log_nu) > LINK_LIMIT ? exp_(log_q) : q;
-    q = q > REAL_MAX ? exp_(log_q) : q;
-    REAL r = q > C(0x1p100, 0x1p1000) ? nu->value / t / t : R(1.0) / (R(1.0) + q);
+    REAL e = exp_(-fabs_(log_q)), huge = nu->value / t / t;        /* r where 1 + q is q */
+    REAL q_of_logs = log_q > R(0.0) ? R(1.0) / e : e;
+    q = q > REAL_MAX ? q_of_logs : q;
+    q = fabs_(log_sigma) > LINK_LIMIT ? q_of_logs : q;
+    q = fabs_(log_nu) > LINK_LIMIT ? q_of_logs : q;
+    huge = fabs_(log_sigma) > LINK_LIMIT ? e : huge;
+    huge = fabs_(log_nu) > LINK_LIMIT ? e : huge;
+    REAL r = q > C(0x1p100, 0x1p1000) ? huge : R(1.0) / (R(1.0) + q);
     /* A subnormal z has lost digits that the quotient shows. */
-    REAL z = over_theta(difference, sigma);
+    REAL z = over_theta(difference, sigma), early = over_theta(difference, nu);
     REAL in_order = over_theta(z + over_theta(z, nu), sigma);
-    REAL last = over_theta(over_theta(difference + over_theta(difference, nu), sigma), sigma);
+    REAL last = over_theta(over_theta(difference + early, sigma), sigma);
+    REAL pull = fabs_(z) < REAL_MIN ? last : in_order;
+    pull = fabs_(early) > REAL_MAX ? in_order : pull;
     REAL one = R(1.0), narrow = over_theta(over_theta(one + over_theta(one, nu), sigma), sigma);
     REAL precision = over_theta(over_theta(one, sigma), sigma), wide = precision + over_theta(precision, nu);
-    return (student_quotients){q, r, log_q, fabs_(z) < REAL_MIN ? last : in_order, log_sigma < R(0.0) ? narrow : wide};
+    return (student_quotients){q, r, log_q, pull, log_sigma < R(0.0) ? narrow : wide};
+}
+
+NLLK_INLINE REAL times_nu(REAL x, const parameter *nu)
+{
+    const factors both = times_theta(nu, x);
+    return both.theta * both.x;
 }
 
 NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
@@ -66,10 +78,11 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     REAL h = -s < LOG_RATIO_SMALL ? log1p_q - s : -ratio.remainder;
     REAL a = far ? freedom * s : z2 * r, both = a + s;
     /* (nu + 1) log(1 + q) ~ z^2 + q and nu h ~ z^2 q / 2 near q = 0, also for an infinite nu. */
-    REAL nu_log = nu->value * log1p_q * nu->down * nu->down, nu_h = nu->value * h * nu->down * nu->down;
-    REAL core = small ? mul_add(z, z, q) : nu_log + log1p_q, z2_q = R(0.5) * z * (z * q);
-    z2_q = !ordinary && q == R(0.0) ? q : z2_q;
-    nu_h = small ? z2_q : nu_h;
+    REAL nu_log = times_nu(log1p_q, nu), nu_h = times_nu(h, nu);
+    REAL core = small ? mul_add(z, z, q) : nu_log + log1p_q, z2_q = z * (z * q);
+    z2_q = ordinary || q != R(0.0) ? z2_q : q;
+    z2_q = ordinary || !(z2 < C(0x1p60, 0x1p500)) ? z2_q : over_theta(z2 * z2, nu);
+    nu_h = small ? R(0.5) * z2_q : nu_h;
     out->value = (mul_add(R(0.5), core, log_theta(sigma)) + student_normalizer_of(freedom, log_theta(nu))) +
                  (full ? HALF_LOG_2PI : R(0.0));
 
@@ -85,16 +98,19 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     slope_over = ordinary || z2 <= REAL_MAX ? slope_over : slope_wide;
     bend_over = ordinary || z2 <= REAL_MAX ? bend_over : bend_wide;
     REAL z_free = freedom / z; /* where r underflows */
-    REAL a_r = out_of_range ? z_free * z_free : far ? nu->value * (s * r) * nu->down * nu->down : a * r;
+    REAL a_r = out_of_range ? z_free * z_free : far ? times_nu(s * r, nu) : a * r;
     REAL s_r = ordinary && out_of_range ? z_free / z : s * r;
     out->slope[1] = sigma->divides ? slope_over : slope;
     out->bend[1] = sigma->divides ? bend_over : bend;
     out->log_bend[1] = R(2.0) * (a_r + s_r);
 
-    REAL a_s = far ? nu->value * (s * s) * nu->down * nu->down : z * (z * s) * r;
-    a_s = s == R(0.0) ? s : a_s;
-    REAL nu_slope = mul_add(R(0.5), nu_h - s, student_slope_(freedom));
-    REAL nu_bend = mul_add(R(0.5), mul_add(s, r, s - a_s), student_curve_(freedom));
+    REAL a_s = far ? times_nu(s * s, nu) : small ? z2_q : z * (z * s) * r;
+    /* nu may be finite where `freedom` is not. */
+    int beyond = ordinary ? 0 : freedom > REAL_MAX;
+    REAL c_slope = beyond ? over_theta(R(-0.25), nu) : student_slope_(freedom);
+    REAL c_curve = beyond ? over_theta(R(0.5), nu) : student_curve_(freedom);
+    REAL nu_slope = mul_add(R(0.5), nu_h - s, c_slope);
+    REAL nu_bend = mul_add(R(0.5), mul_add(s, r, s - a_s), c_curve);
     out->slope[2] = nu->divides ? nu_slope / nu->value : nu_slope;
     out->bend[2] = nu->divides ? nu_bend / nu->value / nu->value : nu_bend;
     out->log_bend[2] = nu_slope + nu_bend;
