@@ -4,6 +4,7 @@
 #ifndef NLLK_GAUSSIAN_SHARED_H
 #define NLLK_GAUSSIAN_SHARED_H
 
+#include "rows.h"
 #include "triangular.h"
 
 /* The derivatives by a raw number of the diagonal; or their weighted sums, if N w^2, b w, 1 - b w and 1 are. */
@@ -24,6 +25,21 @@ NLLK_INLINE REAL gaussian_value(const nllk_vectors *a, double half_square, doubl
 }
 
 NLLK_INLINE double nan_of(REAL value) { return value == value ? 0.0 : (double)value; }
+
+/* The sum of n logarithms, with what additions lose: they may be large and of one sign. */
+NLLK_INLINE double sum_logs(const REAL *x, ptrdiff_t n)
+{
+    double high[VECTOR_LANES] = {0}, low[VECTOR_LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i += VECTOR_LANES)
+        wide_add(high, low, x + i, n - i < VECTOR_LANES ? (int)(n - i) : VECTOR_LANES);
+    double sum = high[0], lost = low[0];
+    for (int k = 1; k < VECTOR_LANES; k++) {
+        double next = sum + high[k], part = next - sum;
+        lost += (sum - (next - part)) + (high[k] - part) + low[k];
+        sum = next;
+    }
+    return sum + (lost == lost ? lost : 0); /* not of an infinite sum */
+}
 
 /* The arrays are a few lines longer than needed, so that they do not start at the same place of a page: a load then waits
  * for every store to that place. */
@@ -79,11 +95,17 @@ static void add_lane_values(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t co
 {
     double half_square[VECTOR_LANES] = {0};
     REAL value[VECTOR_LANES];
-    for (ptrdiff_t i = 0; i < a->dimension; i++) {
-        const double *x = m->w + i * VECTOR_LANES;
+    for (ptrdiff_t i = 0; i < a->dimension; i += VECTOR_LANES) {
+        const ptrdiff_t end = i + VECTOR_LANES < a->dimension ? i + VECTOR_LANES : a->dimension;
+        double some[VECTOR_LANES] = {0};
+        for (ptrdiff_t k = i; k < end; k++) {
+            const double *x = m->w + k * VECTOR_LANES;
 #pragma omp simd
+            for (int r = 0; r < VECTOR_LANES; r++)
+                some[r] = mul_add_double(0.5 * x[r], x[r], some[r]);
+        }
         for (int r = 0; r < VECTOR_LANES; r++)
-            half_square[r] = mul_add_double(0.5 * x[r], x[r], half_square[r]);
+            half_square[r] += some[r];
     }
     for (int r = 0; r < VECTOR_LANES; r++) {
         value[r] = gaussian_value(a, half_square[r], log_sum[r], m->weight[r]);
@@ -126,8 +148,7 @@ static void prepare_shared(const nllk_vectors *a)
         for (ptrdiff_t i = 0; i < d; i++)
             raw[i] = L[i * d + i];
         link_diagonal(a->link, raw, d, &f->t);
-        for (ptrdiff_t i = 0; i < d; i++)
-            log_sum += (double)f->t.log[i];
+        log_sum = sum_logs(f->t.log, d);
     }
     for (int r = 0; r < VECTOR_LANES; r++)
         f->log_sum[r] = log_sum;

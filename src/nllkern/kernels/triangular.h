@@ -149,13 +149,88 @@ NLLK_INLINE void backward_lanes(int each, const double *restrict L, ptrdiff_t pi
     }
 }
 
-/* w := L^-1 w from row `start` + 1 on; w is right at `start`, where the vector begins.  Rows of L are `d` numbers. */
-NLLK_INLINE void forward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, ptrdiff_t start, double *w)
+/* The products of four rows of L, `pitch` apart, with the n numbers of w; `room` as of `dot_double`, of the last row. */
+NLLK_INLINE void dot_four(const REAL *L, ptrdiff_t pitch, const double *w, ptrdiff_t n, ptrdiff_t room, double *dot)
 {
-    for (ptrdiff_t i = start + 1; i < d; i++) {
-        double s = w[i] - dot_double(L + i * d + start, w + start, i - start, (d - i) * d - start);
-        w[i] = over_theta_double(s, t->inverse[i], t->again[i]);
+    double s0[VECTOR_LANES] = {0}, s1[VECTOR_LANES] = {0}, s2[VECTOR_LANES] = {0}, s3[VECTOR_LANES] = {0};
+    ptrdiff_t j = 0;
+    for (; j + VECTOR_LANES <= n; j += VECTOR_LANES) {
+        const REAL *x = L + j;
+#pragma omp simd
+        for (int k = 0; k < VECTOR_LANES; k++) {
+            s0[k] = mul_add_double((double)x[k], w[j + k], s0[k]);
+            s1[k] = mul_add_double((double)x[pitch + k], w[j + k], s1[k]);
+            s2[k] = mul_add_double((double)x[2 * pitch + k], w[j + k], s2[k]);
+            s3[k] = mul_add_double((double)x[3 * pitch + k], w[j + k], s3[k]);
+        }
     }
+    const int rest = (int)(n - j), all = j + VECTOR_LANES <= room;
+    const REAL *x = L + j;
+#pragma omp simd
+    for (int k = 0; k < (all ? VECTOR_LANES : rest); k++) {
+        double y = k < rest ? w[j + k] : 0;
+        double x0 = (double)x[k], x1 = (double)x[pitch + k], x2 = (double)x[2 * pitch + k],
+               x3 = (double)x[3 * pitch + k];
+        s0[k] = mul_add_double(k < rest ? x0 : 0, y, s0[k]);
+        s1[k] = mul_add_double(k < rest ? x1 : 0, y, s1[k]);
+        s2[k] = mul_add_double(k < rest ? x2 : 0, y, s2[k]);
+        s3[k] = mul_add_double(k < rest ? x3 : 0, y, s3[k]);
+    }
+    for (int half = VECTOR_LANES / 2; half; half /= 2)
+        for (int k = 0; k < half; k++) {
+            s0[k] += s0[k + half];
+            s1[k] += s1[k + half];
+            s2[k] += s2[k + half];
+            s3[k] += s3[k + half];
+        }
+    dot[0] = s0[0];
+    dot[1] = s1[0];
+    dot[2] = s2[0];
+    dot[3] = s3[0];
+}
+
+/* w := L^-1 w; rows of L are d numbers, w has VECTOR_LANES more. */
+NLLK_INLINE void forward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, double *w)
+{
+    for (ptrdiff_t i = 0; i < d; i += 4) {
+        const ptrdiff_t end = i + 4 < d ? i + 4 : d;
+        double dot[4];
+        if (end - i == 4)
+            dot_four(L + i * d, d, w, i, (d - i - 3) * d, dot);
+        else
+            for (ptrdiff_t k = i; k < end; k++)
+                dot[k - i] = dot_double(L + k * d, w, i, (d - k) * d);
+        for (ptrdiff_t k = i; k < end; k++) {
+            double s = w[k] - dot[k - i];
+            for (ptrdiff_t j = i; j < k; j++)
+                s = mul_add_double(-(double)L[k * d + j], w[j], s);
+            w[k] = over_theta_double(s, t->inverse[k], t->again[k]);
+        }
+    }
+}
+
+/* Rows [first, end) of the back substitution L^T g = w, at most four, from the last up: b becomes final there, and is
+ * reduced by them above. */
+NLLK_INLINE void backward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, ptrdiff_t first, ptrdiff_t end, double *b,
+                               double *g)
+{
+    for (ptrdiff_t k = end - 1; k >= first; k--) {
+        g[k - first] = over_theta_double(b[k], t->inverse[k], t->again[k]);
+        for (ptrdiff_t j = first; j < k; j++)
+            b[j] = mul_add_double(-(double)L[k * d + j], g[k - first], b[j]);
+    }
+    const REAL *x = L + first * d;
+    if (end - first == 4)
+        for (ptrdiff_t j = 0; j < first; j++) {
+            double s = mul_add_double(-(double)x[3 * d + j], g[3], b[j]);
+            s = mul_add_double(-(double)x[2 * d + j], g[2], s);
+            s = mul_add_double(-(double)x[d + j], g[1], s);
+            b[j] = mul_add_double(-(double)x[j], g[0], s);
+        }
+    else
+        for (ptrdiff_t k = end - 1; k >= first; k--)
+            for (ptrdiff_t j = 0; j < first; j++)
+                b[j] = mul_add_double(-(double)L[k * d + j], g[k - first], b[j]);
 }
 
 /* N_i = |v|^2, L v = theta_i e_i, for every i: VECTOR_LANES columns side by side.  L is REAL, or doubles if so told; its rows

@@ -97,7 +97,7 @@ static double gaussian_lanes(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t e
     _Static_assert(MOST <= NLLK_VECTOR_MAX, "the diagonals of all lanes");
     _Static_assert(ROOM <= LANES_ROOM, "the factors of all lanes");
     const ptrdiff_t d = a->dimension, rows = FACTOR_ROWS(d), size = d * d;
-    double L[ROOM], x[ROOM], log_sum[VECTOR_LANES];
+    double L[ROOM], x[ROOM], log_sum[VECTOR_LANES], lost[VECTOR_LANES];
     REAL raw[MOST];
     diagonal t;
     lanes_work m;
@@ -114,9 +114,11 @@ static double gaussian_lanes(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t e
                 raw[i * VECTOR_LANES + r] = m.weight[r] == 0 ? R(1.0) : (REAL)L[(i * d + i) * VECTOR_LANES + r];
         link_diagonal(a->link, raw, d * VECTOR_LANES, &t);
         memset(log_sum, 0, sizeof log_sum);
+        memset(lost, 0, sizeof lost);
         for (ptrdiff_t i = 0; i < d; i++)
-            for (int r = 0; r < VECTOR_LANES; r++)
-                log_sum[r] += (double)t.log[i * VECTOR_LANES + r];
+            wide_add(log_sum, lost, t.log + i * VECTOR_LANES, VECTOR_LANES);
+        for (int r = 0; r < VECTOR_LANES; r++)
+            log_sum[r] += lost[r];
         forward_lanes(1, L, d, rows, &t, m.w);
         add_lane_values(a, first, count, log_sum, &m);
         if (a->want >= WANT_GRAD) {
@@ -154,17 +156,13 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
             continue;
         }
         const double factor = a->scale * (double)weight;
-        double log_sum = 0;
-        for (ptrdiff_t i = 0; i < d; i++)
-            raw[i] = L[i * d + i];
-        link_diagonal(a->link, raw, d, &t);
         for (ptrdiff_t i = 0; i < d; i++) {
-            log_sum += (double)t.log[i];
+            raw[i] = L[i * d + i];
             w[i] = (double)y[i] - (double)mu[i];
         }
-        w[0] = over_theta_double(w[0], t.inverse[0], t.again[0]);
-        forward_rows(L, d, &t, 0, w);
-        const REAL value = gaussian_value(a, 0.5 * dot_squares(w, d), log_sum, weight);
+        link_diagonal(a->link, raw, d, &t);
+        forward_rows(L, d, &t, w);
+        const REAL value = gaussian_value(a, 0.5 * dot_squares(w, d), sum_logs(t.log, d), weight);
         sum += value;
         if (a->loss)
             ((REAL *)a->loss)[s] = value;
@@ -172,32 +170,31 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
             continue;
         if (a->want >= WANT_HESS)
             column_norms(0, L, d, d, &t, n);
-        /* From the last row up: a row of L is used up, and an output may lie over it. */
+        /* From the last rows up: when those of L are used up, an output may lie over them. */
         memcpy(b, w, d * sizeof *b);
-        for (ptrdiff_t i = d - 1; i >= 0; i--) {
-            const double g = over_theta_double(b[i], t.inverse[i], t.again[i]), bw = b[i] * w[i];
-            const REAL *row = L + i * d;
-            REAL *to = grad[1] + i * d;
-            for (ptrdiff_t j = 0; j < i; j++)
-                b[j] = mul_add_double(-(double)row[j], g, b[j]);
-            if (a->want >= WANT_HESS) {
-                REAL *h = hess[1] + i * d;
-                double precision =
-                    over_theta_double(over_theta_double(n[i], t.inverse[i], t.again[i]), t.inverse[i], t.again[i]) +
-                    nan_of(value);
-                hess[0][i] = (REAL)(factor * precision);
+        for (ptrdiff_t end = d; end > 0;) {
+            const ptrdiff_t begin_rows = (end - 1) & ~(ptrdiff_t)3;
+            double g[4];
+            backward_rows(L, d, &t, begin_rows, end, b, g);
+            for (ptrdiff_t i = begin_rows; i < end; i++) {
+                const double gi = g[i - begin_rows], bw = b[i] * w[i];
+                REAL *to = grad[1] + i * d, *h = hess[1] + i * d;
+                if (a->want >= WANT_HESS) {
+                    double precision = over_theta_double(n[i], t.inverse[i], t.again[i]);
+                    precision = over_theta_double(precision, t.inverse[i], t.again[i]) + nan_of(value);
+                    hess[0][i] = (REAL)(factor * precision);
+                    for (ptrdiff_t j = 0; j < i; j++)
+                        h[j] = (REAL)(factor * (precision * w[j] * w[j]));
+                    h[i] = (REAL)(factor * diagonal_hess(n[i] * w[i] * w[i], bw, 1 - bw, 1, &t, i));
+                    memset(h + i + 1, 0, (d - i - 1) * sizeof *h);
+                }
                 for (ptrdiff_t j = 0; j < i; j++)
-                    h[j] = (REAL)(factor * (precision * w[j] * w[j]));
-                h[i] = (REAL)(factor * diagonal_hess(n[i] * w[i] * w[i], bw, 1 - bw, 1, &t, i));
-                for (ptrdiff_t j = i + 1; j < d; j++)
-                    h[j] = 0;
+                    to[j] = (REAL)(factor * (-gi * w[j]));
+                to[i] = (REAL)(factor * diagonal_grad(1 - bw, &t, i));
+                memset(to + i + 1, 0, (d - i - 1) * sizeof *to);
+                grad[0][i] = (REAL)(factor * -gi);
             }
-            for (ptrdiff_t j = 0; j < i; j++)
-                to[j] = (REAL)(factor * (-g * w[j]));
-            to[i] = (REAL)(factor * diagonal_grad(1 - bw, &t, i));
-            for (ptrdiff_t j = i + 1; j < d; j++)
-                to[j] = 0;
-            grad[0][i] = (REAL)(factor * -g);
+            end = begin_rows;
         }
     }
     return sum;
