@@ -31,8 +31,9 @@ NLLK_INLINE REAL softmax_term(REAL t, REAL fall, REAL e, REAL over)
     REAL q = log1pmx_poly(u.f, R(1.0) / (R(2.0) + u.f));
     REAL log_r = mul_add(u.e, LN2_HIGH, u.f + mul_add(u.e, LN2_LOW, q));
     log_r += fall < FALL_LOW ? fall - FALL_LOW : R(0.0);
-    REAL term = (u.e == 0) & (fall >= FALL_LOW) ? -t * q : (p - t) - t * log_r;
-    return t == 0 ? p : t + p == t + p ? term : REAL_NAN;
+    REAL exponent = fall < FALL_LOW ? R(1.0) : u.e;
+    REAL term = exponent == 0 ? -t * q : (p - t) - t * log_r;
+    return t == 0 ? p : term;
 }
 
 /* t (log t - l): l meets the part of log t that is as large as it is first. */
@@ -41,7 +42,7 @@ NLLK_INLINE REAL log_term(REAL t, REAL l)
     log_reduction u = log_reduce_any(t);
     REAL d = mul_add(u.e, LN2_HIGH, -l) + (u.f + mul_add(u.e, LN2_LOW, log1pmx_poly(u.f, R(1.0) / (R(2.0) + u.f))));
     REAL term = t == 0 ? R(0.0) : t * d;
-    return (l < REAL_INF) & (t == t) ? term : REAL_NAN;
+    return l < REAL_INF ? term : REAL_NAN;
 }
 
 #endif

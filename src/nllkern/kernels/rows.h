@@ -39,6 +39,7 @@ typedef struct {
     REAL loss[ROWS];
     REAL pull[ROWS];    /* 2 z_loss lse */
     REAL inverse[ROWS]; /* weight * scale / total */
+    REAL over[ROWS];    /* 1 / total, of a divergence */
 } row_block;
 
 /* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of

@@ -22,8 +22,7 @@ typedef struct {
 
 /* What one row, or one column of a transposed block, needs for its derivatives. */
 typedef struct {
-    row_view view;
-    REAL rest, mass, pull, inverse, z_loss, softcap;
+    REAL rest, mass, pull, inverse, over, z_loss, softcap;
 } row_terms;
 
 NLLK_INLINE REAL tau_of(REAL t, REAL class_weight, REAL keep, REAL spread)
@@ -36,18 +35,18 @@ typedef struct {
     REAL grad, hess, term;
 } class_results;
 
-NLLK_INLINE class_results class_derivatives(row_rule rule, REAL z, REAL tau, const row_terms *row)
+NLLK_INLINE class_results class_derivatives(row_rule rule, REAL z, REAL tau, row_view view, row_terms row)
 {
     int masked = z == -REAL_INF;
     if (rule.divergence == FROM_LOG)
-        return (class_results){masked ? 0 : -tau * row->inverse, masked ? 0 : 0 * row->inverse, 0};
-    class_score c = score_of(rule.score, z, &row->view, row->softcap);
+        return (class_results){masked ? 0 : -tau * row.inverse, masked ? 0 : 0 * row.inverse, 0};
+    class_score c = score_of(rule.score, z, view, row.softcap);
     REAL e = rule.score == LOG_SIGMOID ? ROW_UNLIFT_2 * c.share : exp_nonpositive_(c.fall);
-    REAL q = (1 - e) + row->rest;
-    REAL total = 1 + row->rest;
-    REAL ds = (e * ((row->mass - tau) + row->pull) - tau * q) * row->inverse;
-    REAL dss = e * ((row->mass + row->pull) * (q / total) + 2 * row->z_loss * (e / total)) * row->inverse;
-    REAL term = rule.divergence ? softmax_term(tau, c.fall, e, 1 / total) : 0;
+    REAL q = (1 - e) + row.rest;
+    REAL total = 1 + row.rest;
+    REAL ds = (e * ((row.mass - tau) + row.pull) - tau * q) * row.inverse;
+    REAL dss = e * ((row.mass + row.pull) * (q / total) + 2 * row.z_loss * (e / total)) * row.inverse;
+    REAL term = rule.divergence ? softmax_term(tau, c.fall, e, row.over) : 0;
     return (class_results){masked ? 0 : ds * c.slope, masked ? 0 : dss * c.slope * c.slope + ds * c.bend, term};
 }
 
@@ -57,17 +56,18 @@ typedef struct {
     REAL rest, ties, mass, gap;
 } row_sums;
 
-NLLK_INLINE void add_class(row_rule rule, row_sums *sum, REAL z, const row_view *view, REAL softcap, REAL tau)
+NLLK_INLINE row_sums add_class(row_rule rule, row_sums sum, REAL z, row_view view, REAL softcap, REAL tau)
 {
-    sum->mass += tau;
+    sum.mass += tau;
     if (rule.divergence == FROM_LOG) {
-        sum->gap += log_term(tau, z);
-        return;
+        sum.gap += log_term(tau, z);
+        return sum;
     }
     class_score c = score_of(rule.score, z, view, softcap);
-    sum->rest += c.share == ROW_LIFT_2 ? 0 : c.share;
-    sum->ties += c.share == ROW_LIFT_2 ? 1 : 0;
-    sum->gap += rule.divergence || tau == 0 ? 0 : tau * -c.fall;
+    sum.rest += c.share == ROW_LIFT_2 ? 0 : c.share;
+    sum.ties += c.share == ROW_LIFT_2 ? 1 : 0;
+    sum.gap += rule.divergence || tau == 0 ? 0 : tau * -c.fall;
+    return sum;
 }
 
 /* A probability row whose whole mass lies on the ignored class. */
@@ -92,21 +92,18 @@ NLLK_INLINE void general_target(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t *t
     *weight = ignored || no_mass ? 0 : weights ? weights[i] : 1;
 }
 
-NLLK_INLINE row_terms terms_of(const nllk_rowwise *a, const row_block *b, row_view view, int r)
+NLLK_INLINE row_terms terms_of(const nllk_rowwise *a, const row_block *b, int r)
 {
-    return (row_terms){view, b->rest[r], b->mass[r], b->pull[r], b->inverse[r], (REAL)a->z_loss, (REAL)a->softcap};
-}
-
-/* tau of a class, from its target; a divergence has no options, and wants numbers >= 0 for targets. */
-NLLK_INLINE REAL general_tau(row_rule rule, REAL t, REAL class_weight, REAL keep, REAL spread)
-{
-    return rule.divergence ? target_mass(t) : tau_of(t, class_weight, keep, spread);
+    return (row_terms){b->rest[r], b->mass[r],      b->pull[r],      b->inverse[r],
+                       b->over[r], (REAL)a->z_loss, (REAL)a->softcap};
 }
 
 /* What a block's rows need for the second pass, and their losses if they are known by then; returns the sum of those. */
 NLLK_INLINE double finish_first_pass(row_rule rule, const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count)
 {
     double sum = finish_rows(a, b, rows, count);
+    for (int r = 0; r < rows; r++)
+        b->over[r] = 1 / (1 + b->rest[r]);
     if (rule.divergence != FROM_LOG)
         return sum;
     sum = 0;
@@ -132,6 +129,17 @@ NLLK_INLINE double sum_of_lanes(double start, const double *high, const double *
     return lost == lost ? sum + lost : sum; /* not of an infinite sum */
 }
 
+/* The sum of high + low to the digits that matter; of floats there is nothing in `low`. */
+NLLK_INLINE double total_of_lanes(const double *high, const double *low)
+{
+    double lanes[LANES], spare[LANES];
+    if (NLLK_BITS == 64)
+        return sum_of_lanes(0, high, low);
+    memcpy(lanes, high, sizeof lanes);
+    reduce_sum(lanes, spare, 1);
+    return lanes[0];
+}
+
 /* The losses of a divergence from a softmax: `value` is the sum of the classes' terms, `excess` that of the targets less 1. */
 NLLK_INLINE double finish_second_pass(row_block *b, int rows, ptrdiff_t count, const double *value,
                                       const double *excess)
@@ -142,6 +150,33 @@ NLLK_INLINE double finish_second_pass(row_block *b, int rows, ptrdiff_t count, c
     for (ptrdiff_t r = 0; r < count; r++)
         sum += b->loss[r];
     return sum;
+}
+
+/* One class of a block: z becomes the gradient, tau, if `second`, the second derivative; terms are added to `part`. */
+NLLK_INLINE void derive_column(row_rule rule, int second, const nllk_rowwise *a, const row_block *b,
+                               const row_views *views, REAL *z, REAL *tau, REAL *part)
+{
+#pragma omp simd
+    for (int r = 0; r < ROWS; r++) {
+        class_results c = class_derivatives(rule, z[r], tau[r], view_at(views, r), terms_of(a, b, r));
+        z[r] = b->weight[r] == 0 ? 0 : c.grad;
+        if (second)
+            tau[r] = b->weight[r] == 0 ? 0 : c.hess;
+        part[r] += c.term;
+    }
+}
+
+/* The same for LANES classes of one row. */
+NLLK_INLINE void derive_lanes(row_rule rule, int second, row_view view, row_terms row, REAL *z, REAL *tau, REAL *part)
+{
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        class_results c = class_derivatives(rule, z[j], tau[j], view, row);
+        z[j] = c.grad;
+        if (second)
+            tau[j] = c.hess;
+        part[j] += c.term;
+    }
 }
 
 NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
@@ -170,6 +205,8 @@ NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptr
         clear_uncounted(&b, count, n, z);
         if (prob)
             clear_uncounted(&b, count, n, tau);
+        for (ptrdiff_t i = 0; rule.divergence && i < n * ROWS; i++)
+            tau[i] = target_mass(tau[i]);
         block_max(z, n, ROWS, b.top);
         row_views views;
         view_rows(rule.score, b.top, softcap, ROWS, &views);
@@ -190,9 +227,9 @@ NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptr
                 for (int r = 0; r < ROWS; r++) {
                     REAL t = prob ? tau[k * ROWS + r] : k == target[r] ? 1 : 0;
                     row_sums c = {part[0][r], ties[r], part[1][r], part[2][r]};
-                    row_view view = view_at(&views, r);
-                    tau[k * ROWS + r] = general_tau(rule, t, w, keep, spread);
-                    add_class(rule, &c, z[k * ROWS + r], &view, softcap, tau[k * ROWS + r]);
+                    t = rule.divergence ? t : tau_of(t, w, keep, spread);
+                    tau[k * ROWS + r] = t;
+                    c = add_class(rule, c, z[k * ROWS + r], view_at(&views, r), softcap, t);
                     part[0][r] = c.rest;
                     ties[r] = c.ties;
                     part[1][r] = c.mass;
@@ -218,14 +255,10 @@ NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptr
             ptrdiff_t stop = n - k0 < GROUP ? n : k0 + GROUP;
             REAL part[ROWS] = {0};
             for (ptrdiff_t k = k0; k < stop; k++) {
-#pragma omp simd
-                for (int r = 0; r < ROWS; r++) {
-                    row_terms row = terms_of(a, &b, view_at(&views, r), r);
-                    class_results c = class_derivatives(rule, z[k * ROWS + r], tau[k * ROWS + r], &row);
-                    z[k * ROWS + r] = b.weight[r] == 0 ? 0 : c.grad;
-                    tau[k * ROWS + r] = b.weight[r] == 0 ? 0 : c.hess;
-                    part[r] += c.term;
-                }
+                if (hess)
+                    derive_column(rule, 1, a, &b, &views, &z[k * ROWS], &tau[k * ROWS], part);
+                else
+                    derive_column(rule, 0, a, &b, &views, &z[k * ROWS], &tau[k * ROWS], part);
             }
             if (rule.divergence == FROM_SOFTMAX)
                 wide_add(gap, low[2], part, ROWS);
@@ -260,7 +293,8 @@ NLLK_INLINE void load_chunk(row_rule rule, const nllk_rowwise *a, ptrdiff_t i, p
     if (target >= k && target < k + m)
         tau[target - k] = 1;
     for (ptrdiff_t j = 0; j < m; j++)
-        tau[j] = general_tau(rule, tau[j], class_weight ? class_weight[k + j] : 1, keep, spread);
+        tau[j] = rule.divergence ? target_mass(tau[j])
+                                 : tau_of(tau[j], class_weight ? class_weight[k + j] : 1, keep, spread);
     for (ptrdiff_t j = m; j < CHUNK && j % LANES; j++) {
         z[j] = -REAL_INF;
         tau[j] = 0;
@@ -305,7 +339,7 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
 #pragma omp simd
                 for (int j = 0; j < LANES; j++) {
                     row_sums s = {part[0][j], part[1][j], part[2][j], part[3][j]};
-                    add_class(rule, &s, z[c + j], &view, softcap, tau[c + j]);
+                    s = add_class(rule, s, z[c + j], view, softcap, tau[c + j]);
                     part[0][j] = s.rest;
                     part[1][j] = s.ties;
                     part[2][j] = s.mass;
@@ -323,13 +357,13 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
         }
         double totals[3];
         for (int q = 0; q < 3; q++)
-            totals[q] = sum_of_lanes(0, sums[q], low[q]);
+            totals[q] = total_of_lanes(sums[q], low[q]);
         b.top[0] = view.top;
         b.rest[0] = (REAL)((ties - 1) + totals[0] * ROW_UNLIFT_2);
         b.mass[0] = (REAL)totals[1];
         b.gap[0] = (REAL)totals[2];
         double row_sum = finish_first_pass(rule, a, &b, 1, 1);
-        row_terms row = terms_of(a, &b, view, 0);
+        row_terms row = terms_of(a, &b, 0);
         memset(sums[2], 0, sizeof sums[2]);
         memset(low[2], 0, sizeof low[2]);
         for (ptrdiff_t k = 0; k < n && (grad || rule.divergence == FROM_SOFTMAX); k += CHUNK) {
@@ -337,13 +371,10 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
             REAL part[LANES] = {0};
             load_chunk(rule, a, i, target, k, m, z, tau);
             for (ptrdiff_t c = 0; c < m; c += LANES) {
-#pragma omp simd
-                for (int j = 0; j < LANES; j++) {
-                    class_results now = class_derivatives(rule, z[c + j], tau[c + j], &row);
-                    z[c + j] = now.grad;
-                    tau[c + j] = now.hess;
-                    part[j] += now.term;
-                }
+                if (hess)
+                    derive_lanes(rule, 1, view, row, &z[c], &tau[c], part);
+                else
+                    derive_lanes(rule, 0, view, row, &z[c], &tau[c], part);
             }
             if (rule.divergence == FROM_SOFTMAX)
                 wide_add(sums[2], low[2], part, LANES);
@@ -353,7 +384,7 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
                 memcpy(hess + i * n + k, tau, m * sizeof *tau);
         }
         if (rule.divergence == FROM_SOFTMAX) {
-            double value = sum_of_lanes(0, sums[2], low[2]), excess = sum_of_lanes(-1, sums[1], low[1]);
+            double value = total_of_lanes(sums[2], low[2]), excess = sum_of_lanes(-1, sums[1], low[1]);
             row_sum = finish_second_pass(&b, 1, 1, &value, &excess);
         }
         sum += row_sum;

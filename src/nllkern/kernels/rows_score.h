@@ -85,21 +85,21 @@ typedef struct {
     REAL fall, share, slope, bend;
 } class_score;
 
-NLLK_INLINE class_score score_of(int score, REAL z, const row_view *v, REAL softcap)
+NLLK_INLINE class_score score_of(int score, REAL z, row_view v, REAL softcap)
 {
     if (score == SOFTCAP) {
         tanh_parts t = tanh_parts_(z / softcap);
-        REAL fall = (fabs_(z) < REAL_INF ? softcap * t.tanh : z) - v->top;
+        REAL fall = (fabs_(z) < REAL_INF ? softcap * t.tanh : z) - v.top;
         return (class_score){fall, exp_lifted_(fall), t.sech2, -2 * t.tanh * t.sech2 / softcap};
     }
     if (score == LOG_SIGMOID) {
-        REAL x = exp_lifted_(z > 0 ? -z : z - v->base), e = ROW_UNLIFT_2 * x * v->unit, r = 1 / (1 + e);
-        REAL fall = (min_(z, R(0.0)) - v->base) - (log1p_unit_(e) - v->head);
-        REAL share = (z > 0 ? ROW_LIFT_2 : x) * r * v->ratio;
-        int is_peak = (z == v->peak) & (z > -REAL_INF); /* whose share is 1 exactly */
+        REAL x = exp_lifted_(z > 0 ? -z : z - v.base), e = ROW_UNLIFT_2 * x * v.unit, r = 1 / (1 + e);
+        REAL fall = (min_(z, R(0.0)) - v.base) - (log1p_unit_(e) - v.head);
+        REAL share = (z > 0 ? ROW_LIFT_2 : x) * r * v.ratio;
+        int is_peak = (z == v.peak) & (z > -REAL_INF); /* whose share is 1 exactly */
         return (class_score){is_peak ? 0 : fall, is_peak ? ROW_LIFT_2 : share, (z > 0 ? e : R(1.0)) * r, -e * r * r};
     }
-    return (class_score){z - v->top, exp_lifted_(z - v->top), 1, 0};
+    return (class_score){z - v.top, exp_lifted_(z - v.top), 1, 0};
 }
 
 #endif
