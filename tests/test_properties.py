@@ -15,6 +15,7 @@ from cases import (
     assert_matches_reference,
     assert_same_bits,
     cases,
+    flat,
     known,
 )
 
@@ -259,6 +260,18 @@ def test_half_the_squared_error(dtype):
     )
     np.testing.assert_allclose(value, 0.5 * (mean - target) ** 2, rtol=4 * np.finfo(dtype).eps)
     assert_same_bits([grad], [mean - target])
+
+
+@each_dtype
+def test_student_with_infinite_degrees_of_freedom_is_gaussian(dtype, simd_level):
+    rng = np.random.default_rng(1)
+    mean, target = (3 * rng.normal(size=(2, 70))).astype(dtype)
+    scale = rng.gamma(2.0, size=70).astype(dtype)
+    got = flat(nk.student_t_nll.value_grad_hess(mean, scale, np.inf, target, reduction="none"))
+    want = flat(nk.gaussian_nll.value_grad_hess(mean, scale, target, reduction="none"))
+    assert got.pop(6) == got.pop(3) == 0.0
+    for x, y in zip(got, want, strict=True):
+        np.testing.assert_allclose(x, y, rtol=8 * np.finfo(dtype).eps, atol=8 * np.finfo(dtype).eps)
 
 
 # Parameters that are one number for all samples.

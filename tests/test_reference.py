@@ -1,5 +1,6 @@
 """The NumPy reference: against mpmath, and its semantics by small examples written out."""
 
+import itertools
 import math
 
 import golden
@@ -90,6 +91,22 @@ def random_points(name, rng):
         for k in ("crammer_singer", "weston_watkins"):
             s, y = rng.normal(size=(20, 5)), rng.integers(0, 5, 20)
             yield [s, y], {"variant": k}, lambda s, y, k=k: classes.multiclass_hinge(s, y, 1.0, k)
+    if name == "poisson_nll":
+        for link in GAMMA_LINKS:
+            u = rng.normal(size=n) * 3
+            u = np.exp(u) if link == "identity" else u
+            args = [u, np.r_[0.0, rng.poisson(4.0, n - 31), rng.gamma(2.0, size=30)]]
+            yield args, {"link": link}, lambda *x, k=link: exact.poisson_nll(*x, k, True)
+    if name == "student_t_nll":
+        for link, own in itertools.product(GAMMA_LINKS, repeat=2):
+            mean, scale, df, y = rng.normal(size=(4, n)) * [[1], [2], [3], [2]]
+            scale = np.exp(scale) if link == "identity" else scale
+            df = np.exp(df) if own == "identity" else df
+            yield (
+                [mean, scale, df, y],
+                {"link": link, "df_link": own},
+                lambda *x, k=(link, own): exact.student_t_nll(*x, *k, True),
+            )
     if name == "cross_entropy":
         weight = rng.uniform(0.2, 2.0, 5)
         for smoothing in (0.0, 0.1):
@@ -390,6 +407,27 @@ def test_exponential_is_a_gamma_of_shape_one():
     y, rate = np.array([0.1, 1.0, 30.0]), 0.7
     value = reference.gamma_nll(1.0, rate, y, reduction="none")
     np.testing.assert_allclose(value, rate * y - math.log(rate), rtol=1e-14)
+
+
+def test_student_with_infinite_degrees_of_freedom_is_gaussian():
+    rng = np.random.default_rng(12)
+    mean, y = rng.normal(size=(2, 50)) * 3
+    scale = rng.gamma(2.0, size=50)
+    value, grads, hesss = reference.student_t_nll.value_grad_hess(
+        mean, scale, INF, y, reduction="none"
+    )
+    right = reference.gaussian_nll.value_grad_hess(mean, scale, y, reduction="none")
+    np.testing.assert_allclose(value, right[0], rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(grads[:2], right[1], rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(hesss[:2], right[2], rtol=1e-13, atol=1e-13)
+    assert (grads[2], hesss[2]) == (0.0, 0.0)
+
+
+def test_poisson_is_the_logarithm_of_its_probabilities():
+    y, rate = np.arange(60.0), 7.3
+    value = reference.poisson_nll(rate, y, reduction="none")
+    assert np.exp(-value).sum() == pytest.approx(1.0, rel=1e-14)
+    assert value[3] == pytest.approx(rate - 3 * math.log(rate) + math.log(6), rel=1e-14)
 
 
 def test_outside_the_domain():
