@@ -111,7 +111,7 @@ class Worker:
         return {"results": results, "failed": failed, "traffic": traffic}
 
     def memory(self, cell, threads, formulation=None):
-        """Peak of the first call of that size, after a small one; None asks what there is to measure.
+        """Peak of the first call of that size, after a small one; None asks which there are.
 
         A process serves for one formulation: libraries keep memory that they are done with.
         """
