@@ -143,7 +143,7 @@ class Worker:
         return {}
 
     def hard_points(self, loss, dtype, threads):
-        """Per formulation: {"value": one a call, "grads": one list of arrays a call}."""
+        """Per formulation: {"value": one a sample, "grads": one array a prediction}."""
         work = WORKS[loss]
         results, failed = {}, set()
         for args, for_value, for_grads in accuracy.calls_of(work, dtype):
@@ -157,7 +157,7 @@ class Worker:
                 if for_value:
                     result["value"].append(float(value))
                 if for_grads:
-                    result["grads"].append([np.ravel(g).astype(float).tolist() for g in grads])
+                    result["grads"] = [np.ravel(g).astype(float).tolist() for g in grads]
         return {name: result for name, result in results.items() if name not in failed}
 
 
