@@ -8,13 +8,15 @@ import functools
 import importlib
 import inspect
 import itertools
-import pkgutil
+import sys
+from pathlib import Path
 
 import numpy as np
 
 from .catalogue import BINS
 
 CLASSES = 8
+TESTS = Path(__file__).parent.parent / "tests"
 
 
 def grid(dtype, *axes):
@@ -157,15 +159,6 @@ def triplet_points(dtype, d=8):
     return tuple(x.astype(dtype) for x in (anchor, positive, negative))
 
 
-def pair_points(dtype, d=8):
-    """Batches of 5 pairs: alike (a tiny loss), unrelated, and of very different lengths."""
-    rng = np.random.default_rng(5)
-    for apart, length in itertools.product([0.01, 1, 10], [1e-3, 1, 1e3]):
-        queries = rng.standard_normal((5, d))
-        keys = length * (queries + apart * rng.standard_normal((5, d)))
-        yield queries.astype(dtype), keys.astype(dtype)
-
-
 POINTS = {
     "cross_entropy": class_logits,
     "binary_cross_entropy": binary_points,
@@ -190,8 +183,6 @@ POINTS = {
     "squared_hinge": margin_points,
     "multiclass_hinge": multiclass_margin_points,
     "triplet_margin": triplet_points,
-    "info_nce": pair_points,
-    "info_nce, nt_xent": pair_points,
 }
 
 
@@ -204,54 +195,62 @@ def samples_of(args):
 def calls_of(work, dtype):
     """What a library is asked for: [(arguments, whether for the value, whether for gradients)].
 
-    Values one sample at a time, gradients of all in one call; where the samples of a batch belong
-    together, both from every batch.
+    Values one sample at a time, gradients of all in one call.
     """
-    if work.joint:
-        return [(args, True, True) for args in POINTS[work.name](dtype)]
     args = POINTS[work.name](dtype)
     singles = [tuple(a[i : i + 1] if np.ndim(a) else a for a in args) for i in range(len(args[0]))]
     return [*((one, True, False) for one in singles), (args, False, True)]
 
 
-# What the exact functions of the tests want to be told where an entry says nothing.
-DEFAULTS = {
-    "full": True,
-    "pos_weight": 1.0,
-    "label_smoothing": 0.0,
-    "z_loss": 0.0,
-    "softcap": None,
-    "form": "queries",
-}
+ONE_HOT = ("cross_entropy", "normalized_sigmoid_nll")  # of these exact takes no class index
+
+
+def of_tests(name):
+    """A module of the tests, which find each other by their folders."""
+    for folder in (TESTS, TESTS / "golden"):
+        if str(folder) not in sys.path:
+            sys.path.insert(1, str(folder))
+    return importlib.import_module(name)
 
 
 def exact_function(loss):
     """The textbook formula of the accuracy tests; None where they have none yet."""
-    from tests import golden
-
-    for module in pkgutil.iter_modules(golden.__path__, "tests.golden."):
-        if module.name.startswith("tests.golden.exact"):
-            found = getattr(importlib.import_module(module.name), loss, None)
-            if found:
-                return found
+    for file in sorted((TESTS / "golden").glob("exact*.py")):
+        found = getattr(of_tests(file.stem), loss, None)
+        if found:
+            return found
     return None
+
+
+def judged_as(work, args):
+    """(loss, arguments, keywords) of what is exact: a binned target is the index of its bin."""
+    if work.loss != "binned_cross_entropy":
+        return work.loss, args, work.keywords
+    logits, target = args
+    edges = work.keywords["edges"]
+    edges = np.linspace(*edges, BINS + 1) if len(edges) == 2 else edges
+    return "cross_entropy", (logits, np.searchsorted(edges, target) - 1), {}
 
 
 def exact_results(work, args):
     """(values, gradients) of a batch, by mpmath; one flat array a prediction."""
-    function = exact_function(work.loss)
-    options = {**DEFAULTS, "class_weight": [1.0] * CLASSES, **work.keywords}
+    import nllkern
+
+    loss, args, keywords = judged_as(work, args)
+    function = exact_function(loss)
+    signature = getattr(nllkern, loss).reference.__signature__.parameters
+    options = {name: p.default for name, p in signature.items()} | keywords
     wanted = list(inspect.signature(function).parameters.values())
-    if (
-        wanted[-1].kind == inspect.Parameter.VAR_POSITIONAL
-    ):  # takes the entry's keywords as they are
+    if wanted[-1].kind == inspect.Parameter.VAR_POSITIONAL:  # takes the entry's keywords in order
         function, options = functools.partial(in_order, function, work), {}
     names = [p.name for p in wanted[len(args) :]]
     options = {name: options[name] for name in names if name in options}
+    neutral = {"pos_weight": 1.0, "class_weight": [1.0] * np.shape(args[0])[-1]}  # for None
+    options |= {name: weight for name, weight in neutral.items() if name in options}
     values, grads = [], [[] for _ in range(work.predictions)]
-    for sample in [args] if work.joint else samples_of(args):
-        if work.loss == "cross_entropy":
-            sample = sample[0], np.eye(CLASSES)[sample[1]]
+    for sample in samples_of(args):
+        if loss in ONE_HOT:
+            sample = sample[0], np.eye(len(sample[0]))[sample[1]]
         value, derivatives, *_ = function(*map(plain, sample), **options)
         values.append(float(value))
         flat = numbers(derivatives)
@@ -279,43 +278,34 @@ def numbers(nested):
 
 def can_judge(work):
     """Whether there are hard points, exact results and a tolerance for the entry."""
-    from tests import tolerance
-
-    known = work.loss in tolerance._FUNCTIONS and exact_function(work.loss)
-    return work.name in POINTS and bool(known)
+    if work.name not in POINTS:
+        return False
+    loss = "cross_entropy" if work.loss == "binned_cross_entropy" else work.loss
+    return loss in of_tests("tolerance")._FUNCTIONS and exact_function(loss) is not None
 
 
 class Judge:
     """Exact results of one entry and dtype, computed once; worst errors of anyone's results."""
 
     def __init__(self, work, dtype):
-        from tests import tolerance
-
+        tolerance = of_tests("tolerance")
         self.dtype, self.error_in_ulps = np.dtype(dtype), tolerance.error_in_ulps
-        points = POINTS[work.name](dtype)
-        self.parts = []
-        for args in points if work.joint else [points]:
-            value, grads = exact_results(work, args)
-            of_value, of_grads, _ = tolerance.tolerances(work.loss, args, work.keywords, self.dtype)
-            self.parts.append([(value, of_value), *zip(grads, of_grads, strict=False)])
+        args = POINTS[work.name](dtype)
+        self.value, self.grads = exact_results(work, args)
+        tolerances = tolerance.tolerances(*judged_as(work, args), self.dtype)
+        self.value_tolerance, self.grad_tolerances, _ = tolerances
 
     def worst(self, values, grads):
         """(worst error of the value, worst error of any gradient), in ulp.
 
-        `values` and `grads` as the calls gave them, one item a call.
+        `values`: one a sample; `grads`: from one call, one array a prediction.
         """
-        of_values, *of_grads = zip(*self.parts, strict=True)
-        errors = [
-            self.error(np.concatenate([np.ravel(g[k]) for g in grads]), judged)
-            for k, judged in enumerate(of_grads)
-        ]
-        return self.error(np.ravel(values), of_values), max(errors)
+        judged = zip(grads, self.grads, self.grad_tolerances, strict=False)
+        return (
+            self.error(values, self.value, self.value_tolerance),
+            max(self.error(*one) for one in judged),
+        )
 
-    def error(self, got, judged):
-        worst, start = 0.0, 0
-        for exact, tolerance in judged:
-            own = got[start : start + exact.size].reshape(exact.shape)
-            start += exact.size
-            flat = type(tolerance)(*(np.broadcast_to(np.ravel(x), exact.shape) for x in tolerance))
-            worst = max(worst, self.error_in_ulps(own, exact, flat, self.dtype).max())
-        return float(worst)
+    def error(self, got, exact, tolerance):
+        flat = type(tolerance)(*(np.broadcast_to(np.ravel(x), exact.shape) for x in tolerance))
+        return float(self.error_in_ulps(np.ravel(got), exact, flat, self.dtype).max())

@@ -133,15 +133,20 @@ def measure(cell, workers, rounds, seconds):
 
 
 def peak_memory(cell, names, threads):
-    """Bytes that one call takes, its results included, each library in a fresh process."""
-    peaks, results = [], 0
-    for name in names:
+    """Bytes that one call takes, its results included, each formulation in a fresh process."""
+
+    def ask(name, **which):
         worker = WorkerProcess(name, threads)
-        answer = worker.ask("open", cell=asdict(cell), threads=threads)
-        results = answer["traffic"][1]
-        for formulation, taken in worker.ask("memory").items():
-            peaks.append({"peer": name, "formulation": formulation, "peak": taken})
+        answer = worker.ask("memory", cell=asdict(cell), threads=threads, **which)
         worker.stop()
+        return answer
+
+    peaks = [
+        {"peer": name, "formulation": formulation, "peak": ask(name, formulation=formulation)}
+        for name in names
+        for formulation in ask(name)
+    ]
+    _, results = cell.work.traffic(cell.data())
     return {"name": cell.name, "cell": asdict(cell), "results": results, "peaks": peaks}
 
 

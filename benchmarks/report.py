@@ -136,12 +136,12 @@ def memory_table(results):
             row.append("-" if least is None else megabytes(least["peak"] - result["results"]))
         rows.append([*row, verdict(memory_checks(result)) or "-"])
     header = ["loss", "dtype", "shape", "matrix", "gradients", *(PEERS[n].label for n in names)]
-    return """## Peak memory of one call
+    text = """## Peak memory of one call
 
-What the call works with, beyond its gradients and what the process held before it; each library's
-formulation that takes least.  The matrix holds the similarities of all pairs.""" + (
-        "\n\n" + table([*header, "goals"], rows)
-    )
+What the first call of that size works with, beyond its gradients and what the process held before
+it (compiling included); each library's formulation that takes least.  The matrix holds the
+similarities of all pairs."""
+    return text + "\n\n" + table([*header, "goals"], rows)
 
 
 def any_peak(results, name):

@@ -2,7 +2,7 @@
 
 {"do": "open", "cell": {...}, "threads": 2}     build the formulations, call each a few times
 {"do": "time", "seconds": 0.2}                  time them all; drop the slow ones for later rounds
-{"do": "memory"}                                peak memory of one call of each
+{"do": "memory", "cell": {...}, "threads": 2, "formulation": ...}    peak memory of one call
 {"do": "close"}                                 free the cell
 {"do": "hard_points", "loss": ..., "dtype": ..., "threads": 2}   results for the accuracy table
 """
@@ -110,8 +110,19 @@ class Worker:
         traffic = cell.work.traffic(args)
         return {"results": results, "failed": failed, "traffic": traffic}
 
-    def memory(self):
-        return {name: peak_of(call) for name, call in self.calls.items()}
+    def memory(self, cell, threads, formulation=None):
+        """Peak of the first call of that size, after a small one; None asks which there are.
+
+        A process serves for one formulation: libraries keep memory that they are done with.
+        """
+        cell = Cell.from_json(cell)
+        small = cell.work.data(cell.work.quick[0], cell.dtype)
+        calls = self.peer.build(cell.work, small, cell.out, threads)
+        if formulation is None:
+            return list(calls)
+        calls[formulation]()
+        args = cell.data()
+        return peak_of(self.peer.build(cell.work, args, cell.out, threads)[formulation])
 
     def time(self, seconds):
         gc.collect()
@@ -132,7 +143,7 @@ class Worker:
         return {}
 
     def hard_points(self, loss, dtype, threads):
-        """Per formulation: {"value": one a call, "grads": one list of arrays a call}."""
+        """Per formulation: {"value": one a sample, "grads": one array a prediction}."""
         work = WORKS[loss]
         results, failed = {}, set()
         for args, for_value, for_grads in accuracy.calls_of(work, dtype):
@@ -146,7 +157,7 @@ class Worker:
                 if for_value:
                     result["value"].append(float(value))
                 if for_grads:
-                    result["grads"].append([np.ravel(g).astype(float).tolist() for g in grads])
+                    result["grads"] = [np.ravel(g).astype(float).tolist() for g in grads]
         return {name: result for name, result in results.items() if name not in failed}
 
 
