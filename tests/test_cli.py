@@ -118,7 +118,7 @@ def spoil_value(s):
 
 
 def spoil_hess(s):
-    return s._replace(hess=tuple(h * (1 + 1e-4) for h in s.hess))
+    return s._replace(hess=tuple(h * (1 + 1e-4) + 1e-4 for h in s.hess))  # some are 0 everywhere
 
 
 def spoil_one_grad(s):
