@@ -14,6 +14,8 @@ LOSSES = pytest.mark.parametrize("loss", nk.losses(), ids=lambda loss: loss.name
 PACKAGE = Path(nk.__file__).parent
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+REFERENCE = "\n".join(page.read_text() for page in sorted((DOCS / "api").glob("*.rst")))
 SECTIONS = ["Parameters", "Returns", "Raises", "Notes", "References", "Examples"]
 
 
@@ -65,6 +67,31 @@ def test_examples(loss):
     log = []
     doctest.DocTestRunner().run(test, out=log.append)
     assert not log, "".join(log)
+
+
+# The pages.
+
+
+PAGES = sorted(DOCS.rglob("*.rst"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_of_the_pages(page):
+    log = []
+    text = page.read_text()
+    test = doctest.DocTestParser().get_doctest(text, {}, page.stem, str(page), 0)
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=log.append)
+    assert not log, "".join(log)
+
+
+@LOSSES
+def test_every_loss_is_on_the_pages(loss):
+    """In one section of the reference, and where losses are chosen."""
+    sections = " ".join(
+        re.findall(r"^\.\. losses::((?:.*\n)(?:   .*\n)*)", REFERENCE, re.MULTILINE)
+    )
+    assert sections.split().count(loss.name) == 1
+    assert f":func:`{loss.name}`" in (DOCS / "which_loss.rst").read_text()
 
 
 def public_functions():

@@ -1,0 +1,125 @@
+"""Directives that write down what ``nllkern.losses()`` says, at build time.
+
+``.. losses:: name ...``         a section for each of these losses, from its docstring, with
+                                 the methods that others do not have
+``.. loss-table::``              one row for every loss, linked to its section
+``.. reference-losses::``        the docstrings of ``nllkern.reference``
+``.. hard-points::``             how many hard points the accuracy tests have for each loss
+``:links:`name```                the names of a loss's links
+
+The build warns if a loss has no section, or a section no loss.
+"""
+
+import inspect
+import json
+from pathlib import Path
+
+import numpy as np
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+import nllkern as nk
+
+ROOT = Path(__file__).resolve().parents[2]
+LOSSES = {loss.name: loss for loss in nk.losses()}
+COMMON = set(dir(nk.losses()[0]))  # what cross_entropy has, every loss has
+logger = logging.getLogger(__name__)
+
+
+class Generated(SphinxDirective):
+    """A directive that stands for the reStructuredText of ``lines``."""
+
+    has_content = True
+    optional_arguments = 100
+
+    def run(self):
+        source = self.state_machine.get_source_and_line(self.lineno)[0]
+        text = StringList(list(self.lines()), source=source)
+        return self.parse_text_to_nodes("\n".join(text), allow_section_headings=True)
+
+
+class Losses(Generated):
+    def lines(self):
+        names = " ".join([*self.arguments, *self.content]).split()
+        for name in names:
+            if name not in LOSSES:
+                logger.warning("no loss is called %s", name, location=self.get_location())
+                continue
+            yield from ["", f".. _{name}:", "", name, "-" * len(name), ""]
+            yield from [f".. autofunction:: nllkern.{name}", ""]
+            for method in sorted(vars(type(LOSSES[name])).keys() - COMMON):
+                if not method.startswith("_"):
+                    yield from [f".. autofunction:: nllkern.{name}.{method}", ""]
+
+
+class LossTable(Generated):
+    def lines(self):
+        yield from [".. list-table::", "   :header-rows: 1", "   :widths: auto", ""]
+        yield from ["   * - loss", "     - predictions", "     - links", "     - what"]
+        for loss in LOSSES.values():
+            yield f"   * - :func:`~nllkern.{loss.name}`"
+            yield f"     - {', '.join(loss.parameters)}"
+            yield f"     - {', '.join(loss.links) or 'none'}"
+            yield f"     - {inspect.cleandoc(loss.__doc__).splitlines()[0]}"
+
+
+class ReferenceLosses(Generated):
+    def lines(self):
+        for loss in nk.reference.losses():
+            signature = inspect.signature(loss)
+            yield from [f".. py:function:: nllkern.reference.{loss.name}{signature}", ""]
+            yield from ["   ::", ""]
+            yield from (f"      {line}" for line in inspect.cleandoc(loss.__doc__).splitlines())
+            yield ""
+
+
+class HardPoints(Generated):
+    def lines(self):
+        yield from [".. list-table::", "   :header-rows: 1", "   :widths: auto", ""]
+        yield from ["   * - loss", "     - sets of options", "     - hard points"]
+        for path in sorted((ROOT / "tests" / "golden").glob("*.npz")):
+            self.env.note_dependency(str(path))
+            with np.load(path) as data:
+                count = len(json.loads(str(data["tables"])))
+                points = sum(data[f"{k}.high0"].size for k in range(count))
+            yield from [f"   * - {path.stem}", f"     - {count}", f"     - {points}"]
+
+
+class Links(SphinxRole):
+    def run(self):
+        loss = LOSSES.get(self.text)
+        if loss is None:
+            logger.warning("no loss is called %s", self.text, location=self.get_location())
+        return [nodes.Text(", ".join(loss.links if loss else ()) or "none")], []
+
+
+class Bars(SphinxTransform):
+    """|x| in a docstring is an absolute value, not a substitution."""
+
+    default_priority = 200  # before substitutions are made
+
+    def apply(self):
+        for node in list(self.document.findall(nodes.substitution_reference)):
+            node.replace_self(nodes.Text(node.rawsource))
+
+
+def missing(app, env):
+    """Every loss has its section."""
+    documented = env.domains["py"].objects
+    for name in LOSSES:
+        if f"nllkern.{name}" not in documented:
+            logger.warning("the loss %s has no section in the API reference", name)
+
+
+def setup(app):
+    app.add_directive("losses", Losses)
+    app.add_directive("loss-table", LossTable)
+    app.add_directive("reference-losses", ReferenceLosses)
+    app.add_directive("hard-points", HardPoints)
+    app.add_transform(Bars)
+    app.add_role("links", Links())
+    app.connect("env-check-consistency", missing)
+    return {"parallel_read_safe": True}
