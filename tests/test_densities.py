@@ -73,7 +73,9 @@ def test_density(make, link):
     if make is student_t_nll:
         links["df_link"] = link
     value = loss(*args, reduction="none", **links)
-    np.testing.assert_allclose(value, -density, rtol=1e-11, atol=1e-11)
+    there = np.isfinite(density)  # SciPy's Laplace density underflows before its logarithm is taken
+    assert there.mean() > 0.9
+    np.testing.assert_allclose(value[there], -density[there], rtol=1e-11, atol=1e-11)
 
 
 def test_every_link_is_compared():
@@ -112,7 +114,7 @@ def test_multivariate_normal(d):
     """A factor of its own for each sample, and one covariance for all."""
     rng = np.random.default_rng(12)
     mean, y = rng.normal(size=(2, 30, d))
-    factor = np.tril(rng.normal(size=(30, d, d)))
+    factor = np.tril(rng.normal(size=(30, d, d))) / np.sqrt(d)
     at = np.arange(d)
     factor[:, at, at] = np.exp(0.5 * factor[:, at, at])
     covariance = factor @ np.swapaxes(factor, 1, 2)

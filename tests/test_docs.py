@@ -42,7 +42,7 @@ def test_every_argument_is_documented_in_order(loss):
 @LOSSES
 def test_call_line_is_the_signature(loss):
     """The defaults shown are the real ones."""
-    shown = re.search(r"loss\((.*?), <common keywords>\)", loss.__doc__, re.DOTALL)[1]
+    shown = re.search(r"loss\((.*?),\s+<common keywords>\)", loss.__doc__, re.DOTALL)[1]
     parameters = inspect.signature(loss).parameters
     own = [p for p in parameters.values() if p.name not in COMMON]
     words = [p.name for p in own if p.kind is p.POSITIONAL_ONLY] + ["*"]

@@ -181,7 +181,7 @@ def test_in_place_and_split_of_anything(case, dtype):
         joined = [np.concatenate(x) for x in zip(*pieces, strict=True)]
         assert_same_bits(joined, want)
         first = args[0].copy()
-        out = first if len(want) == 2 else (first, None)
+        out = first if len(want) == 2 else (first, *[None] * (len(want) - 2))
         problem = problem.having(first, *args[1:])
         assert_same_bits(problem.run("value_and_grad", reduction="none", out=out), want)
 

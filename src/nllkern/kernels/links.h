@@ -188,7 +188,10 @@ NLLK_INLINE REAL chain_second(int link, const parameter *p, REAL slope, REAL ben
 {
     switch (link) {
     case LINK_VARIANCE: return R(0.25) * (bend - log_bend);
-    case LINK_SOFTPLUS: return p->rate * p->rate * mul_add(slope, p->curve, p->in_log ? log_bend : bend);
+    case LINK_SOFTPLUS: {
+        REAL plus = p->in_log ? log_bend : bend, all = mul_add(slope, p->curve, plus);
+        return p->rate * p->rate * (p->ordinary || p->curve != R(0.0) ? all : plus); /* the slope may be infinite */
+    }
     case LINK_LOG:
     case LINK_LOG_VARIANCE: return log_bend;
     default: return bend;

@@ -250,6 +250,14 @@ def _product_error(x, y, xy):
     return ((x1 * y1 - xy) + x1 * y2 + x2 * y1) + x2 * y2
 
 
+def _times_exp(x, log):
+    """X exp(log), where the exponential alone may under- or overflow."""
+    part = np.exp(0.25 * log)
+    for _ in range(4):
+        x = product(x, part)
+    return x
+
+
 class Linked(NamedTuple):
     """A positive parameter p = link(u) and what the derivatives with respect to u need."""
 
@@ -263,15 +271,11 @@ class Linked(NamedTuple):
 
     def times(self, x):
         """P x, also where p underflows or overflows and p x does not."""
-        half = np.exp(0.5 * self.log)
-        lost = self.lost & ~np.isnan(x)
-        return np.where(lost, product(product(x, half), half), x * self.value)
+        return np.where(self.lost & ~np.isnan(x), _times_exp(x, self.log), x * self.value)
 
     def divide(self, x):
         """X / p, likewise."""
-        half = np.exp(-0.5 * self.log)
-        lost = self.lost & ~np.isnan(x)
-        return np.where(lost, product(product(x, half), half), x / self.value)
+        return np.where(self.lost & ~np.isnan(x), _times_exp(x, -self.log), x / self.value)
 
 
 def apply_link(link, u):

@@ -168,6 +168,8 @@ def as_number(name, x):
 def _norm(x, p):
     """Norm over the last axis, first and diagonal second derivatives."""
     size = np.abs(x)
+    if p not in (1, 2, np.inf):
+        size = size.astype(np.longdouble)  # a power loses p roundings
     top = size.max(-1, keepdims=True)
     scaled = np.where(top > 0, size / np.where(top > 0, top, 1.0), 0.0)
     scaled = np.where(np.isnan(top), np.nan, scaled)
@@ -178,6 +180,7 @@ def _norm(x, p):
     positive = np.where(norm > 0, norm, 1.0)
     t = scaled / positive
     slope = np.sign(x) * t ** (p - 1)
-    usual = (size > 0) & (p > 1)
+    usual = (top > 0) & (size > 0 if 1 < p < 2 else p > 1)
     bend = (p - 1) * np.where(usual, t, 1.0) ** (p - 2) * (1 - t**p) / positive / top
-    return (top * norm)[..., 0], slope, np.where(usual, bend, 0.0)
+    found = (top * norm)[..., 0], slope, np.where(usual, bend, 0.0)
+    return tuple(np.asarray(part, np.float64) for part in found)

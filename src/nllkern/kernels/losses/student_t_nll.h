@@ -4,7 +4,7 @@
  *   L               = log(sigma) + (nu + 1)/2 log(1 + q) + c(nu) + log(2 pi)/2
  *   dL/dmu          = -(1 + 1/nu) r z / sigma        d2L/dmu2 = (1 + 1/nu) (r - s) r / sigma^2
  *                   = -(a + s) / (y - mu)                     = (a + s) (r - s) / (y - mu)^2
- *   sigma dL/dsigma = (1 - z^2) r = r - a            sigma^2 d2L/dsigma2 = (a + s) (1 + 2 r) - 1
+ *   sigma dL/dsigma = (1 - z^2) r = r - a            sigma^2 d2L/dsigma2 = a + (2 (a + s) - 1) r
  *                                                    d2L/d(log sigma)2 = 2 (a + s) r
  *   nu dL/dnu       = (nu h - s)/2 + nu c'(nu)       nu^2 d2L/dnu2 = s (1 + r - a)/2 + nu^2 c''(nu)
  *
@@ -13,10 +13,15 @@
 #include "links.h"
 #include "vecspecial.h"
 
+#define STUDENT_USUAL C(19.5, 194.5) /* |log(theta)|: a little more than what links.h calls ordinary */
+
 typedef struct {
+    int usual; /* sigma and nu are far from the ends of the range: the same formulas in every tile, for the same bits */
     REAL q, r;
     REAL log_q;        /* used where q is out of range */
     REAL pull, weight; /* (1 + 1/nu) z / sigma, (1 + 1/nu) / sigma^2 */
+    REAL reach;        /* nu / z: its square is a r where r underflows */
+    REAL half_z2_q;    /* z^2 q / 2 where q underflows */
 } student_quotients;
 
 NLLK_INLINE student_quotients student_ordinary(REAL difference, const parameter *sigma, const parameter *nu)
@@ -24,17 +29,22 @@ NLLK_INLINE student_quotients student_ordinary(REAL difference, const parameter 
     REAL z = over_value(difference, sigma), q = z * over_value(z, nu);
     REAL inverse = over_value(R(1.0), sigma), inverse2 = inverse * inverse;
     REAL weight = inverse2 + over_value(inverse2, nu);
-    return (student_quotients){q, R(1.0) / (R(1.0) + q), R(0.0), difference * weight, weight};
+    return (student_quotients){1, q, R(1.0) / (R(1.0) + q), R(0.0), difference * weight, weight, nu->value / z, R(0.0)};
 }
+
+NLLK_INLINE int is_within(REAL x) { return x > R(0.0) && x <= REAL_MAX; }
+NLLK_INLINE int is_normal(REAL x) { return x >= REAL_MIN && x <= REAL_MAX; }
 
 /* Where sigma or nu may be at the ends of the range, each in its own scale; q from the logarithms where that is not enough. */
 NLLK_INLINE student_quotients student_extreme(REAL difference, const parameter *sigma, const parameter *nu)
 {
     REAL log_sigma = log_theta(sigma), log_nu = log_theta(nu);
     REAL log_q = R(2.0) * (log_(fabs_(difference)) - log_sigma) - log_nu;
-    REAL scaled = sigma->up * nu->up == R(1.0) ? difference : difference * sigma->up * nu->up;
-    REAL t = over_value(scaled, sigma), q = t * over_value(t, nu); /* z in the scale of nu */
-    REAL e = exp_(-fabs_(log_q)), huge = nu->value / t / t;        /* r where 1 + q is q */
+    REAL z = over_theta(difference, sigma), early = over_theta(difference, nu);
+    /* z in the scale of nu */
+    REAL t = is_normal(fabs_(z)) ? z * nu->up : over_theta(difference * nu->up, sigma);
+    REAL q = t * over_value(t, nu);
+    REAL e = exp_(-fabs_(log_q)), huge = nu->value / t / t; /* r where 1 + q is q */
     REAL q_of_logs = log_q > R(0.0) ? R(1.0) / e : e;
     q = q > REAL_MAX ? q_of_logs : q;
     q = fabs_(log_sigma) > LINK_LIMIT ? q_of_logs : q;
@@ -43,14 +53,25 @@ NLLK_INLINE student_quotients student_extreme(REAL difference, const parameter *
     huge = fabs_(log_nu) > LINK_LIMIT ? e : huge;
     REAL r = q > C(0x1p100, 0x1p1000) ? huge : R(1.0) / (R(1.0) + q);
     /* A subnormal z has lost digits that the quotient shows. */
-    REAL z = over_theta(difference, sigma), early = over_theta(difference, nu);
     REAL in_order = over_theta(z + over_theta(z, nu), sigma);
     REAL last = over_theta(over_theta(difference + early, sigma), sigma);
-    REAL pull = fabs_(z) < REAL_MIN ? last : in_order;
-    pull = fabs_(early) > REAL_MAX ? in_order : pull;
-    REAL one = R(1.0), narrow = over_theta(over_theta(one + over_theta(one, nu), sigma), sigma);
-    REAL precision = over_theta(over_theta(one, sigma), sigma), wide = precision + over_theta(precision, nu);
-    return (student_quotients){q, r, log_q, pull, log_sigma < R(0.0) ? narrow : wide};
+    REAL size = fabs_(difference), log_size = log_(size), pull = fabs_(fabs_(z) < REAL_MIN ? last : in_order);
+    REAL inverse = over_theta(R(1.0), sigma), weight = over_theta(inverse + over_theta(inverse, nu), sigma);
+    REAL rest = nu->down * sigma->down; /* 1 also where the two scales cancel */
+    REAL a = nu->value * (rest == R(1.0) ? rest : nu->down), b = sigma->value * (rest == R(1.0) ? rest : sigma->down);
+    REAL reach = (size > R(1.0) ? a / size * b : a * b / size) * rest;
+    /* What has left the range on the way, and what LINK_LIMIT has changed, from the logarithms. */
+    int beyond = max_(fabs_(log_sigma), -log_nu) > LINK_LIMIT;
+    REAL weight_1 = exp_(R(-2.0) * log_sigma), weight_2 = exp_(R(-2.0) * log_sigma - log_nu);
+    REAL pull_1 = exp_(log_size - R(2.0) * log_sigma), pull_2 = exp_(log_size - R(2.0) * log_sigma - log_nu);
+    weight = beyond || !is_within(weight) || inverse < REAL_MIN ? weight_1 + weight_2 : weight;
+    pull = beyond || !is_within(pull) ? pull_1 + pull_2 : pull;
+    reach = beyond || log_nu > LINK_LIMIT || !is_within(reach) ? exp_(log_sigma + log_nu - log_size) : reach;
+    pull = difference < R(0.0) ? -pull : difference == difference ? pull : difference;
+    REAL half_z2_q = R(0.5) * exp_(mul_add(R(2.0), log_q, log_nu));
+    const student_quotients o = student_ordinary(difference, sigma, nu);
+    int usual = max_(fabs_(log_sigma), fabs_(log_nu)) <= STUDENT_USUAL;
+    return usual ? o : (student_quotients){0, q, r, log_q, pull, weight, reach, half_z2_q};
 }
 
 NLLK_INLINE REAL times_nu(REAL x, const parameter *nu)
@@ -70,41 +91,46 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     REAL q = of.q, r = of.r;
     /* log(1 + q) is log(q) where q is out of range, and |y - mu| takes the place of r. */
     int out_of_range = q >= C(0x1p100, 0x1p1000), far = q >= R(1.0), small = q < REAL_EPS;
-    REAL s = out_of_range ? R(1.0) : q * r, other = ordinary ? size : R(1.0);
+    REAL s = out_of_range ? R(1.0) : q * r, other = of.usual ? size : R(1.0);
     log_ratio ratio = log_ratio_(out_of_range ? other : r, out_of_range ? other - R(1.0) : -s);
-    REAL log_q = ordinary ? R(2.0) * (ratio.log - log_theta(sigma)) - log_theta(nu) : of.log_q;
+    REAL log_q = of.usual ? R(2.0) * (ratio.log - log_theta(sigma)) - log_theta(nu) : of.log_q;
     REAL log1p_q = out_of_range ? log_q : -ratio.log;
     log1p_q = size == REAL_INF ? size : log1p_q;
     REAL h = -s < LOG_RATIO_SMALL ? log1p_q - s : -ratio.remainder;
     REAL a = far ? freedom * s : z2 * r, both = a + s;
     /* (nu + 1) log(1 + q) ~ z^2 + q and nu h ~ z^2 q / 2 near q = 0, also for an infinite nu. */
-    REAL nu_log = times_nu(log1p_q, nu), nu_h = times_nu(h, nu);
-    REAL core = small ? mul_add(z, z, q) : nu_log + log1p_q, z2_q = z * (z * q);
-    z2_q = ordinary || q != R(0.0) ? z2_q : q;
-    z2_q = ordinary || !(z2 < C(0x1p60, 0x1p500)) ? z2_q : over_theta(z2 * z2, nu);
-    nu_h = small ? R(0.5) * z2_q : nu_h;
-    out->value = (mul_add(R(0.5), core, log_theta(sigma)) + student_normalizer_of(freedom, log_theta(nu))) +
-                 (full ? HALF_LOG_2PI : R(0.0));
+    REAL half_z = R(0.5) * z, half_log = R(0.5) * log1p_q, nu_h = times_nu(h, nu);
+    REAL core = small ? mul_add(half_z, z, R(0.5) * q) : times_nu(half_log, nu) + half_log;
+    REAL half_z2_q = half_z * (z * q);
+    REAL z4 = z2 < C(0x1p60, 0x1p500) ? over_theta(half_z * (z * z2), nu) : q < REAL_MIN ? of.half_z2_q : half_z2_q;
+    half_z2_q = of.usual ? half_z2_q : z4;
+    nu_h = small ? half_z2_q : nu_h;
+    out->value =
+        (core + log_theta(sigma) + student_normalizer_of(freedom, log_theta(nu))) + (full ? HALF_LOG_2PI : R(0.0));
 
-    REAL far_mean = both / difference;
+    REAL each = s / difference, each2 = each / difference, nu_each = times_nu(fabs_(each), nu);
+    nu_each = difference < R(0.0) ? -nu_each : nu_each;
+    REAL far_mean = of.usual ? both / difference : nu_each + each;
+    REAL far_bend = far_mean * ((r - s) / difference), one_by_one = (times_nu(each2, nu) + each2) * (r - s);
+    far_bend = of.usual || fabs_(far_mean) <= REAL_MAX ? far_bend : one_by_one;
     out->slope[0] = -(far ? far_mean : of.pull * r);
-    out->bend[0] = far ? far_mean * ((r - s) / difference) : of.weight * ((r - s) * r);
+    out->bend[0] = far ? far_bend : of.weight * ((r - s) * r);
 
     REAL slope = z2 < R(2.0) ? (R(1.0) - z2) * r : r - a, tripled = mul_add(R(2.0), r, R(1.0));
-    REAL bend = mul_add(both, tripled, R(-1.0));
+    REAL bend = mul_add(r, mul_add(R(2.0), both, R(-1.0)), a); /* s - 1 = -r */
     /* z^2 of a nearly Gaussian sample may overflow alone. */
     REAL slope_over = slope / sigma->value, bend_over = bend / sigma->value / sigma->value, root = z / sigma->value;
     REAL slope_wide = far ? slope_over : -z * root * r, bend_wide = far ? bend_over : root * root * r * tripled;
     slope_over = ordinary || z2 <= REAL_MAX ? slope_over : slope_wide;
+    slope_over = of.usual || !far ? slope_over : r / sigma->value - times_nu(s / sigma->value, nu);
     bend_over = ordinary || z2 <= REAL_MAX ? bend_over : bend_wide;
-    REAL z_free = freedom / z; /* where r underflows */
-    REAL a_r = out_of_range ? z_free * z_free : far ? times_nu(s * r, nu) : a * r;
-    REAL s_r = ordinary && out_of_range ? z_free / z : s * r;
+    REAL a_r = out_of_range ? of.reach * of.reach : far ? times_nu(s * r, nu) : a * r;
+    REAL s_r = out_of_range ? (of.usual ? of.reach / z : r) : s * r;
     out->slope[1] = sigma->divides ? slope_over : slope;
     out->bend[1] = sigma->divides ? bend_over : bend;
     out->log_bend[1] = R(2.0) * (a_r + s_r);
 
-    REAL a_s = far ? times_nu(s * s, nu) : small ? z2_q : z * (z * s) * r;
+    REAL a_s = far ? times_nu(s * s, nu) : small ? R(2.0) * half_z2_q : z * (z * s) * r;
     /* nu may be finite where `freedom` is not. */
     int beyond = ordinary ? 0 : freedom > REAL_MAX;
     REAL c_slope = beyond ? over_theta(R(-0.25), nu) : student_slope_(freedom);
@@ -113,5 +139,6 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     REAL nu_bend = mul_add(R(0.5), mul_add(s, r, s - a_s), c_curve);
     out->slope[2] = nu->divides ? nu_slope / nu->value : nu_slope;
     out->bend[2] = nu->divides ? nu_bend / nu->value / nu->value : nu_bend;
-    out->log_bend[2] = nu_slope + nu_bend;
+    REAL rest = small ? -half_z2_q : nu_h - a_s; /* of nu_slope + nu_bend */
+    out->log_bend[2] = mul_add(R(0.5), mul_add(s, r, rest), c_slope + c_curve);
 }

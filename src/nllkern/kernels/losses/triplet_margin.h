@@ -264,7 +264,7 @@ static double triplet_norm_any(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t
 
 static double triplet_margin(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t end)
 {
-    if (a->norm == 1)
+    if (a->norm == 1 || a->dimension == 1) /* where all norms are |x| */
         return triplet_norm_1(a, begin, end);
     if (a->norm == 2)
         return triplet_norm_2(a, begin, end);
