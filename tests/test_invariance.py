@@ -1,10 +1,10 @@
 """The same bits, whatever the batch, the position in it, the number of threads, and the buffers."""
 
-from itertools import permutations
+from itertools import permutations, product
 
 import numpy as np
 import pytest
-from cases import DTYPES, REDUCTIONS, Case, assert_same_bits, cases
+from cases import DTYPES, REDUCTIONS, TABLE, Case, assert_same_bits, cases
 
 import nllkern as nk
 
@@ -50,9 +50,10 @@ LINKED = [case for case in cases() if getattr(nk, case.name).links]
 @pytest.mark.parametrize("case", LINKED, ids=str)
 def test_extreme_neighbours(case, dtype, simd_level):
     """Tiles whose samples are all far from overflow are handled in another way."""
-    problem = case.problem(300, dtype)
     tiny = np.finfo(dtype).smallest_subnormal
-    for method in METHODS:
+    usual = case.problem(300, dtype)
+    problems = (usual,) if case.rowwise else (usual, spread_out(case, usual))
+    for problem, method in product(problems, METHODS):
         want = problem.run(method, reduction="none")
         for k in range(len(problem.args)):
             for extreme in (tiny, np.finfo(dtype).max / 4, np.inf, np.nan):
@@ -62,6 +63,22 @@ def test_extreme_neighbours(case, dtype, simd_level):
                 keep = np.arange(300) % 50 != 0
                 what = f"{method}, argument {k} = {extreme}"
                 assert_same_bits([x[keep] for x in got], [x[keep] for x in want], what)
+
+
+def spread_out(case, problem):
+    """Numbers from all of the range that is not extreme, for each argument."""
+    rng = np.random.default_rng(9)
+    most = 18.0 if problem.dtype == np.float32 else 180.0
+    args = []
+    for k, x in enumerate(problem.args):
+        u = rng.uniform(-most, most, x.shape)
+        target = k == len(problem.args) - 1
+        if k in case.positive or (target and np.all(x >= 0)):
+            u = np.where(x == 0, 0.0, np.exp(u))
+        elif target or not TABLE[case.name].linked >> k & 1:
+            u = np.exp(u) * rng.choice([-1, 1], u.shape)
+        args.append(np.asarray(u, problem.dtype))
+    return problem.having(*args)
 
 
 @each_dtype

@@ -39,7 +39,7 @@ NLLK_INLINE int is_normal(REAL x) { return x >= REAL_MIN && x <= REAL_MAX; }
 NLLK_INLINE student_quotients student_extreme(REAL difference, const parameter *sigma, const parameter *nu)
 {
     REAL log_sigma = log_theta(sigma), log_nu = log_theta(nu);
-    REAL log_q = R(2.0) * (log_(fabs_(difference)) - log_sigma) - log_nu;
+    REAL size = fabs_(difference), log_size = log_(size), log_q = R(2.0) * (log_size - log_sigma) - log_nu;
     REAL z = over_theta(difference, sigma), early = over_theta(difference, nu);
     /* z in the scale of nu */
     REAL t = is_normal(fabs_(z)) ? z * nu->up : over_theta(difference * nu->up, sigma);
@@ -55,20 +55,23 @@ NLLK_INLINE student_quotients student_extreme(REAL difference, const parameter *
     /* A subnormal z has lost digits that the quotient shows. */
     REAL in_order = over_theta(z + over_theta(z, nu), sigma);
     REAL last = over_theta(over_theta(difference + early, sigma), sigma);
-    REAL size = fabs_(difference), log_size = log_(size), pull = fabs_(fabs_(z) < REAL_MIN ? last : in_order);
+    REAL pull = fabs_(fabs_(z) < REAL_MIN ? last : in_order);
     REAL inverse = over_theta(R(1.0), sigma), weight = over_theta(inverse + over_theta(inverse, nu), sigma);
+    REAL precision = over_theta(inverse, sigma), wide = precision + over_theta(precision, nu);
+    weight = weight > REAL_MAX && is_normal(precision) ? wide : weight;
     REAL rest = nu->down * sigma->down; /* 1 also where the two scales cancel */
     REAL a = nu->value * (rest == R(1.0) ? rest : nu->down), b = sigma->value * (rest == R(1.0) ? rest : sigma->down);
     REAL reach = (size > R(1.0) ? a / size * b : a * b / size) * rest;
     /* What has left the range on the way, and what LINK_LIMIT has changed, from the logarithms. */
     int beyond = max_(fabs_(log_sigma), -log_nu) > LINK_LIMIT;
-    REAL weight_1 = exp_(R(-2.0) * log_sigma), weight_2 = exp_(R(-2.0) * log_sigma - log_nu);
-    REAL pull_1 = exp_(log_size - R(2.0) * log_sigma), pull_2 = exp_(log_size - R(2.0) * log_sigma - log_nu);
-    weight = beyond || !is_within(weight) || inverse < REAL_MIN ? weight_1 + weight_2 : weight;
-    pull = beyond || !is_within(pull) ? pull_1 + pull_2 : pull;
+    REAL log_weight = R(-2.0) * log_sigma, log_pull = log_size + log_weight;
+    REAL weight_of_logs = exp_(log_weight) + exp_(log_weight - log_nu),
+         pull_of_logs = exp_(log_pull) + exp_(log_pull - log_nu);
+    weight = beyond || !is_within(weight) || inverse < REAL_MIN ? weight_of_logs : weight;
+    pull = beyond || !is_within(pull) ? pull_of_logs : pull;
     reach = beyond || log_nu > LINK_LIMIT || !is_within(reach) ? exp_(log_sigma + log_nu - log_size) : reach;
     pull = difference < R(0.0) ? -pull : difference == difference ? pull : difference;
-    REAL half_z2_q = R(0.5) * exp_(mul_add(R(2.0), log_q, log_nu));
+    REAL half_z2_q = R(0.5) * exp_(mul_add(R(2.0), log_size - log_sigma, log_q));
     const student_quotients o = student_ordinary(difference, sigma, nu);
     int usual = max_(fabs_(log_sigma), fabs_(log_nu)) <= STUDENT_USUAL;
     return usual ? o : (student_quotients){0, q, r, log_q, pull, weight, reach, half_z2_q};
