@@ -105,6 +105,12 @@ def assert_alike(problem):
     compared = np.ones(problem.shape, bool)
     for x in problem.args[:-1] if problem.loss.links and not problem.rowwise else ():
         compared &= ~np.isinf(x)
+    if problem.loss.name == "student_t_nll" and problem.dtype == np.float64:
+        # Where scale and df are extreme the reference leaves the range: float32 is judged there.
+        for name, x in zip(("link", "df_link"), problem.args[1:3], strict=True):
+            with np.errstate(divide="ignore"):
+                log = np.log(np.abs(x)) if problem.options[name] == "identity" else x
+            compared &= ~(np.abs(log) > 150)
     nan = np.isnan(want[0])
     assert np.array_equal(np.isnan(got[0])[compared], nan[compared])
     compared &= ~nan

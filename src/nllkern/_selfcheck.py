@@ -5,7 +5,7 @@ plus what one rounding of each input, and of each linked parameter, does to the 
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ class Result(NamedTuple):
 def steps(rows: list[Row]) -> Iterator[list[Result]]:
     """The results of each row, one per SIMD level."""
     for row in rows:
-        yield [check_row(row, level) for level in simd_levels()]
+        yield check_row(row, simd_levels())
     for name, dtype in itertools.product((info.name for info in loss_infos()), DTYPES):
         yield [check_bits(name, dtype, level) for level in simd_levels()]
 
@@ -73,28 +73,33 @@ def outputs(loss: Any, args: tuple[Array, ...], options: dict[str, Any]) -> list
     return [np.asarray(x, np.float64) for x in flat]
 
 
-def check_row(row: Row, level: str) -> Result:
-    """All cases of a row, each without reduction and as a weighted mean."""
+def check_row(row: Row, levels: Iterable[str]) -> list[Result]:
+    """All cases of a row, each without reduction and as a weighted mean, on each level."""
     loss = loss_named(row.loss)
-    error, worst, samples = 0.0, "", 0
+    vectors = kind_of(row.loss) in ("vectors", "contrastive")
+    find = vector_unit if vectors else exact_and_unit
+    worst = dict.fromkeys(levels, (0.0, ""))
     for case in row.cases:
-        samples += len(case.args[0])
         weight = (np.arange(len(case.args[0])) % 4 / 2).astype(row.dtype)
         for more in ({"reduction": "none"}, {"reduction": "mean", "sample_weight": weight}):
             if "sample_weight" in more and not all(np.isfinite(a).all() for a in case.args):
                 continue  # one NaN is all there is to see in a mean
             options = {**case.options, **more}
-            with use_simd_level(level):
-                got = outputs(loss, case.args, options)
-            find = vector_unit if kind_of(row.loss) == "vectors" else exact_and_unit
             exact, unit = find(loss.reference, case, options, row.dtype)
-            for k, name in enumerate(output_names(loss.parameters)[: len(got)]):
-                err = roundings(got[k], exact[k], unit[k], row.dtype)
-                if err.size and err.max() > error:
-                    at = np.unravel_index(int(err.argmax()), err.shape)
-                    error = float(err.max())
-                    worst = describe(name, at, got[k], exact[k], case.args, more)
-    return Result(row.loss, row.dtype, row.name, level, samples, error, worst)
+            for level in worst:
+                with use_simd_level(level):
+                    got = outputs(loss, case.args, options)
+                for k, name in enumerate(output_names(loss.parameters)[: len(got)]):
+                    err = roundings(got[k], exact[k], unit[k], row.dtype)
+                    if err.size and err.max() > worst[level][0]:
+                        at = np.unravel_index(int(err.argmax()), err.shape)
+                        text = describe(name, at, got[k], exact[k], case.args, more)
+                        worst[level] = float(err.max()), text
+    samples = sum(len(case.args[0]) for case in row.cases)
+    return [
+        Result(row.loss, row.dtype, row.name, level, samples, error, text)
+        for level, (error, text) in worst.items()
+    ]
 
 
 def kind_of(name: str) -> str:

@@ -179,7 +179,7 @@ def class_cases(
         found.setdefault(name, []).append(Case(args, options))
 
     for k, kind, own in itertools.product(classes, info.support.split(), class_options(info)):
-        title = " ".join([names[kind], *(str(own[x]) for x in ("link", "variant") if x in own)])
+        title = " ".join([names[kind], *(f"{x} {own[x]}" for x in ("link", "variant") if x in own)])
         logits = rng.normal(scale=4.0, size=(max(35, 2000 // k), k)).astype(dtype)
         every = {
             "class_weight": rng.uniform(0.1, 2.0, size=k).astype(dtype),

@@ -85,8 +85,9 @@ def student_t_nll(mean, scale, df, target, *, link="identity", df_link="identity
     z2 = z * z
     # q from the numbers themselves, or from their logarithms where those are lost.
     log_q = 2.0 * (np.log(np.abs(d)) - sigma.log) - nu.log
-    q = z * nu.divide(z)
-    lost = sigma.lost | nu.lost | ~((np.abs(log_q) < 650) & np.isfinite(z2) & (z2 > 1e-290))
+    part = nu.divide(z)
+    q, found = z * part, np.abs(part) * np.minimum(np.abs(z), 1.0)
+    lost = ~((np.abs(log_q) < 650) & np.isfinite(z2 + part) & (z2 > 1e-290) & (found > 1e-290))
     q = np.where(lost & ~np.isnan(q * log_q), np.exp(log_q), q)
     huge, far = q > 1e300, q >= 1
     r = np.where(huge, np.exp(-log_q), 1.0 / (1.0 + q))
@@ -103,9 +104,9 @@ def student_t_nll(mean, scale, df, target, *, link="identity", df_link="identity
     value = sigma.log + 0.5 * core + rm.student_normalizer(nu.value, nu.log)
 
     z_sigma = sigma.divide(z)
-    balance = (r - s) * r
+    balance = sigma.divide((r - s) * r)
     pull = np.where(far, both / d, (z_sigma + nu.divide(z_sigma)) * r)
-    precision = sigma.divide(sigma.divide(balance + nu.divide(balance)))
+    precision = sigma.divide(balance + nu.divide(balance))
     # r underflows where q is huge.
     both_r = np.where(huge, product(both, np.exp(-log_q)), both * r)
     by_scale = np.where(z2 < 2, (1.0 - z2) * r, r - a)

@@ -250,12 +250,15 @@ def _product_error(x, y, xy):
     return ((x1 * y1 - xy) + x1 * y2 + x2 * y1) + x2 * y2
 
 
+_LOG_2 = 0.6931471805592082, 7.371002565167799e-13  # its first 40 bits, and the rest
+
+
 def _times_exp(x, log):
     """X exp(log), where the exponential alone may under- or overflow."""
-    part = np.exp(0.25 * log)
-    for _ in range(4):
-        x = product(x, part)
-    return x
+    log = np.clip(log, -2e4, 2e4)
+    k = np.rint(np.nan_to_num(log) / np.log(2.0))
+    rest = (log - k * _LOG_2[0]) - k * _LOG_2[1]
+    return np.ldexp(x * np.exp(rest), k.astype(int))
 
 
 class Linked(NamedTuple):

@@ -18,7 +18,8 @@
 typedef struct {
     int usual; /* sigma and nu are far from the ends of the range: the same formulas in every tile, for the same bits */
     REAL q, r;
-    REAL log_q;        /* used where q is out of range */
+    REAL log_q;        /* used where q is out of range, and so is */
+    REAL log_far;      /* log(sigma) + log(q)/2 */
     REAL pull, weight; /* (1 + 1/nu) z / sigma, (1 + 1/nu) / sigma^2 */
     REAL reach;        /* nu / z: its square is a r where r underflows */
     REAL half_z2_q;    /* z^2 q / 2 where q underflows */
@@ -29,7 +30,8 @@ NLLK_INLINE student_quotients student_ordinary(REAL difference, const parameter 
     REAL z = over_value(difference, sigma), q = z * over_value(z, nu);
     REAL inverse = over_value(R(1.0), sigma), inverse2 = inverse * inverse;
     REAL weight = inverse2 + over_value(inverse2, nu);
-    return (student_quotients){1, q, R(1.0) / (R(1.0) + q), R(0.0), difference * weight, weight, nu->value / z, R(0.0)};
+    return (student_quotients){
+        1, q, R(1.0) / (R(1.0) + q), R(0.0), R(0.0), difference * weight, weight, nu->value / z, R(0.0)};
 }
 
 NLLK_INLINE int is_within(REAL x) { return x > R(0.0) && x <= REAL_MAX; }
@@ -72,9 +74,10 @@ NLLK_INLINE student_quotients student_extreme(REAL difference, const parameter *
     reach = beyond || log_nu > LINK_LIMIT || !is_within(reach) ? exp_(log_sigma + log_nu - log_size) : reach;
     pull = difference < R(0.0) ? -pull : difference == difference ? pull : difference;
     REAL half_z2_q = R(0.5) * exp_(mul_add(R(2.0), log_size - log_sigma, log_q));
+    REAL log_far = mul_add(R(-0.5), log_nu, log_size);
     const student_quotients o = student_ordinary(difference, sigma, nu);
     int usual = max_(fabs_(log_sigma), fabs_(log_nu)) <= STUDENT_USUAL;
-    return usual ? o : (student_quotients){0, q, r, log_q, pull, weight, reach, half_z2_q};
+    return usual ? o : (student_quotients){0, q, r, log_q, log_far, pull, weight, reach, half_z2_q};
 }
 
 NLLK_INLINE REAL times_nu(REAL x, const parameter *nu)
@@ -103,13 +106,13 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     REAL a = far ? freedom * s : z2 * r, both = a + s;
     /* (nu + 1) log(1 + q) ~ z^2 + q and nu h ~ z^2 q / 2 near q = 0, also for an infinite nu. */
     REAL half_z = R(0.5) * z, half_log = R(0.5) * log1p_q, nu_h = times_nu(h, nu);
-    REAL core = small ? mul_add(half_z, z, R(0.5) * q) : times_nu(half_log, nu) + half_log;
+    REAL own = of.usual || !out_of_range ? half_log + log_theta(sigma) : of.log_far;
+    REAL near = mul_add(half_z, z, R(0.5) * q) + log_theta(sigma), core = small ? near : times_nu(half_log, nu) + own;
     REAL half_z2_q = half_z * (z * q);
     REAL z4 = z2 < C(0x1p60, 0x1p500) ? over_theta(half_z * (z * z2), nu) : q < REAL_MIN ? of.half_z2_q : half_z2_q;
     half_z2_q = of.usual ? half_z2_q : z4;
     nu_h = small ? half_z2_q : nu_h;
-    out->value =
-        (core + log_theta(sigma) + student_normalizer_of(freedom, log_theta(nu))) + (full ? HALF_LOG_2PI : R(0.0));
+    out->value = (core + student_normalizer_of(freedom, log_theta(nu))) + (full ? HALF_LOG_2PI : R(0.0));
 
     REAL each = s / difference, each2 = each / difference, nu_each = times_nu(fabs_(each), nu);
     nu_each = difference < R(0.0) ? -nu_each : nu_each;
