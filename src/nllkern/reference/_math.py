@@ -258,7 +258,8 @@ def _times_exp(x, log):
     log = np.clip(log, -2e4, 2e4)
     k = np.rint(np.nan_to_num(log) / np.log(2.0))
     rest = (log - k * _LOG_2[0]) - k * _LOG_2[1]
-    return np.ldexp(x * np.exp(rest), k.astype(int))
+    mantissa, exponent = np.frexp(x)  # x may be subnormal
+    return np.ldexp(mantissa * np.exp(rest), exponent + k.astype(int))
 
 
 class Linked(NamedTuple):
