@@ -27,6 +27,7 @@ typedef int32_t BITS;      /* the signed integer as wide as REAL: lanes stay equ
 #define ROUND_MAGIC 12582912.0f /* 1.5 * 2^23: adding it leaves round(x) in the low mantissa bits */
 #define REAL_MAX FLT_MAX
 #define REAL_MIN FLT_MIN
+#define REAL_TINY 0x1p-149f /* the smallest subnormal number */
 #define REAL_EPS FLT_EPSILON
 #elif NLLK_BITS == 64
 typedef double REAL;
@@ -41,6 +42,7 @@ typedef int64_t BITS;
 #define ROUND_MAGIC 6755399441055744.0 /* 1.5 * 2^52 */
 #define REAL_MAX DBL_MAX
 #define REAL_MIN DBL_MIN
+#define REAL_TINY 0x1p-1074
 #define REAL_EPS DBL_EPSILON
 #else
 #error "define NLLK_BITS as 32 or 64"

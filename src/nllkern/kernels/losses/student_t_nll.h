@@ -16,13 +16,12 @@
 #define STUDENT_USUAL C(19.5, 194.5) /* |log(theta)|: a little more than what links.h calls ordinary */
 
 typedef struct {
-    int usual; /* sigma and nu are far from the ends of the range: the same formulas in every tile, for the same bits */
+    REAL extent; /* the larger |log(theta)|: up to STUDENT_USUAL the same formulas in every tile, for the same bits */
     REAL q, r;
-    REAL log_q;        /* used where q is out of range, and so is */
-    REAL log_far;      /* log(sigma) + log(q)/2 */
-    REAL pull, weight; /* (1 + 1/nu) z / sigma, (1 + 1/nu) / sigma^2 */
-    REAL reach;        /* nu / z: its square is a r where r underflows */
-    REAL half_z2_q;    /* z^2 q / 2 where q underflows */
+    REAL pull, weight;   /* (1 + 1/nu) z / sigma, (1 + 1/nu) / sigma^2 */
+    REAL reach;          /* nu / z: its square is a r where r underflows */
+    REAL log_q, log_far; /* used where q is out of range: log(q), log(sigma) + log(q)/2 */
+    REAL half_z2_q;      /* used where q underflows: z^2 q / 2 */
 } student_quotients;
 
 NLLK_INLINE student_quotients student_ordinary(REAL difference, const parameter *sigma, const parameter *nu)
@@ -31,53 +30,67 @@ NLLK_INLINE student_quotients student_ordinary(REAL difference, const parameter 
     REAL inverse = over_value(R(1.0), sigma), inverse2 = inverse * inverse;
     REAL weight = inverse2 + over_value(inverse2, nu);
     return (student_quotients){
-        1, q, R(1.0) / (R(1.0) + q), R(0.0), R(0.0), difference * weight, weight, nu->value / z, R(0.0)};
+        .q = q, .r = R(1.0) / (R(1.0) + q), .pull = difference * weight, .weight = weight, .reach = nu->value / z};
 }
 
-NLLK_INLINE int is_within(REAL x) { return x > R(0.0) && x <= REAL_MAX; }
-NLLK_INLINE int is_normal(REAL x) { return x >= REAL_MIN && x <= REAL_MAX; }
+/* x, or `other` where x is not a number from `least` on: nested selects vectorise, && does not. */
+NLLK_INLINE REAL finite_from(REAL least, REAL x, REAL other)
+{
+    REAL low = x <= REAL_MAX ? x : other;
+    return x >= least ? low : other;
+}
 
-/* Where sigma or nu may be at the ends of the range, each in its own scale; q from the logarithms where that is not enough. */
+/* Where sigma or nu may be at the ends of the range, each in its own scale; what has left the range on the way, and what
+ * LINK_LIMIT has changed, from the logarithms. */
 NLLK_INLINE student_quotients student_extreme(REAL difference, const parameter *sigma, const parameter *nu)
 {
+    const REAL one = R(1.0);
     REAL log_sigma = log_theta(sigma), log_nu = log_theta(nu);
     REAL size = fabs_(difference), log_size = log_(size), log_q = R(2.0) * (log_size - log_sigma) - log_nu;
-    REAL z = over_theta(difference, sigma), early = over_theta(difference, nu);
-    /* z in the scale of nu */
-    REAL t = is_normal(fabs_(z)) ? z * nu->up : over_theta(difference * nu->up, sigma);
-    REAL q = t * over_value(t, nu);
-    REAL e = exp_(-fabs_(log_q)), huge = nu->value / t / t; /* r where 1 + q is q */
-    REAL q_of_logs = log_q > R(0.0) ? R(1.0) / e : e;
+    REAL extent = max_(fabs_(log_sigma), fabs_(log_nu)), divisors = max_(fabs_(log_sigma), -log_nu);
+
+    REAL z = over_theta(size, sigma), t_late = over_theta(size * nu->up, sigma);
+    REAL t = finite_from(REAL_MIN, z * nu->up, t_late); /* z in the scale of nu */
+    t = z >= REAL_MIN ? t : t_late;
+    REAL q = t * over_value(t, nu), e = exp_(-fabs_(log_q)), q_of_logs = log_q > R(0.0) ? one / e : e;
     q = q > REAL_MAX ? q_of_logs : q;
-    q = fabs_(log_sigma) > LINK_LIMIT ? q_of_logs : q;
-    q = fabs_(log_nu) > LINK_LIMIT ? q_of_logs : q;
-    huge = fabs_(log_sigma) > LINK_LIMIT ? e : huge;
-    huge = fabs_(log_nu) > LINK_LIMIT ? e : huge;
-    REAL r = q > C(0x1p100, 0x1p1000) ? huge : R(1.0) / (R(1.0) + q);
+    q = extent > LINK_LIMIT ? q_of_logs : q;
+    REAL huge = extent > LINK_LIMIT ? e : nu->value / t / t; /* r where 1 + q is q */
+    REAL r = q > C(0x1p100, 0x1p1000) ? huge : one / (one + q);
+
     /* A subnormal z has lost digits that the quotient shows. */
-    REAL in_order = over_theta(z + over_theta(z, nu), sigma);
-    REAL last = over_theta(over_theta(difference + early, sigma), sigma);
-    REAL pull = fabs_(fabs_(z) < REAL_MIN ? last : in_order);
-    REAL inverse = over_theta(R(1.0), sigma), weight = over_theta(inverse + over_theta(inverse, nu), sigma);
+    REAL in_order = over_theta(z + over_theta(z, nu), sigma), pull = in_order;
+    pull = z < REAL_MIN ? over_theta(over_theta(size + over_theta(size, nu), sigma), sigma) : pull;
+    REAL inverse = over_theta(one, sigma), weight = over_theta(inverse + over_theta(inverse, nu), sigma);
     REAL precision = over_theta(inverse, sigma), wide = precision + over_theta(precision, nu);
-    weight = weight > REAL_MAX && is_normal(precision) ? wide : weight;
+    wide = precision >= REAL_MIN ? wide : REAL_INF;
+    weight = weight <= REAL_MAX ? weight : wide;
     REAL rest = nu->down * sigma->down; /* 1 also where the two scales cancel */
-    REAL a = nu->value * (rest == R(1.0) ? rest : nu->down), b = sigma->value * (rest == R(1.0) ? rest : sigma->down);
-    REAL reach = (size > R(1.0) ? a / size * b : a * b / size) * rest;
-    /* What has left the range on the way, and what LINK_LIMIT has changed, from the logarithms. */
-    int beyond = max_(fabs_(log_sigma), -log_nu) > LINK_LIMIT;
+    REAL a = nu->value * (rest == one ? rest : nu->down), b = sigma->value * (rest == one ? rest : sigma->down);
+    REAL reach = (size > one ? a / size * b : a * b / size) * rest;
+
     REAL log_weight = R(-2.0) * log_sigma, log_pull = log_size + log_weight;
-    REAL weight_of_logs = exp_(log_weight) + exp_(log_weight - log_nu),
-         pull_of_logs = exp_(log_pull) + exp_(log_pull - log_nu);
-    weight = beyond || !is_within(weight) || inverse < REAL_MIN ? weight_of_logs : weight;
-    pull = beyond || !is_within(pull) ? pull_of_logs : pull;
-    reach = beyond || log_nu > LINK_LIMIT || !is_within(reach) ? exp_(log_sigma + log_nu - log_size) : reach;
-    pull = difference < R(0.0) ? -pull : difference == difference ? pull : difference;
-    REAL half_z2_q = R(0.5) * exp_(mul_add(R(2.0), log_size - log_sigma, log_q));
-    REAL log_far = mul_add(R(-0.5), log_nu, log_size);
+    REAL weight_of_logs = exp_(log_weight) + exp_(log_weight - log_nu);
+    REAL pull_of_logs = exp_(log_pull) + exp_(log_pull - log_nu), reach_of_logs = exp_(log_sigma + log_nu - log_size);
+    pull = finite_from(REAL_TINY, pull, pull_of_logs);
+    pull = divisors > LINK_LIMIT ? pull_of_logs : pull;
+    weight = finite_from(REAL_TINY, weight, weight_of_logs);
+    weight = inverse < REAL_MIN ? weight_of_logs : weight;
+    weight = divisors > LINK_LIMIT ? weight_of_logs : weight;
+    reach = finite_from(REAL_TINY, reach, reach_of_logs);
+    reach = extent > LINK_LIMIT ? reach_of_logs : reach;
+    pull = difference < R(0.0) ? -pull : pull;
+
     const student_quotients o = student_ordinary(difference, sigma, nu);
-    int usual = max_(fabs_(log_sigma), fabs_(log_nu)) <= STUDENT_USUAL;
-    return usual ? o : (student_quotients){0, q, r, log_q, log_far, pull, weight, reach, half_z2_q};
+    return (student_quotients){.extent = extent,
+                               .q = extent <= STUDENT_USUAL ? o.q : q,
+                               .r = extent <= STUDENT_USUAL ? o.r : r,
+                               .pull = extent <= STUDENT_USUAL ? o.pull : pull,
+                               .weight = extent <= STUDENT_USUAL ? o.weight : weight,
+                               .reach = extent <= STUDENT_USUAL ? o.reach : reach,
+                               .log_q = log_q,
+                               .log_far = mul_add(R(-0.5), log_nu, log_size),
+                               .half_z2_q = R(0.5) * exp_(mul_add(R(2.0), log_size - log_sigma, log_q))};
 }
 
 NLLK_INLINE REAL times_nu(REAL x, const parameter *nu)
@@ -94,31 +107,35 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     REAL difference = t->value - p[0].raw, size = fabs_(difference), freedom = nu->value * nu->down * nu->down;
     REAL z = over_theta(difference, sigma), z2 = z * z;
     student_quotients of = ordinary ? student_ordinary(difference, sigma, nu) : student_extreme(difference, sigma, nu);
+    const int usual = of.extent <= STUDENT_USUAL;
     REAL q = of.q, r = of.r;
     /* log(1 + q) is log(q) where q is out of range, and |y - mu| takes the place of r. */
     int out_of_range = q >= C(0x1p100, 0x1p1000), far = q >= R(1.0), small = q < REAL_EPS;
-    REAL s = out_of_range ? R(1.0) : q * r, other = of.usual ? size : R(1.0);
+    REAL s = out_of_range ? R(1.0) : q * r, other = usual ? size : R(1.0);
     log_ratio ratio = log_ratio_(out_of_range ? other : r, out_of_range ? other - R(1.0) : -s);
-    REAL log_q = of.usual ? R(2.0) * (ratio.log - log_theta(sigma)) - log_theta(nu) : of.log_q;
+    REAL log_q = usual ? R(2.0) * (ratio.log - log_theta(sigma)) - log_theta(nu) : of.log_q;
     REAL log1p_q = out_of_range ? log_q : -ratio.log;
     log1p_q = size == REAL_INF ? size : log1p_q;
     REAL h = -s < LOG_RATIO_SMALL ? log1p_q - s : -ratio.remainder;
     REAL a = far ? freedom * s : z2 * r, both = a + s;
     /* (nu + 1) log(1 + q) ~ z^2 + q and nu h ~ z^2 q / 2 near q = 0, also for an infinite nu. */
     REAL half_z = R(0.5) * z, half_log = R(0.5) * log1p_q, nu_h = times_nu(h, nu);
-    REAL own = of.usual || !out_of_range ? half_log + log_theta(sigma) : of.log_far;
+    REAL in_sum = half_log + log_theta(sigma), far_own = usual ? in_sum : of.log_far;
+    REAL own = out_of_range ? far_own : in_sum;
     REAL near = mul_add(half_z, z, R(0.5) * q) + log_theta(sigma), core = small ? near : times_nu(half_log, nu) + own;
     REAL half_z2_q = half_z * (z * q);
-    REAL z4 = z2 < C(0x1p60, 0x1p500) ? over_theta(half_z * (z * z2), nu) : q < REAL_MIN ? of.half_z2_q : half_z2_q;
-    half_z2_q = of.usual ? half_z2_q : z4;
+    REAL z4 = q < REAL_MIN ? of.half_z2_q : half_z2_q;
+    z4 = z2 < C(0x1p60, 0x1p500) ? over_theta(half_z * (z * z2), nu) : z4;
+    half_z2_q = usual ? half_z2_q : z4;
     nu_h = small ? half_z2_q : nu_h;
     out->value = (core + student_normalizer_of(freedom, log_theta(nu))) + (full ? HALF_LOG_2PI : R(0.0));
 
     REAL each = s / difference, each2 = each / difference, nu_each = times_nu(fabs_(each), nu);
     nu_each = difference < R(0.0) ? -nu_each : nu_each;
-    REAL far_mean = of.usual ? both / difference : nu_each + each;
+    REAL far_mean = usual ? both / difference : nu_each + each;
     REAL far_bend = far_mean * ((r - s) / difference), one_by_one = (times_nu(each2, nu) + each2) * (r - s);
-    far_bend = of.usual || fabs_(far_mean) <= REAL_MAX ? far_bend : one_by_one;
+    one_by_one = usual ? far_bend : one_by_one;
+    far_bend = fabs_(far_mean) <= REAL_MAX ? far_bend : one_by_one;
     out->slope[0] = -(far ? far_mean : of.pull * r);
     out->bend[0] = far ? far_bend : of.weight * ((r - s) * r);
 
@@ -128,10 +145,11 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     REAL slope_over = slope / sigma->value, bend_over = bend / sigma->value / sigma->value, root = z / sigma->value;
     REAL slope_wide = far ? slope_over : -z * root * r, bend_wide = far ? bend_over : root * root * r * tripled;
     slope_over = ordinary || z2 <= REAL_MAX ? slope_over : slope_wide;
-    slope_over = of.usual || !far ? slope_over : r / sigma->value - times_nu(s / sigma->value, nu);
+    REAL slope_far = usual ? slope_over : r / sigma->value - times_nu(s / sigma->value, nu);
+    slope_over = far ? slope_far : slope_over;
     bend_over = ordinary || z2 <= REAL_MAX ? bend_over : bend_wide;
     REAL a_r = out_of_range ? of.reach * of.reach : far ? times_nu(s * r, nu) : a * r;
-    REAL s_r = out_of_range ? (of.usual ? of.reach / z : r) : s * r;
+    REAL far_s_r = usual ? of.reach / z : r, s_r = out_of_range ? far_s_r : s * r;
     out->slope[1] = sigma->divides ? slope_over : slope;
     out->bend[1] = sigma->divides ? bend_over : bend;
     out->log_bend[1] = R(2.0) * (a_r + s_r);
