@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from docutils import nodes
 from docutils.statemachine import StringList
+from numpydoc.docscrape_sphinx import SphinxDocString
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -52,7 +53,16 @@ class Losses(Generated):
             yield from [f".. autofunction:: nllkern.{name}", ""]
             for method in sorted(vars(type(LOSSES[name])).keys() - COMMON):
                 if not method.startswith("_"):
-                    yield from [f".. autofunction:: nllkern.{name}.{method}", ""]
+                    yield from method_lines(name, method)
+
+
+def method_lines(name, method):
+    """Autodoc cannot look a method up in an object that is neither a class nor a module."""
+    bound = getattr(LOSSES[name], method)
+    yield from [f".. py:function:: nllkern.{name}.{method}{inspect.signature(bound)}", ""]
+    text = str(SphinxDocString(inspect.getdoc(bound)))
+    yield from (f"   {line}".rstrip() for line in text.splitlines())
+    yield ""
 
 
 class LossTable(Generated):

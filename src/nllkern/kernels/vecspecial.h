@@ -190,7 +190,7 @@ NLLK_INLINE REAL student_argument(REAL nu)
 
 /* c(nu); log_nu is the caller's, as in gamma_parts_.  Error 0.06 eps (float), 0.12 eps (double), with log_(nu) and in units of
  * eps max(|exact|, 1):
- * Worst: float 1.64 ulp at 0x1.8699cep-4, double 1.80 ulp at 0x1.2e1313e57fc10p-4. */
+ * Worst: float 1.87 ulp at 0x1.8a78dp-4, double 1.80 ulp at 0x1.2e1313e57fc10p-4. */
 NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
 {
     REAL u = student_argument(nu);
@@ -227,7 +227,7 @@ NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
 }
 
 /* nu c'(nu), from -1/2 at 0 to 0.  Error 0.52 eps (float), 1.1 eps (double).
- * Worst: float 2.09 ulp at 0x1.fd9a96p+5, double 2.91 ulp at 0x1.ec3daccc0cf94p-46. */
+ * Worst: float 2.27 ulp at 0x1.28dfp-8, double 2.91 ulp at 0x1.ec3daccc0cf94p-46. */
 NLLK_INLINE REAL student_slope_(REAL nu)
 {
     REAL u = student_argument(nu);
@@ -267,7 +267,7 @@ NLLK_INLINE REAL student_slope_(REAL nu)
 }
 
 /* nu^2 c''(nu), from 1/2 at 0 to 0.  Error 0.5 eps (float), 0.66 eps (double).
- * Worst: float 1.85 ulp at 0x1.ff92a2p+6, double 2.12 ulp at 0x1.f6e9f92b674f9p+5. */
+ * Worst: float 2.01 ulp at 0x1.d59962p+1, double 2.12 ulp at 0x1.f6e9f92b674f9p+5. */
 NLLK_INLINE REAL student_curve_(REAL nu)
 {
     REAL u = student_argument(nu);
