@@ -1,6 +1,7 @@
 """What holds for every loss of vectors; the tests of each say over which problems."""
 
 import numpy as np
+import pytest
 from cases import REDUCTIONS, assert_same_bits
 from cases_vectors import assert_right, is_shared, results, rows, shape_of, weighted
 
@@ -123,3 +124,13 @@ def check_empty(problem):
         assert_right(empty, reduction)
         got = results(empty, reduction=reduction)
         assert not any(np.any(x) for x in got)
+
+
+def check_bad_input(loss, args, options, error, parts, outs):
+    """An error that says these things, and `outs`, full of 7, as they were."""
+    for call, more in ((loss, {}), (loss.grad, {}), (loss.value_and_grad, {"out": outs})):
+        with pytest.raises(error) as raised:
+            call(*args, **options, **more)
+        assert str(raised.value).startswith(loss.name)
+        assert all(part in str(raised.value) for part in parts), raised.value
+    assert all(np.all(x == 7) for x in outs)

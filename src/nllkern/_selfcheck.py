@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._engine import simd_levels, use_simd_level
+from ._engine import LossInfo, simd_levels, use_simd_level
 from ._losses import loss_infos, loss_named
 from ._selfcheck_data import (
     DTYPES,
@@ -76,7 +76,7 @@ def outputs(loss: Any, args: tuple[Array, ...], options: dict[str, Any]) -> list
 def check_row(row: Row, levels: Iterable[str]) -> list[Result]:
     """All cases of a row, each without reduction and as a weighted mean, on each level."""
     loss = loss_named(row.loss)
-    vectors = kind_of(row.loss) in ("vectors", "contrastive")
+    vectors = info_of(row.loss).kind in ("vectors", "contrastive")
     find = vector_unit if vectors else exact_and_unit
     worst = dict.fromkeys(levels, (0.0, ""))
     for case in row.cases:
@@ -102,8 +102,8 @@ def check_row(row: Row, levels: Iterable[str]) -> list[Result]:
     ]
 
 
-def kind_of(name: str) -> str:
-    return next(info.kind for info in loss_infos() if info.name == name)
+def info_of(name: str) -> LossInfo:
+    return next(info for info in loss_infos() if info.name == name)
 
 
 def output_names(parameters: tuple[str, ...]) -> list[str]:
@@ -172,11 +172,8 @@ def vector_unit(
     for j, x in enumerate(case.args):
         for _ in range(4):
             step = STEP * eps * np.maximum(np.abs(x), 1.0) * rng.choice([-1, 1], size=x.shape)
-            step = (
-                step + np.swapaxes(step, -1, -2)
-                if options.get("link") == "covariance" and j == 1
-                else step
-            )
+            if j == 1 and options.get("link") == "covariance":  # stays symmetric
+                step = step + np.swapaxes(step, -1, -2)
             moved = (*case.args[:j], x + step, *case.args[j + 1 :])
             for u, a, b in zip(unit, exact, outputs(reference, moved, options), strict=True):
                 u += np.nan_to_num(np.abs(b - a)) / STEP
@@ -230,7 +227,7 @@ def check_bits(name: str, dtype: str, level: str) -> Result:
     """The same bits on any number of threads, and with gradients written over the inputs."""
     rng = np.random.default_rng(11)
     loss: Any = loss_named(name)
-    info = next(i for i in loss_infos() if i.name == name)
+    info = info_of(name)
     n = SIZE_OF_BITS_CHECK
     if info.kind == "rowwise":
         target = class_target(rng, dtype, info.support.split()[0], n // 50, 50)
