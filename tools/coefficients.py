@@ -1,4 +1,4 @@
-"""Prints the polynomials of kernels/vecmath.h and kernels/vecspecial.h.  Needs mpmath only.
+"""Prints the polynomials of kernels/vecmath.h, vecspecial.h and divergence.h.  Needs mpmath only.
 
     python tools/coefficients.py [--check] [name ...]
 
@@ -28,6 +28,9 @@ BERNOULLI = [mp.bernoulli(2 * k) for k in range(1, 16)]
 
 # log_cosh: format, degree of both polynomials, |x| from which on it is in exp(-2|x|).
 LOG_COSH = {"f32": (24, 5, mp.mpf("0.75")), "f64": (53, 11, mp.mpf("0.75"))}
+
+# The divergence's |s| = |p - t| / (p + t) at most: log2(p / t) is found to within 0.0861 of +-1/2.
+DIVERGENCE = mp.tanh((mp.mpf("0.5") + mp.mpf("0.0861")) * mp.log(2) / 2)
 
 # Student's t, nu < SPLIT: polynomials in (SPLIT - nu) / (nu + BELOW); above: v = 1 / (nu + ABOVE)
 # times one in v.  Format, degrees of normalizer, slope and curve, SPLIT, BELOW, ABOVE.
@@ -243,6 +246,12 @@ def fits():
         {"weight": log1p_unit_weight},
     )
     yield "log1p_unit f64", (atanh_quotient, 0, mp.mpf(1) / 9, 9, 53), {"weight": atanh_weight}
+    for kind, degree, bits in (("f32", 2, 24), ("f64", 7, 53)):
+        yield (
+            f"divergence {kind}",
+            (atanh_quotient, 0, DIVERGENCE**2, degree, bits),
+            {"weight": atanh_weight},
+        )
     yield from gamma_fits("f32")
     yield from gamma_fits("f64")
     for kind in ("f32", "f64"):
@@ -254,7 +263,7 @@ def main(arguments):
     check = "--check" in arguments
     wanted = [name for name in arguments if name != "--check"]
     kernels = Path(__file__).parent.parent / "src" / "nllkern" / "kernels"
-    headers = "".join((kernels / name).read_text() for name in ("vecmath.h", "vecspecial.h"))
+    headers = "".join((kernels / name).read_text() for name in ("vecmath.h", "vecspecial.h", "divergence.h"))
     missing = 0
     for name, what, options in fits():
         if wanted and not any(w in name for w in wanted):

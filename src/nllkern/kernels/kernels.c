@@ -2,6 +2,7 @@
 #include "kernels.h"
 #include "bins.h"
 #include "pointwise.h"
+#include "rows_general_wide.h"
 #include "rows_hinge.h"
 #include "survey.h"
 #include "vecspecial.h"

@@ -74,17 +74,27 @@ NLLK_INLINE ptrdiff_t target_of(const nllk_rowwise *a, ptrdiff_t i)
     return a->has_ignore && t == a->ignore_index ? -1 : (ptrdiff_t)t;
 }
 
-/* high + low += x, in double; `low` holds what additions of doubles lose (Knuth's TwoSum). */
+/* The sum of two doubles and what its rounding lost (Knuth's TwoSum); of an infinite sum nothing. */
+typedef struct {
+    double sum, lost;
+} two_sum;
+
+NLLK_INLINE two_sum two_sum_(double a, double b)
+{
+    double sum = a + b, t = sum - a, lost = (a - (sum - t)) + (b - t);
+    return (two_sum){sum, lost == lost ? lost : 0};
+}
+
+/* high + low += x, in double; `low` holds what additions of doubles lose. */
 NLLK_INLINE void wide_add(double *high, double *low, const REAL *x, int n)
 {
     (void)low;
 #pragma omp simd
     for (int j = 0; j < n; j++) {
 #if NLLK_BITS == 64
-        double a = high[j], sum = a + x[j], t = sum - a;
-        double lost = (a - (sum - t)) + (x[j] - t);
-        low[j] += lost == lost ? lost : 0; /* not of an infinite sum */
-        high[j] = sum;
+        two_sum t = two_sum_(high[j], x[j]);
+        low[j] += t.lost;
+        high[j] = t.sum;
 #else
         high[j] += x[j];
 #endif

@@ -9,6 +9,7 @@
 #define NLLK_ROWS_HINGE_H
 
 #include "rows_general.h"
+#include "rows_wide.h"
 
 /* margin + other - own, to its last digit: its sign is exact, also where the difference or the sum is rounded. */
 NLLK_INLINE REAL hinge_of(REAL other, REAL own, REAL margin)

@@ -17,6 +17,7 @@ typedef uint64_t UBITS;
 #endif
 
 #define LOG2_E C(0x1.715476p+0, 0x1.71547652b82fep+0)
+#define LN2 C(0x1.62e43p-1, 0x1.62e42fefa39efp-1)
 /* ln 2 in two parts: n * LN2_HIGH is exact for |n| <= 2^9 (float), 2^12 (double). */
 #define LN2_HIGH C(0x1.62e4p-1, 0x1.62e42fefa4p-1)
 #define LN2_LOW C(0x1.7f7d1cp-20, -0x1.8432a1b0e2634p-43)
@@ -183,20 +184,23 @@ NLLK_INLINE REAL log1pmx_poly(REAL f, REAL inverse)
 #endif
 }
 
+/* The exponent field of a difference of bits, and as a number (in *e). */
+NLLK_INLINE BITS exponent_of(BITS t, REAL *e)
+{
+#if NLLK_BITS == 32
+    *e = (REAL)(t >> MANTISSA_BITS);
+#else
+    /* e + 2047 >= 0 in the low bits of 2^52 is a double without a conversion. */
+    const UBITS bias = (UBITS)2047 << MANTISSA_BITS;
+    *e = real_of((BITS)(((UBITS)t + bias) >> MANTISSA_BITS) | bits_of(0x1p52)) - (0x1p52 + 2047);
+#endif
+    return t & EXPONENT_FIELD;
+}
+
 /* e (in *e) and 2^e (its bits, less those of 1.0: returned) of the reduction of a positive normal u. */
 NLLK_INLINE BITS log_exponent(REAL u, REAL *e)
 {
-    const BITS sqrt_half = bits_of(C(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1));
-#if NLLK_BITS == 32
-    BITS t = bits_of(u) - sqrt_half;
-    *e = (REAL)(t >> MANTISSA_BITS);
-#else
-    /* e + 1023 >= 0 in the low bits of 2^52 is a double without a conversion. */
-    const BITS bias = bits_of(1.0);
-    BITS t = bits_of(u) - sqrt_half;
-    *e = real_of((BITS)((UBITS)(t + bias) >> MANTISSA_BITS) | bits_of(0x1p52)) - (0x1p52 + EXPONENT_BIAS);
-#endif
-    return t & EXPONENT_FIELD;
+    return exponent_of(bits_of(u) - bits_of(C(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1)), e); /* sqrt(1/2) */
 }
 
 typedef struct {

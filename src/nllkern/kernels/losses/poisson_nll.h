@@ -15,10 +15,11 @@ NLLK_INLINE void poisson_nll(const parameter *p, const target *t, REAL extra, in
     const parameter *rate = &p[0];
     REAL y = t->value, b = rate->value * rate->down * rate->down, excess = b - y;
     REAL positive = y > R(0.0) ? y : R(1.0), inverse = y > R(0.0) ? R(1.0) / positive : R(0.0);
-    REAL r = full ? b * inverse : R(0.0), near = excess * inverse;
+    REAL r = b * inverse, near = excess * inverse;
     REAL x = mul_add(mul_add(-near, positive, excess), inverse, near); /* excess / y to the last bit or so */
     /* Where r leaves the range of REAL, or is not wanted, its logarithm is that of b, which takes its place, less that of y. */
-    int in_range = (r > C(0x1p-100, 0x1p-1000)) & (r < C(0x1p100, 0x1p1000));
+    REAL most = full ? C(0x1p100, 0x1p1000) : R(0.0);
+    int in_range = (r > C(0x1p-100, 0x1p-1000)) & (r < most);
     log_ratio ratio = log_ratio_(in_range ? r : rate->log_of, in_range ? x : rate->log_of - R(1.0));
     REAL log_b = ratio.log + rate->log_plus;
     REAL log_y = log_ordinary_(positive); /* of a subnormal y it matters only that it is finite */
