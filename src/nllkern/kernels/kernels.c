@@ -92,18 +92,24 @@ static double binned_cross_entropy(const nllk_rowwise *a, ptrdiff_t begin, ptrdi
         sums->value = NAME(arguments, begin, end);                                                                     \
     }
 
+/* A loss whose third parameter has a link of its own has also NAME_of_own, the functions of that parameter alone. */
+#define OF_0(NAME) NULL
+#define OF_4(NAME) NAME##_of_own
+
 /* A pointwise loss: a tile function for each link, each thing wanted, weighted or plain; and the kernel that picks one. */
 #define TILE_(NAME, COUNT, LINKED, LOGS, POSITIVE, OWN, LINK, OWN_LINK, WANT, PLAIN)                                   \
     static void NAME##_##LINK##_##OWN_LINK##_##WANT##_##PLAIN(const tile *t, ptrdiff_t n)                              \
     {                                                                                                                  \
-        run_tile((variant){NAME, COUNT, LINKED, LOGS, LINK, OWN_LINK, OWN, POSITIVE, WANT, PLAIN, 0},                  \
+        run_tile((variant){NAME, COUNT, LINKED, LOGS, LINK, OWN_LINK, OWN, POSITIVE, WANT, PLAIN, 0, OF_##OWN(NAME)},  \
                  NAME##_##LINK##_##OWN_LINK##_all, t, n);                                                              \
     }
 #define ALL_(NAME, COUNT, LINKED, LOGS, POSITIVE, OWN, LINK, OWN_LINK)                                                 \
     static void NAME##_##LINK##_##OWN_LINK##_all(const tile *t, ptrdiff_t n)                                           \
     {                                                                                                                  \
         n &= ~(ptrdiff_t)(TILE_STEP - 1);                                                                              \
-        run_samples((variant){NAME, COUNT, LINKED, LOGS, LINK, OWN_LINK, OWN, POSITIVE, WANT_HESS, 0, 0}, t, n);       \
+        run_samples(                                                                                                   \
+            (variant){NAME, COUNT, LINKED, LOGS, LINK, OWN_LINK, OWN, POSITIVE, WANT_HESS, 0, 0, OF_##OWN(NAME)}, t,   \
+            n);                                                                                                        \
     }
 #define TILES_(...)                                                                                                    \
     ALL_(__VA_ARGS__)                                                                                                  \

@@ -21,6 +21,11 @@
 enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE, LINK_COUNT, LINK_LOGIT = LINK_COUNT };
 #define OWN_LINK_COUNT 3 /* the links that a third parameter may have for itself are the first of the list */
 
+/* What a likelihood's normalizer may need of a parameter alone, beside its logarithm. */
+typedef struct {
+    REAL normalizer, slope, curve;
+} functions;
+
 typedef struct {
     REAL raw;
     REAL e;       /* what link_exponential made of it */
@@ -33,6 +38,7 @@ typedef struct {
     int limited;  /* log: theta is so large that it stands here as e^LINK_LIMIT */
     REAL log_of, log_plus; /* log(theta) = log(log_of) + log_plus, log_of normal; finite for a finite raw number */
     REAL log;              /* log(theta) if `ordinary` */
+    functions of;          /* of theta, likewise, if it has a link of its own */
     REAL rate;             /* d log(theta)/du */
     REAL curve;            /* (d rate/du) / rate^2 if `in_log`, else that + 1 = theta theta'' / theta'^2 */
     int in_log;

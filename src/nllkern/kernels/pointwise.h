@@ -29,11 +29,12 @@ typedef struct {
     const REAL *raw[NLLK_MAX_PARAMETERS], *target, *extra, *weight;
     REAL *loss, *grad[NLLK_MAX_PARAMETERS], *hess[NLLK_MAX_PARAMETERS];
     REAL scale;
-    int full;
+    int full, shared; /* bit j: parameter j is one number for all samples */
 } tile;
 
 typedef void (*tile_function)(const tile *t, ptrdiff_t n);
 typedef void (*point_function)(const parameter *p, const target *y, REAL extra, int full, point *out);
+typedef functions (*parameter_function)(const parameter *p);
 
 /* What is known of the linked parameters and of the target before the loss's own loop: e of links.h, and of ordinary samples
  * also the rest.  Each step has a loop of its own: a processor holds some 100 instructions that wait for their operands, so
@@ -42,6 +43,9 @@ typedef struct {
     struct {
         REAL e[TILE], value[TILE], inverse[TILE], rate[TILE], curve[TILE], log[TILE];
     } parameter[NLLK_MAX_PARAMETERS];
+    struct {
+        REAL normalizer[TILE], slope[TILE], curve[TILE];
+    } of_own;
     REAL log_target[TILE];
 } prepared;
 
@@ -53,6 +57,7 @@ typedef struct {
         want;  /* the parameters of set `own` have `own_link` */
     int plain; /* every weight and every extra input is 1 */
     int ordinary;
+    parameter_function of_own; /* or NULL */
 } variant;
 
 NLLK_INLINE int is_linked(variant v, int j) { return j < v.count && (v.linked >> j & 1); }
@@ -74,6 +79,8 @@ NLLK_INLINE parameter read_parameter(variant v, int j, const tile *t, const prep
         p.rate = known->parameter[j].rate[i];
         if (v.want >= WANT_HESS)
             p.curve = known->parameter[j].curve[i];
+        if (v.of_own && v.own >> j & 1)
+            p.of = (functions){known->of_own.normalizer[i], known->of_own.slope[i], known->of_own.curve[i]};
     }
     return p;
 }
@@ -109,32 +116,60 @@ NLLK_INLINE void run_sample(variant v, const tile *t, const prepared *known, ptr
     write_derivatives(v, 2, t, i, p, &out, weight);
 }
 
-NLLK_INLINE void prepare_parameter(variant v, int j, const tile *t, prepared *known, ptrdiff_t n)
+NLLK_INLINE void repeat_first(REAL *x, ptrdiff_t n)
+{
+    const REAL first = x[0];
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = first;
+}
+
+/* Of a parameter that all samples share, one step of samples is worked out and repeated. */
+NLLK_INLINE void prepare_parameter(variant v, int j, const tile *t, prepared *known, ptrdiff_t whole)
 {
     if (!is_linked(v, j))
         return;
     const REAL *raw = t->raw[j];
-    const int link = link_of(v, j);
-    REAL *e = known->parameter[j].e;
+    const int link = link_of(v, j), shared = t->shared >> j & 1, own = v.of_own && v.own >> j & 1;
+    const ptrdiff_t n = shared ? TILE_STEP : whole;
+    REAL *e = known->parameter[j].e, *value = known->parameter[j].value, *inverse = known->parameter[j].inverse,
+         *rate = known->parameter[j].rate, *log = known->parameter[j].log, *curve = known->parameter[j].curve;
     if (link_has_exponential(link))
         for (ptrdiff_t i = 0; i < n; i++)
             e[i] = link_exponential(link, raw[i], v.ordinary);
-    if (!v.ordinary)
-        return;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        parameter p = apply_link(link, raw[i], link_has_exponential(link) ? e[i] : R(0.0), 1);
-        known->parameter[j].value[i] = p.value;
-        known->parameter[j].inverse[i] = p.inverse;
-        known->parameter[j].rate[i] = p.rate;
-        known->parameter[j].log[i] = p.log_of;
-        if (v.want >= WANT_HESS)
-            known->parameter[j].curve[i] = p.curve;
+    if (v.ordinary) {
+        for (ptrdiff_t i = 0; i < n; i++) {
+            parameter p = apply_link(link, raw[i], link_has_exponential(link) ? e[i] : R(0.0), 1);
+            value[i] = p.value;
+            inverse[i] = p.inverse;
+            rate[i] = p.rate;
+            log[i] = p.log_of;
+            if (v.want >= WANT_HESS)
+                curve[i] = p.curve;
+        }
+        if (v.logs >> j & 1)
+            for (ptrdiff_t i = 0; i < n; i++)
+                log[i] = log_ordinary_(log[i]) + apply_link(link, raw[i], R(0.0), 1).log_plus;
+        if (own)
+            for (ptrdiff_t i = 0; i < n; i++) {
+                parameter p = {.value = value[i], .log = log[i], .down = 1, .ordinary = 1};
+                functions of = v.of_own(&p);
+                known->of_own.normalizer[i] = of.normalizer;
+                known->of_own.slope[i] = of.slope;
+                if (v.want >= WANT_HESS)
+                    known->of_own.curve[i] = of.curve;
+            }
     }
-    if (!(v.logs >> j & 1))
-        return;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        REAL plus = apply_link(link, raw[i], R(0.0), 1).log_plus;
-        known->parameter[j].log[i] = log_ordinary_(known->parameter[j].log[i]) + plus;
+    REAL *of_linked[] = {value, inverse, rate, log}, *of_own[] = {known->of_own.normalizer, known->of_own.slope};
+    if (shared && link_has_exponential(link))
+        repeat_first(e, whole);
+    for (int k = 0; k < 4 && shared && v.ordinary; k++)
+        repeat_first(of_linked[k], whole);
+    for (int k = 0; k < 2 && shared && v.ordinary && own; k++)
+        repeat_first(of_own[k], whole);
+    if (shared && v.ordinary && v.want >= WANT_HESS) {
+        repeat_first(curve, whole);
+        if (own)
+            repeat_first(known->of_own.curve, whole);
     }
 }
 
@@ -216,13 +251,24 @@ NLLK_INLINE const REAL *tile_input(const void *x, int stride, ptrdiff_t begin, p
     return room;
 }
 
+/* lanes[j] += the sum of x[j], x[j + TILE_STEP] ...: of a whole tile, whose n is a constant, in registers. */
+NLLK_INLINE void add_columns(double *restrict lanes, const REAL *restrict x, ptrdiff_t n)
+{
+#pragma omp simd
+    for (int j = 0; j < TILE_STEP; j++) {
+        double sum = x[j];
+        for (ptrdiff_t i = TILE_STEP; i < n; i += TILE_STEP)
+            sum += x[i + j];
+        lanes[j] += sum;
+    }
+}
+
 NLLK_INLINE void add_lanes(double *lanes, const REAL *x, ptrdiff_t n)
 {
-    for (ptrdiff_t i = 0; i < n; i += TILE_STEP) {
-#pragma omp simd
-        for (int j = 0; j < TILE_STEP; j++)
-            lanes[j] += x[i + j];
-    }
+    if (n == TILE)
+        add_columns(lanes, x, TILE);
+    else
+        add_columns(lanes, x, n);
 }
 
 NLLK_INLINE double sum_lanes(double *lanes)
@@ -257,6 +303,17 @@ NLLK_INLINE const REAL *tile_extra(const nllk_pointwise *a, ptrdiff_t begin, ptr
     return room;
 }
 
+/* Ask for what will be written FETCH_TILES tiles from now: hardware fetches what is read ahead of time, but a write waits for its line
+ * to come (4 million squared errors, Sapphire Rapids, two threads: 1.3 ms without, 0.9 with, as long as adding two arrays). */
+#define FETCH_TILES 4
+
+NLLK_INLINE void fetch_output(const output *o, ptrdiff_t first)
+{
+    if (o->array)
+        for (ptrdiff_t i = 0; i < TILE; i += 64 / sizeof(REAL))
+            __builtin_prefetch(o->array + first + FETCH_TILES * TILE + i, 1, 3);
+}
+
 /* `tiles[0]` is the general function, `tiles[1]` the plain one. */
 static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, int count,
                           const tile_function *tiles, nllk_sums *sums)
@@ -264,7 +321,9 @@ static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t en
     const int want = a->want, plain = !a->weight && !a->extra;
     REAL room[NLLK_MAX_PARAMETERS + 3][TILE];
     output out[1 + 2 * NLLK_MAX_PARAMETERS];
-    int outputs = 1 + want * count;
+    int outputs = 1 + want * count, shared = 0;
+    for (int j = 0; j < count; j++)
+        shared |= !a->parameter_stride[j] << j;
     const REAL one = 1, *extra = a->extra;
     for (ptrdiff_t i = 0; i < TILE; i++)
         room[count + 1][i] = extra ? extra[0] : one;
@@ -276,7 +335,7 @@ static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t en
     }
     for (ptrdiff_t first = begin; first < end; first += TILE) {
         ptrdiff_t n = end - first < TILE ? end - first : TILE;
-        tile t = {.full = a->full, .scale = (REAL)a->scale};
+        tile t = {.full = a->full, .shared = shared, .scale = (REAL)a->scale};
         for (int j = 0; j < count; j++)
             t.raw[j] = tile_input(a->parameter[j], a->parameter_stride[j], first, n, room[j]);
         t.target = tile_input(a->target, a->target_stride, first, n, room[count]);
@@ -287,8 +346,10 @@ static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t en
                 room[count + 2][i] = 0;
         }
         REAL *to[1 + 2 * NLLK_MAX_PARAMETERS];
-        for (int k = 0; k < outputs; k++)
+        for (int k = 0; k < outputs; k++) {
+            fetch_output(&out[k], first);
             to[k] = out[k].array && n == TILE ? out[k].array + first : out[k].room;
+        }
         t.loss = to[0];
         for (int j = 0; j < count; j++) {
             t.grad[j] = want >= WANT_GRAD ? to[1 + j] : NULL;

@@ -194,8 +194,7 @@ NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptr
                     row_sums c = {part[0][r], ties[r], part[1][r], part[2][r]};
                     t = rule.divergence ? t : tau_of(t, w, keep, spread);
                     tau[k * ROWS + r] = t;
-                    c = add_class(rule, c, z[k * ROWS + r], view_at(&views, r), softcap, t,
-                                  &share[k * ROWS + r]);
+                    c = add_class(rule, c, z[k * ROWS + r], view_at(&views, r), softcap, t, &share[k * ROWS + r]);
                     part[0][r] = c.rest;
                     ties[r] = c.ties;
                     part[1][r] = c.mass;

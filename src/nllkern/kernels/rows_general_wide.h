@@ -90,8 +90,12 @@ NLLK_INLINE void load_piece(row_rule rule, const row_source *from, ptrdiff_t k, 
     if (whole == m)
         return;
     REAL rest[3][LANES];
-    row_source last = {rest[0], from->prob ? rest[1] : NULL, from->class_weight ? rest[2] : NULL,
-                       from->target - (k + whole), from->keep, from->spread};
+    row_source last = {rest[0],
+                       from->prob ? rest[1] : NULL,
+                       from->class_weight ? rest[2] : NULL,
+                       from->target - (k + whole),
+                       from->keep,
+                       from->spread};
     for (ptrdiff_t j = 0; j < LANES; j++) {
         int there = whole + j < m;
         rest[0][j] = there ? from->z[k + whole + j] : -REAL_INF;
@@ -171,101 +175,119 @@ NLLK_INLINE void derive_piece(row_rule rule, int second, REAL *z, REAL *tau, con
     }
 }
 
-NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
-{
-    const REAL softcap = (REAL)a->softcap;
-    REAL *grad = a->grad, *hess = a->hess, *loss = a->loss;
-    ptrdiff_t n = a->classes, padded = (n + LANES - 1) & ~(ptrdiff_t)(LANES - 1);
-    ptrdiff_t size = padded * WIDE_ROWS <= PIECE ? WIDE_ROWS : padded <= PIECE ? PIECE / padded : 1;
-    int at_once = padded <= PIECE, rows = (int)((size + 3) & ~3), second_pass = grad || rule.divergence == FROM_SOFTMAX;
+/* A batch of rows between its passes. */
+typedef struct {
+    int at_once;      /* the stage holds whole rows */
+    ptrdiff_t padded; /* classes, up to a multiple of LANES */
     row_stage stage;
     batch_sums sums;
-    row_block b;
+    row_block block;
+    row_source source[WIDE_ROWS];
+    row_view view[WIDE_ROWS];
+} general_batch;
+
+/* Row i, the batch's r-th: its largest logit and its sums. */
+NLLK_INLINE void sum_row(row_rule rule, const nllk_rowwise *a, general_batch *b, ptrdiff_t i, int r)
+{
+    ptrdiff_t n = a->classes, target, at = b->at_once ? r * b->padded : 0;
+    REAL *z = b->stage.z + at, *tau = b->stage.tau + at, *share = b->stage.share + at, top[LANES], spare[LANES];
+    general_target(a, i, &target, &b->block.weight[r]);
+    if (b->block.weight[r] == 0)
+        return;
+    b->source[r] = source_of(a, i, target);
+    for (int j = 0; j < LANES; j++)
+        top[j] = -REAL_INF;
+    if (b->at_once)
+        load_piece(rule, &b->source[r], 0, n, z, tau, top);
+    else
+        row_max(b->source[r].z, n, top);
+    reduce_max(top, spare, 1);
+    b->view[r] = view_of(rule.score, top[0], (REAL)a->softcap);
+    b->block.top[r] = b->view[r].top;
+    for (ptrdiff_t k = 0; k < n; k += PIECE) {
+        ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
+        if (!b->at_once)
+            load_piece(rule, &b->source[r], k, m, z, tau, top);
+        add_piece(rule, z, tau, share, m, b->view[r], (REAL)a->softcap, &b->sums, r);
+    }
+}
+
+/* Its derivatives, and the terms of its divergence added to `value`. */
+NLLK_INLINE void derive_row(row_rule rule, const nllk_rowwise *a, general_batch *b, ptrdiff_t i, int r,
+                            lane_sums *value)
+{
+    ptrdiff_t n = a->classes, at = b->at_once ? r * b->padded : 0;
+    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, *hess = a->hess ? (REAL *)a->hess + i * n : NULL;
+    REAL *z = b->stage.z + at, *tau = b->stage.tau + at, *share = b->stage.share + at, top[LANES] = {0};
+    if (b->block.weight[r] == 0) {
+        if (grad)
+            memset(grad, 0, n * sizeof *grad);
+        if (hess)
+            memset(hess, 0, n * sizeof *hess);
+        return;
+    }
+    row_terms row = terms_of(a, &b->block, r);
+    for (ptrdiff_t k = 0; k < n; k += PIECE) {
+        ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
+        if (!b->at_once) {
+            load_piece(rule, &b->source[r], k, m, z, tau, top);
+            share_piece(rule, z, m, b->view[r], (REAL)a->softcap, share);
+        }
+        if (hess)
+            derive_piece(rule, 1, z, tau, share, m, b->view[r], row, value, r);
+        else
+            derive_piece(rule, 0, z, tau, share, m, b->view[r], row, value, r);
+        if (grad)
+            memcpy(grad + k, z, m * sizeof *z);
+        if (hess)
+            memcpy(hess + k, tau, m * sizeof *tau);
+    }
+}
+
+NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+{
+    general_batch b;
+    memset(&b.block, 0, sizeof b.block);
+    b.padded = (a->classes + LANES - 1) & ~(ptrdiff_t)(LANES - 1);
+    b.at_once = b.padded <= PIECE;
+    ptrdiff_t size = b.padded * WIDE_ROWS <= PIECE ? WIDE_ROWS : b.at_once ? PIECE / b.padded : 1;
+    const int rows = (int)((size + 3) & ~3);
+    batch_sums *s = &b.sums;
+    REAL *loss = a->loss;
     double sum = 0;
-    memset(&b, 0, sizeof b);
     for (ptrdiff_t first = begin; first < end; first += size) {
         ptrdiff_t count = end - first < size ? end - first : size;
-        row_source source[WIDE_ROWS];
-        row_view views[WIDE_ROWS];
-        clear_lanes(&sums.rest, rows);
-        clear_lanes(&sums.mass, rows);
-        clear_lanes(&sums.gap, rows);
-        for (ptrdiff_t r = 0; r < rows; r++)
-            b.weight[r] = sums.ties[r] = 0;
-        for (ptrdiff_t r = 0; r < count; r++) {
-            ptrdiff_t target;
-            general_target(a, first + r, &target, &b.weight[r]);
-            if (b.weight[r] == 0)
-                continue;
-            ptrdiff_t at = at_once ? r * padded : 0;
-            REAL *z = stage.z + at, *tau = stage.tau + at, *share = stage.share + at, top[LANES], spare[LANES];
-            source[r] = source_of(a, first + r, target);
-            for (int j = 0; j < LANES; j++)
-                top[j] = -REAL_INF;
-            if (at_once)
-                load_piece(rule, &source[r], 0, n, z, tau, top);
-            else
-                row_max(source[r].z, n, top);
-            reduce_max(top, spare, 1);
-            views[r] = view_of(rule.score, top[0], softcap);
-            b.top[r] = views[r].top;
-            for (ptrdiff_t k = 0; k < n; k += PIECE) {
-                ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
-                if (!at_once)
-                    load_piece(rule, &source[r], k, m, z, tau, top);
-                add_piece(rule, z, tau, share, m, views[r], softcap, &sums, (int)r);
-            }
-        }
-        fold_lanes(&sums.rest, rows);
-        fold_lanes(&sums.mass, rows);
-        fold_lanes(&sums.gap, rows);
+        clear_lanes(&s->rest, rows);
+        clear_lanes(&s->mass, rows);
+        clear_lanes(&s->gap, rows);
+        for (int r = 0; r < rows; r++)
+            b.block.weight[r] = s->ties[r] = 0;
+        for (int r = 0; r < count; r++)
+            sum_row(rule, a, &b, first + r, r);
+        fold_lanes(&s->rest, rows);
+        fold_lanes(&s->mass, rows);
+        fold_lanes(&s->gap, rows);
         double excess[WIDE_ROWS];
         for (int r = 0; r < rows; r++) {
-            b.rest[r] = (REAL)((sums.ties[r] - 1) + (sums.rest.high[r] + sums.rest.low[r]) * ROW_UNLIFT_2);
-            b.mass[r] = (REAL)(sums.mass.high[r] + sums.mass.low[r]);
-            b.gap[r] = (REAL)(sums.gap.high[r] + sums.gap.low[r]);
-            excess[r] = (sums.mass.high[r] - 1) + sums.mass.low[r];
+            b.block.rest[r] = (REAL)((s->ties[r] - 1) + (s->rest.high[r] + s->rest.low[r]) * ROW_UNLIFT_2);
+            b.block.mass[r] = (REAL)(s->mass.high[r] + s->mass.low[r]);
+            b.block.gap[r] = (REAL)(s->gap.high[r] + s->gap.low[r]);
+            excess[r] = (s->mass.high[r] - 1) + s->mass.low[r];
         }
-        double batch_sum = finish_first_pass(rule, a, &b, rows, count);
-        lane_sums *value = &sums.gap;
+        double batch_sum = finish_first_pass(rule, a, &b.block, rows, count);
+        lane_sums *value = &s->gap;
         clear_lanes(value, rows);
-        for (ptrdiff_t r = 0; r < count && second_pass; r++) {
-            ptrdiff_t i = first + r;
-            if (b.weight[r] == 0) {
-                if (grad)
-                    memset(grad + i * n, 0, n * sizeof *grad);
-                if (hess)
-                    memset(hess + i * n, 0, n * sizeof *hess);
-                continue;
-            }
-            ptrdiff_t at = at_once ? r * padded : 0;
-            REAL *z = stage.z + at, *tau = stage.tau + at, *share = stage.share + at, top[LANES] = {0};
-            row_terms row = terms_of(a, &b, (int)r);
-            for (ptrdiff_t k = 0; k < n; k += PIECE) {
-                ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
-                if (!at_once) {
-                    load_piece(rule, &source[r], k, m, z, tau, top);
-                    share_piece(rule, z, m, views[r], softcap, share);
-                }
-                if (hess)
-                    derive_piece(rule, 1, z, tau, share, m, views[r], row, value, (int)r);
-                else
-                    derive_piece(rule, 0, z, tau, share, m, views[r], row, value, (int)r);
-                if (grad)
-                    memcpy(grad + i * n + k, z, m * sizeof *z);
-                if (hess)
-                    memcpy(hess + i * n + k, tau, m * sizeof *tau);
-            }
-        }
+        for (int r = 0; r < count && (a->grad || rule.divergence == FROM_SOFTMAX); r++)
+            derive_row(rule, a, &b, first + r, r, value);
         if (rule.divergence == FROM_SOFTMAX) {
             fold_lanes(value, rows);
             for (int r = 0; r < rows; r++)
                 value->high[r] += value->low[r];
-            batch_sum = finish_second_pass(&b, rows, count, value->high, excess);
+            batch_sum = finish_second_pass(&b.block, rows, count, value->high, excess);
         }
         sum += batch_sum;
         if (loss)
-            memcpy(loss + first, b.loss, count * sizeof *loss);
+            memcpy(loss + first, b.block.loss, count * sizeof *loss);
     }
     return sum;
 }

@@ -99,11 +99,18 @@ NLLK_INLINE REAL times_nu(REAL x, const parameter *nu)
     return both.theta * both.x;
 }
 
+NLLK_INLINE functions student_t_nll_of_own(const parameter *nu)
+{
+    const REAL freedom = nu->value * nu->down * nu->down;
+    return (functions){student_normalizer_of(freedom, log_theta(nu)), student_slope_(freedom), student_curve_(freedom)};
+}
+
 NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
 {
     (void)extra;
     const parameter *sigma = &p[1], *nu = &p[2];
     const int ordinary = sigma->ordinary;
+    const functions c = ordinary ? nu->of : student_t_nll_of_own(nu);
     REAL difference = t->value - p[0].raw, size = fabs_(difference), freedom = nu->value * nu->down * nu->down;
     REAL z = over_theta(difference, sigma), z2 = z * z;
     student_quotients of = ordinary ? student_ordinary(difference, sigma, nu) : student_extreme(difference, sigma, nu);
@@ -128,7 +135,7 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     z4 = z2 < C(0x1p60, 0x1p500) ? over_theta(half_z * (z * z2), nu) : z4;
     half_z2_q = usual ? half_z2_q : z4;
     nu_h = small ? half_z2_q : nu_h;
-    out->value = (core + student_normalizer_of(freedom, log_theta(nu))) + (full ? HALF_LOG_2PI : R(0.0));
+    out->value = (core + c.normalizer) + (full ? HALF_LOG_2PI : R(0.0));
 
     REAL each = s / difference, each2 = each / difference, nu_each = times_nu(fabs_(each), nu);
     nu_each = difference < R(0.0) ? -nu_each : nu_each;
@@ -157,8 +164,8 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     REAL a_s = far ? times_nu(s * s, nu) : small ? R(2.0) * half_z2_q : z * (z * s) * r;
     /* nu may be finite where `freedom` is not. */
     int beyond = ordinary ? 0 : freedom > REAL_MAX;
-    REAL c_slope = beyond ? over_theta(R(-0.25), nu) : student_slope_(freedom);
-    REAL c_curve = beyond ? over_theta(R(0.5), nu) : student_curve_(freedom);
+    REAL c_slope = beyond ? over_theta(R(-0.25), nu) : c.slope;
+    REAL c_curve = beyond ? over_theta(R(0.5), nu) : c.curve;
     REAL nu_slope = mul_add(R(0.5), nu_h - s, c_slope);
     REAL nu_bend = mul_add(R(0.5), mul_add(s, r, s - a_s), c_curve);
     out->slope[2] = nu->divides ? nu_slope / nu->value : nu_slope;
