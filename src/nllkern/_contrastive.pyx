@@ -20,13 +20,13 @@ from nllkern._arguments cimport (
 from nllkern._engine cimport (
     WANT_HESS,
     WANT_VALUE,
-    nllk_sums,
     nllk_vector_function,
-    run,
     table,
     thread_count,
 )
-from nllkern._loss cimport SERIAL_ELEMENTS, Loss
+from nllkern._loss cimport Loss
+
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -37,11 +37,11 @@ cnp.import_array()
 
 FORMS = ("queries", "symmetric", "nt_xent")
 
-# Rows of similarities in a block: a 32nd of all, more where that is little memory, fewer where it is much.  The
+# Rows of similarities in a block: a 16th of all, more where that is little memory, fewer where it is much.  The
 # gradient of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  The
 # shapes alone decide all of it, and so the order of all additions.
 cdef enum:
-    BLOCKS = 32
+    BLOCKS = 16
     LEAST_ROWS = 32
     MOST_ROWS = 256
     LEAST_BYTES = 256 << 10
@@ -49,6 +49,7 @@ cdef enum:
     PIECE_BYTES = 4 << 20
     NORM_BYTES = 256 << 10
     LANES = 512
+    SHARE_ELEMENTS = 1 << 18  # of similarities, for a thread to be worth its waking
 
 
 cdef class ContrastiveLoss(Loss):
@@ -138,8 +139,8 @@ cdef class ContrastiveLoss(Loss):
             denominator = call.denominator
             if call.normalizer is None:
                 denominator = float(own[0] if weight is None else np.sum(weight, dtype=np.float64))
-        batch = Batch(queries, keys, weight, results, temperature, normalize, call.threads)
-        with np.errstate(all="ignore"):
+        with Team(thread_count(call.threads)) as team, np.errstate(all="ignore"):
+            batch = Batch(queries, keys, weight, results, temperature, normalize, team)
             if denominator == 0 or own[0] == 0:
                 batch.nothing()
                 denominator = 1.0
@@ -182,6 +183,34 @@ def unit_rows(x, out):
     return norm, scale
 
 
+class Team:
+    """Threads that sleep between their turns.
+
+    Those of OpenMP keep their cores busy for a while, and the matrix products in between, which have threads of their
+    own, would wait for them (2048 x 128, two cores: 300 ms in place of 35).
+    """
+
+    def __init__(self, count):
+        self.count = count
+        self.pool = ThreadPoolExecutor(count - 1) if count > 1 else None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self.pool is not None:
+            self.pool.shutdown()
+
+    def share(self, work, count, elements):
+        """Call work(a, b) for pieces of 0 to `count`, each of which stands for so many elements."""
+        parts = max(min(self.count, count * elements // SHARE_ELEMENTS), 1)
+        first, *others = pieces(count, max(-(-count // parts), 1))
+        futures = [self.pool.submit(work, a, b) for a, b in others]
+        work(*first)
+        for future in futures:
+            future.result()
+
+
 class Batch:
     """One call's vectors and results; what is made of the similarities' rows is the loss of that form.
 
@@ -189,13 +218,12 @@ class Batch:
     temperature.  ``losses`` are weighted.  ``grads`` may be the inputs.
     """
 
-    def __init__(self, queries, keys, weight, grads, temperature, normalize, threads):
+    def __init__(self, queries, keys, weight, grads, temperature, normalize, team):
         from ._losses import cross_entropy
         self.softmax = cross_entropy
         self.vectors = [queries, keys]
         self.weight, self.grads, self.temperature, self.normalize = weight, grads, temperature, normalize
-        self.options = {"reduction": "none", "num_threads": threads or None}
-        self.threads = threads
+        self.team = team
         self.norms = [None, None]
         self.losses = np.empty(len(queries), queries.dtype)
         row = queries.shape[1] * queries.itemsize
@@ -239,11 +267,19 @@ class Batch:
 
     def cross_entropy(self, similarities, first, a, b, out=None):
         """Weighted losses of rows a to b, whose targets are the columns from `first` on; derivatives into `out`."""
-        target = np.arange(first, first + b - a)
-        if out is None:
-            return self.softmax(similarities, target, sample_weight=self.weights(a, b), **self.options)
-        return self.softmax.value_and_grad(
-            similarities, target, sample_weight=self.weights(a, b), out=out, **self.options)[0]
+        target, weight = np.arange(first, first + b - a), self.weights(a, b)
+        losses = np.empty(b - a, self.losses.dtype)
+
+        def some(c, d):
+            part = similarities[c:d], target[c:d]
+            options = {"sample_weight": None if weight is None else weight[c:d], "reduction": "none", "num_threads": 1}
+            if out is None:
+                losses[c:d] = self.softmax(*part, **options)
+            else:
+                losses[c:d] = self.softmax.value_and_grad(*part, out=out[c:d], **options)[0]
+
+        self.team.share(some, b - a, similarities.shape[1])
+        return losses
 
     def spread(self, k, derivatives, left, first):
         """Add derivatives^T left to the gradient of the queries (0) or keys (1), or begin it with that."""
@@ -293,7 +329,7 @@ class Batch:
         queries, keys = self.take_both()
         blocks = self.blocks(len(queries), len(keys), buffers=2)
         block = self.buffer(blocks, len(keys))
-        columns = Columns(self.losses, self.threads)
+        columns = Columns(self.losses, self.team)
         for a, b in blocks:
             rows = np.matmul(queries[a:b] / self.temperature, keys.T, out=block[:b - a])
             columns.add(rows, a)
@@ -351,8 +387,8 @@ class Batch:
 class Columns:
     """The maximum of each column and the sum of exp(S_ij - maximum) of all but its own row, as blocks go by."""
 
-    def __init__(self, losses, threads):
-        self.threads = threads
+    def __init__(self, losses, team):
+        self.team = team
         self.top = np.full_like(losses, -np.inf)
         self.own = np.empty_like(losses)
         self.others = np.zeros(len(losses))
@@ -360,7 +396,8 @@ class Columns:
     def add(self, rows, first):
         """Rows from number `first` on."""
         self.own[first:first + len(rows)] = rows[np.arange(len(rows)), np.arange(first, first + len(rows))]
-        run_columns(0, rows, first, self.top, self.others, None, None, self.threads)
+        self.team.share(
+            lambda a, b: run_columns(0, rows, first, self.top, self.others, None, None, a, b), rows.shape[1], len(rows))
 
     def close(self, weight):
         """(losses, scale of the exponentials that makes them a softmax, share of the others), weighted."""
@@ -373,7 +410,8 @@ class Columns:
 
     def add_softmax(self, rows, scale, result):
         """The sum result_ij += scale_j exp(rows_ij - top_j)."""
-        run_columns(1, rows, 0, self.top, None, scale, result, self.threads)
+        self.team.share(
+            lambda a, b: run_columns(1, rows, 0, self.top, None, scale, result, a, b), rows.shape[1], len(rows))
 
 
 ctypedef fused real:
@@ -453,14 +491,6 @@ cdef void some_columns(const columns_task *task, real zero, ptrdiff_t begin, ptr
         begin = stop
 
 
-cdef void columns_f32(const void *task, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums) noexcept nogil:
-    some_columns[float](<const columns_task *> task, 0, begin, end)
-
-
-cdef void columns_f64(const void *task, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums) noexcept nogil:
-    some_columns[double](<const columns_task *> task, 0, begin, end)
-
-
 cdef int EXP = [row[0] for row in vecmath_table()].index("exp")
 
 
@@ -468,17 +498,19 @@ cdef void *data(x):
     return NULL if x is None else cnp.PyArray_DATA(<cnp.ndarray> x)
 
 
-cdef int run_columns(int softmax, cnp.ndarray rows, ptrdiff_t first, top, others, scale, result,
-                     int threads) except -1:
-    """All C-contiguous and of one dtype, but for `others`."""
+cdef int run_columns(int softmax, cnp.ndarray rows, ptrdiff_t first, top, others, scale, result, ptrdiff_t begin,
+                     ptrdiff_t end) except -1:
+    """Columns begin to end of arrays that are all C-contiguous and of one dtype, but for `others`."""
     cdef columns_task task
-    cdef nllk_sums sums
     cdef bint is_double = cnp.PyArray_TYPE(rows) == cnp.NPY_DOUBLE
     task.softmax, task.first = softmax, first
     task.count, task.columns = cnp.PyArray_DIM(rows, 0), cnp.PyArray_DIM(rows, 1)
     task.rows, task.top, task.scale, task.result = data(rows), data(top), data(scale), data(result)
     task.others = <double *> data(others)
     task.exponential = table(is_double).vector[EXP]
-    run(columns_f64 if is_double else columns_f32, &task, task.columns, task.count, 0,
-        thread_count(threads) if task.count * task.columns >= SERIAL_ELEMENTS else 1, &sums)
+    with nogil:
+        if is_double:
+            some_columns[double](&task, 0, begin, end)
+        else:
+            some_columns[float](&task, 0, begin, end)
     return 0
