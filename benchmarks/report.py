@@ -17,7 +17,7 @@ from .summary import (
 def markdown(results):
     parts = [heading(results["machine"], results["rounds"])]
     if results.get("table"):
-        parts += [speed_table(results), peer_table(results)]
+        parts += [brief_table(results), speed_table(results), peer_table(results)]
     if results.get("memory"):
         parts.append(memory_table(results))
     if results.get("errors"):
@@ -61,13 +61,51 @@ def times(ratio):
     return "-" if ratio is None else f"{ratio:.2f}x"
 
 
+def work_shape(shape):
+    return " x ".join(map(str, shape))
+
+
 def work(cell):
-    shape = " x ".join(map(str, cell.shape))
-    return [cell.loss, {"float32": "f32", "float64": "f64"}[cell.dtype], shape]
+    return [cell.loss, {"float32": "f32", "float64": "f64"}[cell.dtype], work_shape(cell.shape)]
 
 
 def verdict(checks):
     return ", ".join(f"{goal}: {'met' if met else '**short**'}" for goal, met in checks.items())
+
+
+def brief_table(results):
+    """A line for each loss and shape: time and error, beside the fastest rival's; README's table."""
+    best = best_errors(results)
+    rows = {}
+    for line in lines(results):
+        row = rows.setdefault((line.cell.loss, line.cell.shape), {})
+        row[line.cell.dtype] = brief_time(line), brief_error(line, best)
+    header = ["loss", "shape", "float32", "error", "float64", "error"]
+    body = [
+        [loss, work_shape(shape), *row.get("float32", ("", "")), *row.get("float64", ("", ""))]
+        for (loss, shape), row in rows.items()
+    ]
+    text = """## In short
+
+Time: nllkern / fastest other library, how many times faster.  Error: the larger of the two that
+the last table has for nllkern / for that library."""
+    return text + "\n\n" + table(header, body)
+
+
+def brief_time(line):
+    if not (line.ours and line.rival):
+        return "-"
+    factor, unit = (1e6, "us") if line.ours["min"] < 1e-4 else (1e3, "ms")
+    ours, other = (f"{run['min'] * factor:.3g}" for run in (line.ours, line.rival))
+    return f"{ours} / {other} {unit} {PEERS[line.rival['peer']].label}, **{line.speed_up:.1f}x**"
+
+
+def brief_error(line, best):
+    def error(run):
+        found = run and best.get((line.cell.loss, line.cell.dtype, run["peer"]))
+        return f"{max(found['value_ulp'], found['grad_ulp']):.2g}" if found else "-"
+
+    return f"{error(line.ours)} / {error(line.rival)}"
 
 
 def speed_table(results):

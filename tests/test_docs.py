@@ -143,6 +143,15 @@ def test_install_commands_are_marked():
         )
 
 
+def test_speed_table_was_measured():
+    """README's table is that of the last comparison."""
+    section = README.read_text().partition("\n## Measured\n")[2].partition("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("| ")]
+    assert len(table) > 20
+    measured = (ROOT / "benchmarks" / "results" / "compare.md").read_text().splitlines()
+    assert [line for line in table if line not in measured] == []
+
+
 def test_every_public_name_is_in_the_readme():
     text = README.read_text()
     for name in nk.__all__:

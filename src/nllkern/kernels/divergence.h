@@ -3,13 +3,14 @@
  *   softmax:  KL = sum_k (p_k - t_k + t_k log(t_k / p_k)) + (sum t - 1),   p = softmax(z)
  *   log:      KL = sum_k t_k (log t_k - l_k),                              l = log p as it was given
  *
- * The first form's terms are t h(log(t / p)), h(d) = exp(-d) - 1 + d >= 0.  Let n = 2^-k p be near t, s = (n - t) / (n + t):
+ * The first form's terms are t h(log(t / p)), h(d) = exp(-d) - 1 + d >= 0.  Let n = 2^-k p be near t and
+ * s = (n - t) / (n + t):
  *
  *   t (n/t - 1 - log(n/t)) = s ((n - t) - t s^2 A(s^2)),   A(z) = 2 (atanh(s)/s - 1) / z,   |s| <= 0.2004
  *   p - t + t log(t / p)   = that + (p - n) - t k ln 2
  *
- * n - t is exact, and where p is near t, k = 0 leaves no difference at all: a divergence much smaller than the entropies of t
- * and p keeps its digits.  0 log 0 = 0, and t > 0 = p costs +inf. */
+ * n - t is exact, and where p is near t, k = 0 leaves no difference at all: a divergence much smaller than the entropies
+ * of t and p keeps its digits.  0 log 0 = 0, and t > 0 = p costs +inf. */
 #ifndef NLLK_DIVERGENCE_H
 #define NLLK_DIVERGENCE_H
 
@@ -49,6 +50,7 @@ NLLK_INLINE REAL softmax_term(REAL t, REAL fall, REAL e, REAL over)
     int low = fall < FALL_LOW, subnormal = t < REAL_MIN;
     REAL p = e * over, q = (low ? EXP_FALL_LOW : e) * over, k;
     REAL lifted = subnormal ? t * C(0x1p23, 0x1p52) : t, down = subnormal ? C(0x1p-23, 0x1p-52) : R(1.0);
+    lifted = t == 0 ? R(1.0) : lifted; /* or the unused n would be subnormal, which takes a processor long */
     /* Differences of bits are those of logarithms, nearly. */
     BITS difference = (BITS)((UBITS)bits_of(q) - (UBITS)bits_of(lifted) + half);
     REAL n = real_of((BITS)((UBITS)bits_of(q) - (UBITS)exponent_of(difference, &k)));

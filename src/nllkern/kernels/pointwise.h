@@ -251,7 +251,7 @@ NLLK_INLINE const REAL *tile_input(const void *x, int stride, ptrdiff_t begin, p
     return room;
 }
 
-/* lanes[j] += the sum of x[j], x[j + TILE_STEP] ...: of a whole tile, whose n is a constant, in registers. */
+/* lanes[j] += the sum of x[j], x[j + TILE_STEP] ...; where n is a constant, in registers. */
 NLLK_INLINE void add_columns(double *restrict lanes, const REAL *restrict x, ptrdiff_t n)
 {
 #pragma omp simd
@@ -303,8 +303,9 @@ NLLK_INLINE const REAL *tile_extra(const nllk_pointwise *a, ptrdiff_t begin, ptr
     return room;
 }
 
-/* Ask for what will be written FETCH_TILES tiles from now: hardware fetches what is read ahead of time, but a write waits for its line
- * to come (4 million squared errors, Sapphire Rapids, two threads: 1.3 ms without, 0.9 with, as long as adding two arrays). */
+/* Ask for what will be written FETCH_TILES tiles from now: hardware fetches ahead what is read, but a write waits for its
+ * line to come (4 million squared errors, Sapphire Rapids, two threads: 1.3 ms without, 0.9 with, the time that adding two
+ * arrays takes). */
 #define FETCH_TILES 4
 
 NLLK_INLINE void fetch_output(const output *o, ptrdiff_t first)

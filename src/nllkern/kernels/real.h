@@ -97,14 +97,13 @@ NLLK_INLINE void stream_done(void)
 /* a*b + c, fused where the processor level has FMA and in two roundings elsewhere: for polynomials.
  * The files are compiled with -ffp-contract=off, so that nothing else is ever fused and a sample has the
  * same bits in a vector body and in a scalar tail. */
-NLLK_INLINE REAL mul_add(REAL a, REAL b, REAL c)
-{
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    return FMA(a, b, c);
+NLLK_INLINE REAL mul_add(REAL a, REAL b, REAL c) { return FMA(a, b, c); }
+NLLK_INLINE double mul_add_double(double a, double b, double c) { return __builtin_fma(a, b, c); }
 #else
-    return a * b + c;
+NLLK_INLINE REAL mul_add(REAL a, REAL b, REAL c) { return a * b + c; }
+NLLK_INLINE double mul_add_double(double a, double b, double c) { return a * b + c; }
 #endif
-}
 
 /* a*b + c with one rounding on every level (but for the last bit in double rounding): for residuals that cancel.
  * On levels without FMA a double a*b loses this beyond 2^996. */

@@ -1,5 +1,5 @@
-/* rows_general.h for rows of more than NARROW classes, LANES columns at a time.  The rows of a batch are read once, into a stage in
- * which both of their passes work; of a row longer than that each pass reads piece by piece. */
+/* rows_general.h for rows of more than NARROW classes, LANES columns at a time.  The rows of a batch are read once, into a
+ * stage in which both of their passes work; of a row longer than that each pass reads piece by piece. */
 #ifndef NLLK_ROWS_GENERAL_WIDE_H
 #define NLLK_ROWS_GENERAL_WIDE_H
 
@@ -47,7 +47,7 @@ NLLK_INLINE void fold_lanes(lane_sums *s, int rows)
 #endif
 }
 
-/* What the columns of a row are read from, and how targets become tau. */
+/* What the columns of a row are read from, and how targets become tau.  Passed as a copy: nothing written may change it. */
 typedef struct {
     const REAL *z, *prob, *class_weight; /* the last two may be NULL */
     ptrdiff_t target;                    /* or -1 */
@@ -66,22 +66,30 @@ NLLK_INLINE row_source source_of(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t
 }
 
 /* LANES columns from k: logits and their maxima, and tau.  No memcpy here: for sizes like these it is slow to get going. */
-NLLK_INLINE void load_lanes(row_rule rule, const row_source *from, ptrdiff_t k, REAL *z, REAL *tau, REAL *top)
+NLLK_INLINE void load_lanes(row_rule rule, row_source from, ptrdiff_t k, REAL *z, REAL *tau, REAL *top)
 {
-    const REAL *prob = from->prob, *class_weight = from->class_weight;
-    BITS own = (BITS)(from->target - k);
+    const REAL *prob = from.prob, *class_weight = from.class_weight;
+    BITS own = (BITS)(from.target - k);
 #pragma omp simd
     for (int j = 0; j < LANES; j++) {
-        REAL t = prob ? prob[k + j] : (BITS)j == own ? 1 : 0, x = from->z[k + j];
+        REAL t = prob ? prob[k + j] : (BITS)j == own ? 1 : 0, x = from.z[k + j];
         z[j] = x;
         tau[j] = rule.divergence ? target_mass(t)
-                                 : tau_of(t, class_weight ? class_weight[k + j] : 1, from->keep, from->spread);
+                                 : tau_of(t, class_weight ? class_weight[k + j] : 1, from.keep, from.spread);
         top[j] = max_(x, top[j]);
     }
 }
 
+/* `m` numbers of x, and `fill` for those that LANES lack. */
+NLLK_INLINE const REAL *pad_lanes(const REAL *x, ptrdiff_t m, REAL fill, REAL *room)
+{
+    for (ptrdiff_t j = 0; j < LANES; j++)
+        room[j] = j < m ? x[j] : fill;
+    return room;
+}
+
 /* Columns [k, k + m) of a row, padded with masked classes; m is a multiple of LANES or they are the row's last. */
-NLLK_INLINE void load_piece(row_rule rule, const row_source *from, ptrdiff_t k, ptrdiff_t m, REAL *restrict z,
+NLLK_INLINE void load_piece(row_rule rule, row_source from, ptrdiff_t k, ptrdiff_t m, REAL *restrict z,
                             REAL *restrict tau, REAL *restrict top)
 {
     ptrdiff_t whole = m & ~(ptrdiff_t)(LANES - 1);
@@ -90,19 +98,13 @@ NLLK_INLINE void load_piece(row_rule rule, const row_source *from, ptrdiff_t k, 
     if (whole == m)
         return;
     REAL rest[3][LANES];
-    row_source last = {rest[0],
-                       from->prob ? rest[1] : NULL,
-                       from->class_weight ? rest[2] : NULL,
-                       from->target - (k + whole),
-                       from->keep,
-                       from->spread};
-    for (ptrdiff_t j = 0; j < LANES; j++) {
-        int there = whole + j < m;
-        rest[0][j] = there ? from->z[k + whole + j] : -REAL_INF;
-        rest[1][j] = there && from->prob ? from->prob[k + whole + j] : 0;
-        rest[2][j] = there && from->class_weight ? from->class_weight[k + whole + j] : 0;
-    }
-    load_lanes(rule, &last, 0, z + whole, tau + whole, top);
+    const row_source last = {pad_lanes(from.z + k + whole, m - whole, -REAL_INF, rest[0]),
+                             from.prob ? pad_lanes(from.prob + k + whole, m - whole, 0, rest[1]) : NULL,
+                             from.class_weight ? pad_lanes(from.class_weight + k + whole, m - whole, 0, rest[2]) : NULL,
+                             from.target - (k + whole),
+                             from.keep,
+                             from.spread};
+    load_lanes(rule, last, 0, z + whole, tau + whole, top);
     for (ptrdiff_t j = m; j < whole + LANES; j++)
         tau[j] = 0;
 }
@@ -198,7 +200,7 @@ NLLK_INLINE void sum_row(row_rule rule, const nllk_rowwise *a, general_batch *b,
     for (int j = 0; j < LANES; j++)
         top[j] = -REAL_INF;
     if (b->at_once)
-        load_piece(rule, &b->source[r], 0, n, z, tau, top);
+        load_piece(rule, b->source[r], 0, n, z, tau, top);
     else
         row_max(b->source[r].z, n, top);
     reduce_max(top, spare, 1);
@@ -207,7 +209,7 @@ NLLK_INLINE void sum_row(row_rule rule, const nllk_rowwise *a, general_batch *b,
     for (ptrdiff_t k = 0; k < n; k += PIECE) {
         ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
         if (!b->at_once)
-            load_piece(rule, &b->source[r], k, m, z, tau, top);
+            load_piece(rule, b->source[r], k, m, z, tau, top);
         add_piece(rule, z, tau, share, m, b->view[r], (REAL)a->softcap, &b->sums, r);
     }
 }
@@ -230,7 +232,7 @@ NLLK_INLINE void derive_row(row_rule rule, const nllk_rowwise *a, general_batch 
     for (ptrdiff_t k = 0; k < n; k += PIECE) {
         ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
         if (!b->at_once) {
-            load_piece(rule, &b->source[r], k, m, z, tau, top);
+            load_piece(rule, b->source[r], k, m, z, tau, top);
             share_piece(rule, z, m, b->view[r], (REAL)a->softcap, share);
         }
         if (hess)

@@ -12,15 +12,6 @@
 
 #define VECTOR_LANES 16
 
-NLLK_INLINE double mul_add_double(double a, double b, double c)
-{
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-    return __builtin_fma(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
-
 /* Weight of sample i. */
 NLLK_INLINE REAL vector_weight(const nllk_vectors *a, ptrdiff_t i)
 {
