@@ -263,7 +263,9 @@ def main(arguments):
     check = "--check" in arguments
     wanted = [name for name in arguments if name != "--check"]
     kernels = Path(__file__).parent.parent / "src" / "nllkern" / "kernels"
-    headers = "".join((kernels / name).read_text() for name in ("vecmath.h", "vecspecial.h", "divergence.h"))
+    headers = "".join(
+        (kernels / name).read_text() for name in ("vecmath.h", "vecspecial.h", "divergence.h")
+    )
     missing = 0
     for name, what, options in fits():
         if wanted and not any(w in name for w in wanted):
