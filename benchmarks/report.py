@@ -45,8 +45,14 @@ def table(header, rows):
     return "\n".join("| " + " | ".join(row) + " |" for row in body)
 
 
+def unit(seconds):
+    """What a time is multiplied by and given in."""
+    return (1e6, "us") if seconds < 1e-4 else (1e3, "ms")
+
+
 def duration(seconds):
-    return f"{seconds * 1e6:.2f} us" if seconds < 1e-4 else f"{seconds * 1e3:.3g} ms"
+    factor, name = unit(seconds)
+    return f"{seconds * factor:{'.2f' if name == 'us' else '.3g'}} {name}"
 
 
 def timed(run, who=False):
@@ -95,9 +101,9 @@ the last table has for nllkern / for that library."""
 def brief_time(line):
     if not (line.ours and line.rival):
         return "-"
-    factor, unit = (1e6, "us") if line.ours["min"] < 1e-4 else (1e3, "ms")
+    factor, name = unit(line.ours["min"])
     ours, other = (f"{run['min'] * factor:.3g}" for run in (line.ours, line.rival))
-    return f"{ours} / {other} {unit} {PEERS[line.rival['peer']].label}, **{line.speed_up:.1f}x**"
+    return f"{ours} / {other} {name} {PEERS[line.rival['peer']].label}, **{line.speed_up:.1f}x**"
 
 
 def brief_error(line, best):

@@ -159,18 +159,24 @@ NLLK_INLINE void prepare_parameter(variant v, int j, const tile *t, prepared *kn
                     known->of_own.curve[i] = of.curve;
             }
     }
-    REAL *of_linked[] = {value, inverse, rate, log}, *of_own[] = {known->of_own.normalizer, known->of_own.slope};
-    if (shared && link_has_exponential(link))
+    if (!shared)
+        return;
+    if (link_has_exponential(link))
         repeat_first(e, whole);
-    for (int k = 0; k < 4 && shared && v.ordinary; k++)
-        repeat_first(of_linked[k], whole);
-    for (int k = 0; k < 2 && shared && v.ordinary && own; k++)
-        repeat_first(of_own[k], whole);
-    if (shared && v.ordinary && v.want >= WANT_HESS) {
+    if (!v.ordinary)
+        return;
+    repeat_first(value, whole);
+    repeat_first(inverse, whole);
+    repeat_first(rate, whole);
+    repeat_first(log, whole);
+    if (v.want >= WANT_HESS)
         repeat_first(curve, whole);
-        if (own)
-            repeat_first(known->of_own.curve, whole);
-    }
+    if (!own)
+        return;
+    repeat_first(known->of_own.normalizer, whole);
+    repeat_first(known->of_own.slope, whole);
+    if (v.want >= WANT_HESS)
+        repeat_first(known->of_own.curve, whole);
 }
 
 NLLK_INLINE void run_samples(variant v, const tile *t, ptrdiff_t n)
@@ -308,13 +314,6 @@ NLLK_INLINE const REAL *tile_extra(const nllk_pointwise *a, ptrdiff_t begin, ptr
  * arrays takes). */
 #define FETCH_TILES 4
 
-NLLK_INLINE void fetch_output(const output *o, ptrdiff_t first)
-{
-    if (o->array)
-        for (ptrdiff_t i = 0; i < TILE; i += 64 / sizeof(REAL))
-            __builtin_prefetch(o->array + first + FETCH_TILES * TILE + i, 1, 3);
-}
-
 /* `tiles[0]` is the general function, `tiles[1]` the plain one. */
 static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, int count,
                           const tile_function *tiles, nllk_sums *sums)
@@ -348,7 +347,8 @@ static void run_pointwise(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t en
         }
         REAL *to[1 + 2 * NLLK_MAX_PARAMETERS];
         for (int k = 0; k < outputs; k++) {
-            fetch_output(&out[k], first);
+            if (out[k].array)
+                fetch_to_write(out[k].array + first + FETCH_TILES * TILE, TILE);
             to[k] = out[k].array && n == TILE ? out[k].array + first : out[k].room;
         }
         t.loss = to[0];

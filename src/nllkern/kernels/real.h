@@ -94,6 +94,13 @@ NLLK_INLINE void stream_done(void)
 #endif
 }
 
+/* Ask for `n` numbers at x to be brought into cache, since they will be written; any address will do. */
+NLLK_INLINE void fetch_to_write(const REAL *x, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += 64 / sizeof(REAL))
+        __builtin_prefetch(x + i, 1, 3);
+}
+
 /* a*b + c, fused where the processor level has FMA and in two roundings elsewhere: for polynomials.
  * The files are compiled with -ffp-contract=off, so that nothing else is ever fused and a sample has the
  * same bits in a vector body and in a scalar tail. */

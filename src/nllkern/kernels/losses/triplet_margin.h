@@ -216,9 +216,8 @@ NLLK_INLINE double triplet_samples(int kind, const nllk_vectors *a, ptrdiff_t be
         const double factor = a->scale * (double)weight;
         REAL *g0 = grad[0], *g1 = grad[1], *g2 = grad[2], *h0 = hess[0], *h1 = hess[1], *h2 = hess[2];
         if (a->want == WANT_GRAD) {
-            for (ptrdiff_t i = 0; i < d; i += 64 / sizeof(REAL))
-                for (int k = 0; k < 3; k++)
-                    __builtin_prefetch(grad[k] + d + i, 1, 3);
+            for (int k = 0; k < 3; k++)
+                fetch_to_write(grad[k] + d, d); /* the next sample's */
 #pragma omp simd
             for (ptrdiff_t i = 0; i < d; i++) {
                 double x = (double)anchor[i] - (double)positive[i], y = (double)anchor[i] - (double)negative[i];
