@@ -11,7 +11,7 @@
  * or where the derivative does not exist.  Schroff, Kalenichenko & Philbin (2015), with the distance itself, not its square. */
 #include "vectors.h"
 
-enum { NORM_1, NORM_2, NORM_INF, NORM_ANY };
+enum { NORM_1, NORM_2, NORM_INF, NORM_ANY, NORM_MOST }; /* the last: a first pass that finds the largest */
 
 /* log(x) = high + low, |low| < high's last digit or so: its error is some 0.1 eps where x is near 1. */
 typedef struct {
@@ -53,96 +53,139 @@ typedef struct {
     double scale;         /* NORM_2: a power of two that keeps squares in range */
     long_log top, total;  /* NORM_ANY: logarithms of the largest |x_i|, and of the sum of (|x_i| / it)^q */
     REAL unit_1, unit_2;  /* total^(-(q-1)/q), total^(-(q-2)/q) */
-    double share;         /* 1 / total */
+    double share;         /* 1 / total; NORM_INF: 1 / how many |x_i| are the largest */
 } vector_norm;
 
+/* The vectors of a sample. */
 typedef struct {
-    double sum[VECTOR_LANES], most[VECTOR_LANES], not_a_number[VECTOR_LANES];
+    const REAL *anchor, *positive, *negative;
+    ptrdiff_t d;
+} triplet;
+
+NLLK_INLINE double near_difference(const triplet *x, ptrdiff_t i)
+{
+    return (double)x->anchor[i] - (double)x->positive[i];
+}
+
+NLLK_INLINE double far_difference(const triplet *x, ptrdiff_t i)
+{
+    return (double)x->anchor[i] - (double)x->negative[i];
+}
+
+typedef struct {
+    double sum[VECTOR_LANES], not_a_number[VECTOR_LANES];
 } norm_lanes;
 
-NLLK_INLINE void add_to_norm(int kind, double x, double scale, double q, long_log top, norm_lanes *s, int k)
+NLLK_INLINE double norm_term(int kind, double x, const vector_norm *v, double q)
 {
-    double size = __builtin_fabs(x);
-    if (kind == NORM_1)
-        s->sum[k] += size;
+    double size = __builtin_fabs(x), scaled = NLLK_BITS == 64 ? x * v->scale : x;
     if (kind == NORM_2)
-        s->sum[k] = mul_add_double(x * scale, x * scale, s->sum[k]);
-    if (kind == NORM_INF) {
-        s->most[k] = size > s->most[k] ? size : s->most[k];
-        s->not_a_number[k] = size == size ? s->not_a_number[k] : size;
-    }
+        return scaled * scaled;
+    if (kind == NORM_INF)
+        return size == v->norm ? 1 : 0;
     if (kind == NORM_ANY) {
-        REAL part = power_of_ratio(long_log_((REAL)size), top, q);
-        s->sum[k] += (REAL)size == R(0.0) ? 0 : (double)part;
+        REAL part = power_of_ratio(long_log_((REAL)size), v->top, q);
+        return (REAL)size == R(0.0) ? 0 : (double)part;
+    }
+    return size;
+}
+
+NLLK_INLINE void add_to_norm(int kind, double x, const vector_norm *v, double q, norm_lanes *s, int k)
+{
+    double term = norm_term(kind, x, v, q);
+    if (kind == NORM_MOST) {
+        s->sum[k] = term > s->sum[k] ? term : s->sum[k];
+        s->not_a_number[k] = term == term ? s->not_a_number[k] : term;
+    } else {
+        s->sum[k] += term;
     }
 }
 
-NLLK_INLINE void norm_pass(int kind, const REAL *a, const REAL *b, ptrdiff_t d, double scale, double q, long_log top,
-                           norm_lanes *to)
+/* The terms of both norms, with the scales and the tops that they have by then. */
+NLLK_INLINE void norm_pass(int kind, const triplet *x, const vector_norm *norms, double q, norm_lanes *to)
 {
-    norm_lanes s = {0};
+    const vector_norm near = norms[0], far = norms[1];
+    const triplet v = *x;
+    norm_lanes s, t;
     ptrdiff_t i = 0;
-    for (; i + VECTOR_LANES <= d; i += VECTOR_LANES) {
+    for (int k = 0; k < VECTOR_LANES; k++)
+        s.sum[k] = t.sum[k] = s.not_a_number[k] = t.not_a_number[k] = 0;
+    for (; i + VECTOR_LANES <= v.d; i += VECTOR_LANES) {
 #pragma omp simd
-        for (int k = 0; k < VECTOR_LANES; k++)
-            add_to_norm(kind, (double)a[i + k] - (double)b[i + k], scale, q, top, &s, k);
+        for (int k = 0; k < VECTOR_LANES; k++) {
+            add_to_norm(kind, near_difference(&v, i + k), &near, q, &s, k);
+            add_to_norm(kind, far_difference(&v, i + k), &far, q, &t, k);
+        }
     }
-    for (int k = 0; k < d - i; k++)
-        add_to_norm(kind, (double)a[i + k] - (double)b[i + k], scale, q, top, &s, k);
-    *to = s;
+    for (int k = 0; k < v.d - i; k++) {
+        add_to_norm(kind, near_difference(&v, i + k), &near, q, &s, k);
+        add_to_norm(kind, far_difference(&v, i + k), &far, q, &t, k);
+    }
+    to[0] = s;
+    to[1] = t;
 }
 
 NLLK_INLINE double largest_entry(const norm_lanes *s)
 {
     double most = 0, not_a_number = 0;
     for (int k = 0; k < VECTOR_LANES; k++) {
-        most = s->most[k] > most ? s->most[k] : most;
+        most = s->sum[k] > most ? s->sum[k] : most;
         not_a_number += s->not_a_number[k];
     }
     return not_a_number == 0 ? most : not_a_number;
 }
 
-NLLK_INLINE vector_norm norm_of_difference(int kind, const REAL *a, const REAL *b, ptrdiff_t d, double q)
+/* What the first pass says; returns whether there must be a second. */
+NLLK_INLINE int open_norm(int kind, norm_lanes *s, vector_norm *v)
 {
-    vector_norm v = {.scale = 1};
-    const long_log none = {0, 0};
-    norm_lanes s;
-    norm_pass(kind == NORM_ANY ? NORM_INF : kind, a, b, d, 1, q, none, &s);
-    double sum = sum_vector_lanes(s.sum);
-    if (kind == NORM_1) {
-        v.norm = sum;
-    } else if (kind == NORM_2) {
+    if (kind == NORM_INF || kind == NORM_ANY) {
+        v->norm = largest_entry(s);
+        v->top = long_log_((REAL)v->norm);
+        return v->norm > 0 && (kind == NORM_INF || v->norm < (double)REAL_INF);
+    }
+    v->norm = sum_vector_lanes(s->sum);
 #if NLLK_BITS == 64
-        if (!(sum > 0x1p-800 && sum < 0x1p1000) && sum == sum) {
-            v.scale = sum > 1 ? 0x1p-600 : 0x1p600;
-            norm_pass(kind, a, b, d, v.scale, q, none, &s);
-            sum = sum_vector_lanes(s.sum);
-        }
+    if (kind == NORM_2 && v->norm == v->norm && !(v->norm > 0x1p-800 && v->norm < 0x1p1000)) {
+        v->scale = v->norm > 1 ? 0x1p-600 : 0x1p600;
+        return 1;
+    }
 #endif
-        double root = __builtin_sqrt(sum);
-        v.norm = root / v.scale;
-        v.inverse = root == 0 ? 0 : 1 / root;
-    } else {
-        v.norm = largest_entry(&s);
+    return 0;
+}
+
+/* What the second says, or the only one of NORM_2. */
+NLLK_INLINE void close_norm(int kind, int again, norm_lanes *s, double q, vector_norm *v)
+{
+    const long_log none = {0, 0};
+    const double total = again ? sum_vector_lanes(s->sum) : v->norm;
+    if (kind == NORM_2) {
+        double root = __builtin_sqrt(total);
+        v->norm = root / v->scale;
+        v->inverse = root == 0 ? 0 : 1 / root;
     }
-    if (kind == NORM_INF) {
-        double count = 0;
-        for (ptrdiff_t i = 0; i < d; i++)
-            count += __builtin_fabs((double)a[i] - (double)b[i]) == v.norm ? 1 : 0;
-        v.share = v.norm > 0 ? 1 / count : 0;
-    } else if (kind == NORM_ANY && v.norm > 0 && v.norm < (double)REAL_INF) {
-        REAL top = (REAL)v.norm;
-        v.top = long_log_(top);
-        norm_pass(kind, a, b, d, 1, q, v.top, &s);
-        double total = sum_vector_lanes(s.sum);
-        v.total = long_log_((REAL)total);
-        v.norm = (double)top * (double)power_of_ratio(v.total, none, 1 / q);
-        v.unit_1 = power_of_ratio(v.total, none, -(q - 1) / q);
-        v.unit_2 = power_of_ratio(v.total, none, -(q - 2) / q);
-        v.share = 1 / total;
-        v.inverse = 1 / v.norm;
+    v->share = kind == NORM_INF && v->norm > 0 ? 1 / total : 0;
+    if (kind == NORM_ANY && v->norm > 0 && v->norm < (double)REAL_INF) {
+        v->total = long_log_((REAL)total);
+        v->norm *= (double)power_of_ratio(v->total, none, 1 / q);
+        v->unit_1 = power_of_ratio(v->total, none, -(q - 1) / q);
+        v->unit_2 = power_of_ratio(v->total, none, -(q - 2) / q);
+        v->share = 1 / total;
+        v->inverse = 1 / v->norm;
     }
-    return v;
+}
+
+NLLK_INLINE void find_norms(int kind, const triplet *x, double q, vector_norm *norms)
+{
+    const int first = kind == NORM_INF || kind == NORM_ANY ? NORM_MOST : kind;
+    norm_lanes s[2];
+    memset(norms, 0, 2 * sizeof *norms);
+    norms[0].scale = norms[1].scale = 1;
+    norm_pass(first, x, norms, q, s);
+    int again = open_norm(kind, &s[0], &norms[0]) | open_norm(kind, &s[1], &norms[1]);
+    if (again)
+        norm_pass(kind, x, norms, q, s);
+    close_norm(kind, again, &s[0], q, &norms[0]);
+    close_norm(kind, again, &s[1], q, &norms[1]);
 }
 
 /* u_i and h_i of the difference x. */
@@ -152,7 +195,7 @@ NLLK_INLINE double norm_slope(int kind, const vector_norm *v, double x, double q
     if (kind == NORM_1)
         return sign;
     if (kind == NORM_2)
-        return x * v->scale * v->inverse;
+        return (NLLK_BITS == 64 ? x * v->scale : x) * v->inverse;
     if (kind == NORM_INF)
         return __builtin_fabs(x) == v->norm ? sign * v->share : 0.0;
     REAL size = fabs_((REAL)x);
@@ -176,69 +219,82 @@ NLLK_INLINE double norm_bend(int kind, const vector_norm *v, double x, double q)
     return size == R(0.0) ? 0.0 : h;
 }
 
+NLLK_INLINE void write_slopes(int kind, int want, const triplet *x, const vector_norm *norms, double q, double factor,
+                              REAL *const *grad, REAL *const *hess)
+{
+    enum { BLOCK = 256 }; /* before it is written, the next one is asked for: in this sample or in the next */
+    const vector_norm near = norms[0], far = norms[1];
+    const triplet v = *x;
+    REAL *g0 = grad[0], *g1 = grad[1], *g2 = grad[2], *h0 = hess[0], *h1 = hess[1], *h2 = hess[2];
+    for (ptrdiff_t begin = 0, end; begin < v.d; begin = end) {
+        end = begin + BLOCK < v.d ? begin + BLOCK : v.d;
+        for (int k = 0; k < 3; k++)
+            fetch_to_write(grad[k] + end, end - begin);
+#pragma omp simd
+        for (ptrdiff_t i = begin; i < end; i++) {
+            double s = near_difference(&v, i), t = far_difference(&v, i);
+            double u = factor * norm_slope(kind, &near, s, q), w = factor * norm_slope(kind, &far, t, q);
+            g0[i] = (REAL)(u - w);
+            g1[i] = (REAL)-u;
+            g2[i] = (REAL)w;
+            if (want >= WANT_HESS) {
+                double k = factor * norm_bend(kind, &near, s, q), l = factor * norm_bend(kind, &far, t, q);
+                h0[i] = (REAL)(k - l);
+                h1[i] = (REAL)k;
+                h2[i] = (REAL)-l;
+            }
+        }
+    }
+}
+
+NLLK_INLINE void fill(REAL *x, ptrdiff_t n, REAL value)
+{
+    for (ptrdiff_t i = 0; i < n; i++)
+        x[i] = value;
+}
+
 NLLK_INLINE double triplet_samples(int kind, const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t end)
 {
     const ptrdiff_t d = a->dimension;
     const double q = a->norm;
     double sum = 0;
     for (ptrdiff_t s = begin; s < end; s++) {
-        const REAL *anchor = (const REAL *)a->input[0] + s * d, *positive = (const REAL *)a->input[1] + s * d;
-        const REAL *negative = (const REAL *)a->input[2] + s * d;
+        const triplet x = {(const REAL *)a->input[0] + s * d, (const REAL *)a->input[1] + s * d,
+                           (const REAL *)a->input[2] + s * d, d};
         REAL *grad[3], *hess[3], weight = vector_weight(a, s);
         for (int k = 0; k < 3; k++) {
             grad[k] = (REAL *)a->grad[k] + s * d;
             hess[k] = (REAL *)a->hess[k] + s * d;
         }
-        vector_norm near = {0}, far = {0};
+        vector_norm norms[2];
         double z = 0;
         if (weight != 0) {
-            near = norm_of_difference(kind, anchor, positive, d, q);
-            far = norm_of_difference(kind, anchor, negative, d, q);
-            z = a->margin + near.norm - far.norm;
+            find_norms(kind, &x, q, norms);
+            z = a->margin + norms[0].norm - norms[1].norm;
         }
-        REAL value = z > 0 ? (REAL)z : z == z ? R(0.0) : REAL_NAN;
+        const REAL rest = z == z ? R(0.0) : REAL_NAN;
+        REAL value = z > 0 ? (REAL)z : rest;
         value = weight == 0 ? R(0.0) : weight * value;
         sum += value;
         if (a->loss)
             ((REAL *)a->loss)[s] = value;
         if (a->want < WANT_GRAD)
             continue;
+        double factor = a->scale * (double)weight;
         if (!(z > 0)) { /* the hinge is at rest, or there is a NaN */
-            REAL all = z == z ? R(0.0) : REAL_NAN;
             for (int k = 0; k < 3; k++) {
-                for (ptrdiff_t i = 0; i < d; i++)
-                    grad[k][i] = all;
-                for (ptrdiff_t i = 0; a->want >= WANT_HESS && i < d; i++)
-                    hess[k][i] = all;
+                fill(grad[k], d, rest);
+                if (a->want >= WANT_HESS)
+                    fill(hess[k], d, rest);
             }
-            continue;
-        }
-        const double factor = a->scale * (double)weight;
-        REAL *g0 = grad[0], *g1 = grad[1], *g2 = grad[2], *h0 = hess[0], *h1 = hess[1], *h2 = hess[2];
-        if (a->want == WANT_GRAD) {
-            for (int k = 0; k < 3; k++)
-                fetch_to_write(grad[k] + d, d); /* the next sample's */
-#pragma omp simd
-            for (ptrdiff_t i = 0; i < d; i++) {
-                double x = (double)anchor[i] - (double)positive[i], y = (double)anchor[i] - (double)negative[i];
-                double u = norm_slope(kind, &near, x, q), v = norm_slope(kind, &far, y, q);
-                g0[i] = (REAL)(factor * (u - v));
-                g1[i] = (REAL)(factor * -u);
-                g2[i] = (REAL)(factor * v);
-            }
+        } else if (a->want >= WANT_HESS) {
+            write_slopes(kind, WANT_HESS, &x, norms, q, factor, grad, hess);
+        } else if (NLLK_BITS == 32 && kind == NORM_2) { /* one product for two, which cannot overflow */
+            norms[0].inverse *= factor;
+            norms[1].inverse *= factor;
+            write_slopes(kind, WANT_GRAD, &x, norms, q, 1, grad, hess);
         } else {
-#pragma omp simd
-            for (ptrdiff_t i = 0; i < d; i++) {
-                double x = (double)anchor[i] - (double)positive[i], y = (double)anchor[i] - (double)negative[i];
-                double u = norm_slope(kind, &near, x, q), v = norm_slope(kind, &far, y, q);
-                double k = norm_bend(kind, &near, x, q), l = norm_bend(kind, &far, y, q);
-                g0[i] = (REAL)(factor * (u - v));
-                g1[i] = (REAL)(factor * -u);
-                g2[i] = (REAL)(factor * v);
-                h0[i] = (REAL)(factor * (k - l));
-                h1[i] = (REAL)(factor * k);
-                h2[i] = (REAL)(factor * -l);
-            }
+            write_slopes(kind, WANT_GRAD, &x, norms, q, factor, grad, hess);
         }
     }
     return sum;
