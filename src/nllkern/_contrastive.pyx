@@ -37,15 +37,16 @@ cnp.import_array()
 
 FORMS = ("queries", "symmetric", "nt_xent")
 
-# Rows of similarities in a block: a 16th of all, more where that is little memory, fewer where it is much.  The
-# gradient of the keys grows by quarters, or pieces of PIECE_BYTES, and rows are normalised NORM_BYTES at a time.  The
-# shapes alone decide all of it, and so the order of all additions.
+# Rows of similarities in a block: a 16th of all, more where that is little memory (products of few rows are slow), fewer
+# where it is much.  The gradient of the keys grows by quarters, or pieces of LEAST_PIECE to PIECE_BYTES, and rows are
+# normalised NORM_BYTES at a time.  The shapes alone decide all of it, and so the order of all additions.
 cdef enum:
     BLOCKS = 16
     LEAST_ROWS = 32
-    MOST_ROWS = 256
-    LEAST_BYTES = 256 << 10
-    MOST_BYTES = 16 << 20
+    MOST_ROWS = 512
+    LEAST_BYTES = 4 << 20
+    MOST_BYTES = 8 << 20
+    LEAST_PIECE = 256 << 10
     PIECE_BYTES = 4 << 20
     NORM_BYTES = 256 << 10
     LANES = 512
@@ -227,7 +228,7 @@ class Batch:
         self.norms = [None, None]
         self.losses = np.empty(len(queries), queries.dtype)
         row = queries.shape[1] * queries.itemsize
-        self.piece = max(min(PIECE_BYTES // row, len(keys) // 4), LEAST_BYTES // row, 1)
+        self.piece = max(min(PIECE_BYTES // row, len(keys) // 4), LEAST_PIECE // row, 1)
         self.product = np.empty((min(self.piece, len(keys)), queries.shape[1]), queries.dtype) if grads else None
 
     def nothing(self):
