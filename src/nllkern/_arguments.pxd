@@ -44,5 +44,4 @@ cdef class Call:
 
     cdef int take(self, str key, value) except -1
     cdef int settle(self) except -1
-    cdef bint wants_weight(self)
     cdef list outs(self, int count)

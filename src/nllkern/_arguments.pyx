@@ -159,10 +159,6 @@ cdef class Call:
             raise ValueError(f"{self.loss}: normalizer is {self.normalizer!r}, expected a positive, finite number")
         return 0
 
-    cdef bint wants_weight(self):
-        """Whether the denominator is the weight of what counts."""
-        return self.reduction == MEAN and self.normalizer is None
-
     cdef list outs(self, int count):
         """`out` as a flat list: `count` gradients, then `count` second derivatives; None where none was given."""
         cdef int sets = 2 if self.want == WANT_HESS else 1

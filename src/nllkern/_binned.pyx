@@ -86,7 +86,7 @@ cdef class Bins:
         c.raise_outside = outside == "raise"
         c.weight = cnp.PyArray_DATA(weight) if weight is not None else NULL
         c.index = <int64_t *> cnp.PyArray_DATA(result)
-        run(table(t == cnp.NPY_DOUBLE).bins[<int> NLLK_ENCODE], c, count, 1, 0,
+        run(table(t == cnp.NPY_DOUBLE).bins[<int> NLLK_ENCODE], c, count, 1,
             thread_count(threads) if count >= SERIAL_ELEMENTS else 1, &sums)
         if sums.bad >= 0:
             at = tuple(map(int, np.unravel_index(sums.bad, (<object> target).shape)))
@@ -111,7 +111,7 @@ cdef class Bins:
         c.result_stride = rows
         c.result = cnp.PyArray_DATA(result)
         if rows > 0:
-            run(table(t == cnp.NPY_DOUBLE).bins[kind], c, rows, c.bins, 0,
+            run(table(t == cnp.NPY_DOUBLE).bins[kind], c, rows, c.bins,
                 thread_count(threads) if rows * c.bins >= SERIAL_ELEMENTS else 1, &sums)
         return result
 

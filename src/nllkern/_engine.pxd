@@ -3,10 +3,8 @@ from libc.stdint cimport int64_t
 
 cdef extern from "kernels.h" nogil:
     enum:
-        NLLK_MAX_PARAMETERS
         NLLK_LOSS_COUNT
         NLLK_VECFN_COUNT
-        NLLK_STAGE
         WANT_VALUE
         WANT_GRAD
         WANT_HESS
@@ -29,7 +27,6 @@ cdef extern from "kernels.h" nogil:
         const void *weight
         const void *extra
         ptrdiff_t extra_period
-        double scale
         int full
         void *loss
         void *grad[3]
@@ -37,7 +34,6 @@ cdef extern from "kernels.h" nogil:
 
     ctypedef struct nllk_rowwise:
         int want
-        int want_weight
         const void *logits
         ptrdiff_t row_stride
         ptrdiff_t classes
@@ -53,11 +49,9 @@ cdef extern from "kernels.h" nogil:
         double softcap
         double margin
         int variant
-        double scale
         void *loss
         void *grad
         void *hess
-        int stream
 
     enum:
         NLLK_ENCODE
@@ -82,13 +76,9 @@ cdef extern from "kernels.h" nogil:
 
     enum:
         NLLK_VECTOR_MAX
-        NLLK_RUN
-        NLLK_PREPARE
-        NLLK_FINISH
 
     ctypedef struct nllk_vectors:
         int want
-        int step
         int link
         int full
         ptrdiff_t samples
@@ -96,7 +86,6 @@ cdef extern from "kernels.h" nogil:
         const void *input[3]
         const void *target
         const void *weight
-        double scale
         double margin
         double norm
         void *loss
@@ -104,12 +93,6 @@ cdef extern from "kernels.h" nogil:
         void *hess[3]
         const double *factor
         double log_sum
-        double *shared
-        double *parts
-        ptrdiff_t part
-        ptrdiff_t part_count
-    ptrdiff_t NLLK_SHARED_SIZE(ptrdiff_t d)
-    ptrdiff_t NLLK_PART_SIZE(ptrdiff_t d)
 
     ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, void *, nllk_sums *) noexcept nogil
     ctypedef void (*nllk_vector_function)(const void *, void *, ptrdiff_t) noexcept nogil
@@ -146,8 +129,59 @@ cdef extern from "kernels.h" nogil:
     int nllk_available_levels(const nllk_level **levels)
 
 
+
+cdef extern from "call.h" nogil:
+    enum:
+        NLLK_OK
+        NLLK_BAD_INDEX
+        NLLK_NO_MEMORY
+
+    ctypedef void (*nllk_parallel)(void *, int, void (*)(void *, int) noexcept nogil, void *) noexcept nogil
+
+    ctypedef struct nllk_team:
+        int threads
+        nllk_parallel parallel
+        void *context
+
+    ctypedef struct nllk_batch:
+        pass
+    int nllk_batch_open(nllk_batch *, nllk_kernel, const void *, ptrdiff_t samples, ptrdiff_t sample_size, size_t)
+    void nllk_batch_run(nllk_batch *, const nllk_team *)
+    void nllk_batch_close(nllk_batch *, nllk_sums *total)
+
+    ctypedef union nllk_arguments:
+        nllk_rowwise rows
+        nllk_pointwise points
+        nllk_vectors vectors
+
+    ctypedef struct nllk_work:
+        int loss
+        int is_double
+        int reduction
+        double normalizer
+        int indices_known
+        int shared_factor
+        ptrdiff_t samples
+        nllk_arguments a
+        double denominator
+        ptrdiff_t bad
+    int nllk_open_call(nllk_work *, const nllk_team *)
+    void nllk_run_call(nllk_work *, const nllk_team *)
+    void nllk_close_call(nllk_work *, nllk_sums *)
+    bint nllk_is_short(const nllk_work *)
+
+    const nllk_table *nllk_table_in_use(int is_double)
+    int nllk_level_in_use()
+    void nllk_use_level(int level)
+    int nllk_thread_count(int asked)
+    int nllk_limit_threads(int limit)
+    int nllk_openmp_version()
+    void nllk_set_num_threads(int count)
+
+
 # What a loss object needs: the table of a precision, how many threads a call may use, and the run itself.
 cdef const nllk_table *table(bint is_double) noexcept nogil
 cdef int thread_count(int asked) noexcept nogil
-cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size,
-             size_t scratch_bytes, int threads, nllk_sums *total) except -1
+cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size, int threads,
+             nllk_sums *total) except -1
+cdef int run_call(nllk_work *c, int threads, nllk_sums *sums) except -1

@@ -1,15 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""Blocks, threads, ordered sums, and the choice of the SIMD level: the only file that knows threads.
-
-The samples of a call are cut into blocks whose size depends on the call alone, never on the number of
-threads; each block leaves its sums in a place of its own, and they are added in the order of the blocks.
-So the bits are the same for any number of threads.
-"""
+"""Calls of the kernels on threads, how many there are, and the choice of the SIMD level: Python's side of c/call.h."""
 
 cimport numpy as cnp
-from cython.parallel cimport parallel, prange
-from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from cython.parallel cimport prange
 
 import os
 from collections import namedtuple
@@ -22,114 +15,67 @@ from ._threads import default_num_threads
 cnp.import_array()
 
 
-cdef extern from "threads.h" nogil:
-    int nllk_thread_limit
-    int nllk_is_forked_child
-    void nllk_watch_forks()
-    int NLLK_OPENMP
-
 cdef extern from "build_config.h":
     const char *NLLK_VERSION
     const char *NLLK_COMPILER
     const char *NLLK_KERNEL_FLAGS
 
 
-# Elements in a block: at least about 30 us of work, enough to pay for handing it out, and more where BLOCKS are left
-# all the same, since the kernels overlap what rows of one block do.  A long block is a whole number of the kernels'
-# tiles, or of their row blocks.
-cdef enum:
-    BLOCK_ELEMENTS = 16384
-    LONG_BLOCK_ELEMENTS = 262144
-    BLOCKS = 128
-    ROW_BLOCK = 32
-    TILE = 128
-    MAX_BLOCKS = 4096
-
-
 cdef const nllk_level *levels = NULL
 cdef int level_count = nllk_available_levels(&levels)
-cdef int current_level = 0
-cdef int default_threads = 1
 
 
 cdef const nllk_table *table(bint is_double) noexcept nogil:
-    return levels[current_level].f64 if is_double else levels[current_level].f32
+    return nllk_table_in_use(is_double)
 
 
 cdef int thread_count(int asked) noexcept nogil:
     """Threads for a call that asked for so many (0: for none in particular)."""
-    if NLLK_OPENMP == 0 or nllk_is_forked_child:
-        return 1
-    if asked > 0:
-        return asked
-    return nllk_thread_limit if nllk_thread_limit > 0 else default_threads
+    return nllk_thread_count(asked)
 
 
-cdef void add_in_order(const nllk_sums *parts, ptrdiff_t count, nllk_sums *total) noexcept nogil:
-    """The sums of the blocks, first to last, with what additions lose carried along (Neumaier)."""
-    cdef double lost[8]
-    cdef double *into
-    cdef const double *part
-    cdef double s
-    cdef ptrdiff_t b
+cdef void spread(void *context, int count, void (*work)(void *, int) noexcept nogil, void *task) noexcept nogil:
+    """Call work(task, k) for each k from 0 to `count`, each on a thread of its own."""
     cdef int k
-    memset(lost, 0, sizeof(lost))
-    memset(total, 0, sizeof(nllk_sums))
-    total.bad = -1
-    into = &total.value
-    for b in range(count):
-        part = &parts[b].value
-        for k in range(8):
-            s = into[k] + part[k]
-            if s - s == 0:  # finite
-                lost[k] += (into[k] - s) + part[k] if abs(into[k]) >= abs(part[k]) else (part[k] - s) + into[k]
-            into[k] = s
-        if total.bad < 0:
-            total.bad = parts[b].bad
-    for k in range(8):
-        into[k] += lost[k]
+    for k in prange(count, num_threads=count, schedule="static", chunksize=1):
+        work(task, k)
 
 
-cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size,
-             size_t scratch_bytes, int threads, nllk_sums *total) except -1:
-    """Run a kernel over `samples` samples of `sample_size` elements each and add up what its blocks report.
+cdef int no_memory() except -1:
+    raise MemoryError("nllkern could not allocate the sums of its blocks")
 
-    Each thread lends it `scratch_bytes` of scratch.
-    """
-    cdef ptrdiff_t elements = min(max(samples * sample_size // BLOCKS, BLOCK_ELEMENTS), LONG_BLOCK_ELEMENTS)
-    cdef ptrdiff_t block = max(elements // max(sample_size, 1), 1)
-    cdef ptrdiff_t blocks, b
-    cdef nllk_sums *parts
-    cdef void *scratch = NULL
-    block = max(block, (samples + MAX_BLOCKS - 1) // MAX_BLOCKS)
-    if block >= TILE:
-        block = (block + TILE - 1) // TILE * TILE
-    elif block >= ROW_BLOCK:
-        block = (block + ROW_BLOCK - 1) // ROW_BLOCK * ROW_BLOCK
-    blocks = (samples + block - 1) // block
-    if blocks <= 1 and samples * sample_size < BLOCK_ELEMENTS // 4:  # too short to let go of the GIL
-        memset(total, 0, sizeof(nllk_sums))
-        kernel(arguments, 0, samples, NULL, total)
-        return 0
-    parts = <nllk_sums *> malloc(blocks * sizeof(nllk_sums))
-    if parts is NULL:
-        raise MemoryError("nllkern could not allocate the sums of its blocks")
+
+cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size, int threads,
+             nllk_sums *total) except -1:
+    """Run a kernel over `samples` samples of `sample_size` elements each and add up what its blocks report."""
+    cdef nllk_batch batch
+    cdef nllk_team team
+    team.threads, team.parallel, team.context = threads, spread, NULL
+    if nllk_batch_open(&batch, kernel, arguments, samples, sample_size, 0) != NLLK_OK:
+        return no_memory()
     with nogil:
-        memset(parts, 0, blocks * sizeof(nllk_sums))
-        if threads > 1 and blocks > 1:
-            with parallel(num_threads=threads):
-                scratch = malloc(scratch_bytes) if scratch_bytes else NULL
-                for b in prange(blocks, schedule="dynamic"):
-                    kernel(arguments, b * block, min((b + 1) * block, samples), scratch, &parts[b])
-                free(scratch)
-        else:  # even one thread costs a parallel region its 0.7 us
-            scratch = malloc(scratch_bytes) if scratch_bytes else NULL
-            for b in range(blocks):
-                kernel(arguments, b * block, min((b + 1) * block, samples), scratch, &parts[b])
-            free(scratch)
-        add_in_order(parts, blocks, total)
-        free(parts)
+        nllk_batch_run(&batch, &team)
+        nllk_batch_close(&batch, total)
     return 0
+
+
+cdef int run_call(nllk_work *c, int threads, nllk_sums *sums) except -1:
+    """Run a loss on so many threads (0: as many as there may be) and return its status."""
+    cdef nllk_team team
+    cdef int status
+    team.threads, team.parallel, team.context = nllk_thread_count(threads), spread, NULL
+    if nllk_is_short(c):  # to let go of the GIL
+        status = nllk_open_call(c, &team)
+        if status == NLLK_OK:
+            nllk_run_call(c, &team)
+            nllk_close_call(c, sums)
+    else:
+        with nogil:
+            status = nllk_open_call(c, &team)
+            if status == NLLK_OK:
+                nllk_run_call(c, &team)
+                nllk_close_call(c, sums)
+    return no_memory() if status == NLLK_NO_MEMORY else status
 
 
 # `own`: the last parameter has a link for itself; `extra`: the name of a further per-sample input;
@@ -169,7 +115,7 @@ def vecmath(str name, x, str level=None):
     cdef cnp.ndarray source = np.ascontiguousarray(x)
     cdef cnp.ndarray result = np.empty_like(source)
     cdef int which = [row[0] for row in vecmath_table()].index(name)
-    cdef int k = current_level if level is None else _level_index(level)
+    cdef int k = nllk_level_in_use() if level is None else _level_index(level)
     cdef bint is_double = source.dtype == np.float64
     if not is_double and source.dtype != np.float32:
         raise TypeError(f"x: got dtype {source.dtype}, expected float32 or float64")
@@ -185,7 +131,7 @@ def simd_levels():
 
 def simd_level():
     """Name of the SIMD level in use."""
-    return levels[current_level].name.decode()
+    return levels[nllk_level_in_use()].name.decode()
 
 
 def _level_index(name):
@@ -197,13 +143,12 @@ def _level_index(name):
 @contextmanager
 def use_simd_level(str name):
     """Use another SIMD level for a while, in all threads: for tests and measurements."""
-    global current_level
-    before = current_level
-    current_level = _level_index(name)
+    before = nllk_level_in_use()
+    nllk_use_level(_level_index(name))
     try:
         yield
     finally:
-        current_level = before
+        nllk_use_level(before)
 
 
 def _checked_threads(k):
@@ -222,8 +167,7 @@ def set_num_threads(k):
     k : int
         1 to 1024.  It holds for the whole process.
     """
-    global default_threads
-    default_threads = _checked_threads(k)
+    nllk_set_num_threads(_checked_threads(k))
 
 
 def get_num_threads():
@@ -234,13 +178,11 @@ def get_num_threads():
 @contextmanager
 def num_threads(k):
     """Limit the calls that this thread makes inside the ``with`` block to `k` threads."""
-    global nllk_thread_limit
-    before = nllk_thread_limit
-    nllk_thread_limit = _checked_threads(k)
+    before = nllk_limit_threads(_checked_threads(k))
     try:
         yield
     finally:
-        nllk_thread_limit = before
+        nllk_limit_threads(before)
 
 
 def build_info():
@@ -249,10 +191,10 @@ def build_info():
         "version": NLLK_VERSION.decode(),
         "compiler": NLLK_COMPILER.decode(),
         "kernel flags": NLLK_KERNEL_FLAGS.decode(),
-        "openmp": NLLK_OPENMP,
+        "openmp": nllk_openmp_version(),
     }
 
 
-nllk_watch_forks()
-default_threads = default_num_threads()
-current_level = _level_index(os.environ["NLLKERN_SIMD"]) if "NLLKERN_SIMD" in os.environ else level_count - 1
+nllk_set_num_threads(default_num_threads())
+if "NLLKERN_SIMD" in os.environ:
+    nllk_use_level(_level_index(os.environ["NLLKERN_SIMD"]))

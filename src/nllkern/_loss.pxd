@@ -1,7 +1,7 @@
 cimport numpy as cnp
 
 from nllkern._arguments cimport Call
-from nllkern._engine cimport nllk_sums
+from nllkern._engine cimport nllk_sums, nllk_work
 
 
 # Elements below which a call runs on the calling thread alone: waking the others would cost more.
@@ -22,7 +22,5 @@ cdef class Loss:
     cdef int expect_arguments(self, tuple args) except -1
     cdef unknown(self, str key, tuple own)
     cdef int agree(self, int t, int own, str name, cnp.ndarray a) except -2
-    cdef int run_kernel(self, Call call, double counted, const void *arguments, double *scale, ptrdiff_t samples,
-                        ptrdiff_t sample_size, size_t scratch, int threads, int t, list results,
-                        nllk_sums *sums) except -1
+    cdef int run(self, Call call, nllk_work *c, ptrdiff_t samples, int t, nllk_sums *sums) except -1
     cdef cnp.ndarray new_or_out(self, list outs, int k, int ndim, const cnp.npy_intp *shape, int t, list given)

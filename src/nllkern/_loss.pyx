@@ -2,10 +2,9 @@
 """What all loss objects have in common."""
 
 cimport numpy as cnp
-from libc.string cimport memset
 
-from nllkern._arguments cimport MEAN, Call, expect_out
-from nllkern._engine cimport WANT_GRAD, WANT_HESS, WANT_VALUE, nllk_sums, run, table
+from nllkern._arguments cimport Call, expect_out
+from nllkern._engine cimport WANT_GRAD, WANT_HESS, WANT_VALUE, nllk_sums, nllk_work, run_call
 
 import inspect
 
@@ -85,25 +84,14 @@ cdef class Loss:
                             f"{cnp.PyArray_DescrFromType(t)} as the inputs before it")
         return own
 
-    cdef int run_kernel(self, Call call, double counted, const void *arguments, double *scale, ptrdiff_t samples,
-                        ptrdiff_t sample_size, size_t scratch, int threads, int t, list results,
-                        nllk_sums *sums) except -1:
-        """Run the loss, of whose samples `counted` count; where nothing does, all results are 0."""
-        if call.reduction != MEAN:
-            call.denominator = 1
-        elif call.normalizer is None:
-            call.denominator = counted
-        if call.denominator != 0 and samples > 0:
-            scale[0] = 1 / call.denominator
-            run(table(t == cnp.NPY_DOUBLE).loss[self.index], arguments, samples, sample_size, scratch, threads,
-                sums)
-            return 0
-        memset(sums, 0, sizeof(nllk_sums))
-        call.denominator = 1
-        for array in results:
-            if array is not None:
-                array[...] = 0
-        return 0
+    cdef int run(self, Call call, nllk_work *c, ptrdiff_t samples, int t, nllk_sums *sums) except -1:
+        """Run the loss over what `c.a` says; the status."""
+        c.loss = self.index
+        c.is_double = t == cnp.NPY_DOUBLE
+        c.reduction = call.reduction
+        c.normalizer = 0 if call.normalizer is None else call.denominator
+        c.samples = samples
+        return run_call(c, call.threads, sums)
 
     cdef cnp.ndarray new_or_out(self, list outs, int k, int ndim, const cnp.npy_intp *shape, int t, list given):
         """Output k: the caller's array, checked, or a new one."""

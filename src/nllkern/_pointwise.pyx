@@ -16,8 +16,8 @@ from nllkern._arguments cimport (
     is_number,
     shape_text,
 )
-from nllkern._engine cimport WANT_GRAD, WANT_VALUE, nllk_pointwise, nllk_sums, run, table, thread_count
-from nllkern._loss cimport SERIAL_ELEMENTS, Loss
+from nllkern._engine cimport WANT_GRAD, WANT_VALUE, nllk_pointwise, nllk_sums, nllk_work
+from nllkern._loss cimport Loss
 
 import numpy as np
 
@@ -47,9 +47,10 @@ cdef class PointwiseLoss(Loss):
 
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef Call call = Call.__new__(Call)
-        cdef nllk_pointwise a
+        cdef nllk_work c
+        cdef nllk_pointwise *a = &c.a.points
         cdef nllk_sums sums
-        cdef int count = len(self.parameters), k, t = -1, own, ndim = 0, threads
+        cdef int count = len(self.parameters), k, t = -1, own, ndim = 0
         cdef const cnp.npy_intp *shape = NULL
         cdef double[MAX_PARAMETERS + 1] numbers
         cdef float[MAX_PARAMETERS + 1] short_numbers
@@ -57,10 +58,9 @@ cdef class PointwiseLoss(Loss):
         cdef cnp.ndarray array
         cdef cnp.ndarray loss = None
         cdef ptrdiff_t samples = 1
-        cdef double counted
         call.loss = self.name
         call.want = want
-        memset(&a, 0, sizeof(a))
+        memset(&c, 0, sizeof(c))
         self.expect_arguments(args)
         a.want = want
         a.full = 1
@@ -114,13 +114,13 @@ cdef class PointwiseLoss(Loss):
                 numbers[k] = args[k]
                 short_numbers[k] = <float> numbers[k]
                 lone = &numbers[k] if t == cnp.NPY_DOUBLE else <const void *> &short_numbers[k]
-                self.set_input(&a, k, count, lone, 0)
+                self.set_input(a, k, count, lone, 0)
                 inputs[k] = None
             else:
                 expect_shape(inputs[k], ndim, shape, self.name, names[k], f"as {first}")
                 array = as_input(inputs[k], t)
                 keep += [(names[k], array), (names[k], inputs[k])]
-                self.set_input(&a, k, count, cnp.PyArray_DATA(array), 1)
+                self.set_input(a, k, count, cnp.PyArray_DATA(array), 1)
         for k in range(ndim):
             samples *= shape[k]
         if weight_array is not None:
@@ -159,16 +159,11 @@ cdef class PointwiseLoss(Loss):
             loss = <cnp.ndarray> cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *> shape, t, 0)
             a.loss = cnp.PyArray_DATA(loss)
 
-        threads = thread_count(call.threads) if samples >= SERIAL_ELEMENTS else 1
-        counted = samples
-        if a.weight != NULL and call.wants_weight():
-            run(table(t == cnp.NPY_DOUBLE).survey[1], &a, samples, 1, 0, threads, &sums)
-            counted = sums.weight
-        self.run_kernel(call, counted, &a, &a.scale, samples, 1, 0, threads, t, results, &sums)
+        self.run(call, &c, samples, t, &sums)
         for k in range(len(outs)):
             if results[k] is None:
                 results[k] = sums.grad[k] if k < count else sums.hess[k - count]
-        value = loss if loss is not None else sums.value / call.denominator
+        value = loss if loss is not None else sums.value
         return self.assemble(value, results, count, want)
 
     cdef cnp.ndarray repeating(self, cnp.ndarray x, int ndim, const cnp.npy_intp *shape, str like):

@@ -19,29 +19,21 @@ from nllkern._arguments cimport (
     shape_text,
 )
 from nllkern._engine cimport (
-    NLLK_STAGE,
+    NLLK_BAD_INDEX,
     WANT_GRAD,
     WANT_HESS,
     WANT_VALUE,
     nllk_rowwise,
     nllk_sums,
-    run,
-    table,
-    thread_count,
+    nllk_work,
 )
-from nllkern._loss cimport SERIAL_ELEMENTS, Loss
+from nllkern._loss cimport Loss
 
 import numpy as np
 
 from . import _docs
 
 cnp.import_array()
-
-# A gradient of so many bytes is not in any cache when the caller reads it.  Long rows get scratch, of at most so much.
-cdef enum:
-    STREAM_BYTES = 64 << 20
-    SCRATCH_BYTES = 768 << 10
-
 
 cdef tuple VARIANTS = ("crammer_singer", "weston_watkins")
 
@@ -101,25 +93,25 @@ cdef class RowwiseLoss(Loss):
 
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef Call call = Call.__new__(Call)
-        cdef nllk_rowwise a
+        cdef nllk_work c
+        cdef nllk_rowwise *a = &c.a.rows
         cdef nllk_sums sums
-        cdef int t, k, ndim, threads
+        cdef int t, k, ndim
         cdef const cnp.npy_intp *shape
         cdef cnp.ndarray logits, target
         cdef cnp.ndarray loss = None
         cdef ptrdiff_t samples = 1
-        cdef ptrdiff_t row_bytes, scratch
         cdef str prediction = self.parameters[0]
         cdef dict own = {}
         call.loss = self.name
         call.want = want
-        memset(&a, 0, sizeof(a))
+        memset(&c, 0, sizeof(c))
         self.expect_arguments(args)
         a.want = want
         a.margin = 1
         for key, value in kwargs.items():
             if not call.take(key, value):
-                self.take(key, value, &a, own)
+                self.take(key, value, a, own)
         call.settle()
         logits = as_array(args[0])
         t = float_type(args[0], logits, self.name, prediction)
@@ -178,6 +170,7 @@ cdef class RowwiseLoss(Loss):
             weight = as_input(weight, t)
             keep.append(("sample_weight", weight))
             a.weight = cnp.PyArray_DATA(weight)
+        c.indices_known = self.takes_real
         if self.takes_real:
             keep.append(("target", target))
             target = self.indices_of(as_input(target, t), weight, a.classes, t, own)
@@ -214,22 +207,9 @@ cdef class RowwiseLoss(Loss):
             loss = <cnp.ndarray> cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *> shape, t, 0)
             a.loss = cnp.PyArray_DATA(loss)
 
-        row_bytes = a.classes * (8 if t == cnp.NPY_DOUBLE else 4)
-        scratch = 0
-        if want == WANT_GRAD and a.classes > NLLK_STAGE and row_bytes <= SCRATCH_BYTES:
-            scratch = row_bytes
-        a.stream = samples * row_bytes >= STREAM_BYTES
-        threads = thread_count(call.threads) if samples * a.classes >= SERIAL_ELEMENTS else 1
-        a.want_weight = call.wants_weight() and (
-            a.weight != NULL or a.has_ignore or (a.index != NULL and a.class_weight != NULL))
-        if (a.index != NULL and not self.takes_real) or a.want_weight:
-            run(table(t == cnp.NPY_DOUBLE).survey[0], &a, samples, 1 if a.index != NULL else a.classes, 0,
-                threads if samples >= SERIAL_ELEMENTS else 1, &sums)
-            if a.index != NULL and sums.bad >= 0:
-                self.bad_index(as_array(args[1]), sums.bad, &a)
-        self.run_kernel(call, sums.weight if a.want_weight else samples, &a, &a.scale, samples, a.classes, scratch,
-                        threads, t, results, &sums)
-        value = loss if loss is not None else sums.value / call.denominator
+        if self.run(call, &c, samples, t, &sums) == NLLK_BAD_INDEX:
+            self.bad_index(as_array(args[1]), c.bad, a)
+        value = loss if loss is not None else sums.value
         return (value, *results)
 
     cdef bad_index(self, cnp.ndarray target, ptrdiff_t position, const nllk_rowwise *a):

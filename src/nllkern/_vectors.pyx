@@ -19,35 +19,20 @@ from nllkern._arguments cimport (
     shape_text,
 )
 from nllkern._engine cimport (
-    NLLK_FINISH,
-    NLLK_PART_SIZE,
-    NLLK_PREPARE,
-    NLLK_RUN,
-    NLLK_SHARED_SIZE,
     NLLK_VECTOR_MAX,
     WANT_GRAD,
     WANT_VALUE,
-    nllk_pointwise,
     nllk_sums,
     nllk_vectors,
-    run,
-    table,
-    thread_count,
+    nllk_work,
 )
-from nllkern._loss cimport SERIAL_ELEMENTS, Loss
+from nllkern._loss cimport Loss
 
 import numpy as np
 
 from . import _docs
 
 cnp.import_array()
-
-# A batch that shares a factor is cut into parts, each with a sum of its own, so that the order of the additions does
-# not depend on threads: parts of so many samples, unless their sums took more than so many bytes.
-cdef enum:
-    PART_SAMPLES = 256
-    PARTS_MAX = 1024
-    PARTS_BYTES = 4 << 20
 
 cdef tuple LINKS = ("identity", "softplus", "log", "covariance")
 cdef enum:
@@ -57,13 +42,12 @@ cdef enum:
 cdef class Vectors(Loss):
     # Vectors of d numbers, on the last axis of every input, make one sample.
 
-    cdef int begin(self, Call call, nllk_vectors *a, int want, tuple args) except -1:
+    cdef int begin(self, Call call, nllk_work *c, int want, tuple args) except -1:
         call.loss = self.name
         call.want = want
-        memset(a, 0, sizeof(nllk_vectors))
+        memset(c, 0, sizeof(nllk_work))
         self.expect_arguments(args)
-        a.want = want
-        a.step = NLLK_RUN
+        c.a.vectors.want = want
         return 0
 
     cdef int read(self, Call call, nllk_vectors *a, tuple args, list arrays, list keep) except -1:
@@ -102,13 +86,11 @@ cdef class Vectors(Loss):
             arrays[k] = array
         return t
 
-    cdef tuple finish(self, Call call, nllk_vectors *a, list arrays, list keep, int t, bint last_is_given):
-        """Run the kernel on what `a` says; `last_is_given`: the last parameter has no derivatives."""
+    cdef tuple finish(self, Call call, nllk_work *c, list arrays, list keep, int t, bint last_is_given):
+        """Run the kernel on what `c` says; `last_is_given`: the last parameter has no derivatives."""
         cdef nllk_sums sums
-        cdef nllk_pointwise survey
-        cdef int count = len(self.parameters), k, threads, ndim = cnp.PyArray_NDIM(arrays[0]) - 1
-        cdef ptrdiff_t work
-        cdef double counted = a.samples
+        cdef nllk_vectors *a = &c.a.vectors
+        cdef int count = len(self.parameters), k, ndim = cnp.PyArray_NDIM(arrays[0]) - 1
         cdef cnp.ndarray loss = None
         cdef cnp.ndarray array
         outs = call.outs(count) if call.want > WANT_VALUE else []
@@ -134,47 +116,13 @@ cdef class Vectors(Loss):
         if call.reduction == NONE:
             loss = <cnp.ndarray> cnp.PyArray_EMPTY(ndim, cnp.PyArray_DIMS(arrays[0]), t, 0)
             a.loss = cnp.PyArray_DATA(loss)
-        if a.weight != NULL and call.wants_weight():
-            memset(&survey, 0, sizeof(survey))
-            survey.weight = a.weight
-            run(table(t == cnp.NPY_DOUBLE).survey[1], &survey, a.samples, 1, 0,
-                thread_count(call.threads) if a.samples >= SERIAL_ELEMENTS else 1, &sums)
-            counted = sums.weight
-        work = a.dimension * (a.dimension if self.linked else 1)
-        threads = thread_count(call.threads) if a.samples * work >= SERIAL_ELEMENTS else 1
-        if a.shared == NULL:
-            self.run_kernel(call, counted, a, &a.scale, a.samples, work, 0, threads, t, results, &sums)
-        else:
-            self.run_parts(call, counted, a, work, threads, t, results, &sums)
-        value = loss if loss is not None else sums.value / call.denominator
+        self.run(call, c, a.samples, t, &sums)
+        value = loss if loss is not None else sums.value
         if call.want == WANT_VALUE:
             return (value,)
         if call.want == WANT_GRAD:
             return (value, tuple(results))
         return (value, tuple(results[:count]), tuple(results[count:]))
-
-    cdef int run_parts(self, Call call, double counted, nllk_vectors *a, ptrdiff_t work, int threads, int t,
-                       list results, nllk_sums *sums) except -1:
-        """The same with a factor that all samples share."""
-        cdef ptrdiff_t size = NLLK_PART_SIZE(a.dimension)
-        cdef ptrdiff_t count = min((a.samples + PART_SAMPLES - 1) // PART_SAMPLES, PARTS_MAX,
-                                   max(PARTS_BYTES // (8 * size), 1))
-        cdef cnp.ndarray parts
-        cdef nllk_sums none
-        count = max(count, 1)
-        a.part = ((a.samples + count - 1) // count + 15) // 16 * 16
-        a.part_count = count = (a.samples + a.part - 1) // a.part if a.part else 0
-        if a.grad[1] != NULL and count > 0:
-            parts = np.empty(count * size)
-            a.parts = <double *> cnp.PyArray_DATA(parts)
-        a.step = NLLK_PREPARE
-        table(t == cnp.NPY_DOUBLE).loss[self.index](a, 0, 1, NULL, &none)
-        a.step = NLLK_RUN
-        self.run_kernel(call, counted, a, &a.scale, count, a.part * work, 0, threads, t, results, sums)
-        if a.parts != NULL and a.scale != 0:
-            a.step = NLLK_FINISH
-            table(t == cnp.NPY_DOUBLE).loss[self.index](a, 0, 1, NULL, &none)
-        return 0
 
 
 cdef class MultivariateGaussian(Vectors):
@@ -184,11 +132,12 @@ cdef class MultivariateGaussian(Vectors):
 
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef Call call = Call.__new__(Call)
-        cdef nllk_vectors a
-        cdef cnp.ndarray mean, factor, prepared, cholesky
+        cdef nllk_work c
+        cdef nllk_vectors *a = &c.a.vectors
+        cdef cnp.ndarray mean, factor, cholesky
         cdef int t, ndim, k
         cdef cnp.npy_intp shape[64]
-        self.begin(call, &a, want, args)
+        self.begin(call, &c, want, args)
         a.full = 1
         for key, value in kwargs.items():
             if call.take(key, value):
@@ -204,7 +153,7 @@ cdef class MultivariateGaussian(Vectors):
         call.settle()
         arrays = []
         keep = []
-        t = self.read(call, &a, args, arrays, keep)
+        t = self.read(call, a, args, arrays, keep)
         mean, factor = arrays[0], arrays[1]
         ndim = cnp.PyArray_NDIM(mean)
         if a.dimension > NLLK_VECTOR_MAX:
@@ -231,10 +180,8 @@ cdef class MultivariateGaussian(Vectors):
         a.input[0] = cnp.PyArray_DATA(mean)
         a.input[1] = cnp.PyArray_DATA(factor)
         a.target = cnp.PyArray_DATA(arrays[2])
-        if shared:
-            prepared = np.empty(NLLK_SHARED_SIZE(a.dimension))
-            a.shared = <double *> cnp.PyArray_DATA(prepared)
-        return self.finish(call, &a, arrays, keep, t, covariance)
+        c.shared_factor = shared
+        return self.finish(call, &c, arrays, keep, t, covariance)
 
     cdef object factorised(self, covariance):
         """The Cholesky factor of a covariance, in float64."""
@@ -279,10 +226,11 @@ cdef class TripletMargin(Vectors):
 
     cdef tuple compute(self, tuple args, dict kwargs, int want):
         cdef Call call = Call.__new__(Call)
-        cdef nllk_vectors a
+        cdef nllk_work c
+        cdef nllk_vectors *a = &c.a.vectors
         cdef cnp.ndarray anchor
         cdef int t, k
-        self.begin(call, &a, want, args)
+        self.begin(call, &c, want, args)
         a.margin = 1
         a.norm = 2
         for key, value in kwargs.items():
@@ -301,7 +249,7 @@ cdef class TripletMargin(Vectors):
         call.settle()
         arrays = []
         keep = []
-        t = self.read(call, &a, args, arrays, keep)
+        t = self.read(call, a, args, arrays, keep)
         anchor = arrays[0]
         for k in range(1, 3):
             expect_shape(arrays[k], cnp.PyArray_NDIM(anchor), cnp.PyArray_DIMS(anchor), self.name, self.arguments[k],
@@ -310,7 +258,7 @@ cdef class TripletMargin(Vectors):
             if call.check:
                 expect_all(lambda x: x == x, arrays[k], self.name, self.arguments[k], "a number")
             a.input[k] = cnp.PyArray_DATA(arrays[k])
-        return self.finish(call, &a, arrays, keep, t, False)
+        return self.finish(call, &c, arrays, keep, t, False)
 
 
 def vectors_loss(int index, info):

@@ -1,7 +1,7 @@
 /* The list of losses and of vector functions, and the SIMD levels that this processor can run, baseline first. */
 #include <math.h>
 
-#include "kernels.h"
+#include "call.h"
 
 #define LINKS_none ""
 #define LINKS_logit ""

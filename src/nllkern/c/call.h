@@ -1,0 +1,86 @@
+/* One call of a loss, as Python's layer and the C interface both make it.
+ *
+ * The samples are cut into blocks whose size depends on the call alone, never on the number of threads.  Each block leaves its
+ * sums in a place of its own, and they are added in the order of the blocks: the bits are the same for any number of
+ * threads, and whoever runs the blocks. */
+#ifndef NLLK_CALL_H
+#define NLLK_CALL_H
+
+#include "kernels.h"
+#include "nllkern.h"
+
+/* What Python reads of the tables. */
+NLLK_API extern const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT];
+NLLK_API extern const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT];
+NLLK_API int nllk_available_levels(const nllk_level **levels);
+
+/* Samples that a kernel runs over, in blocks. */
+typedef struct {
+    nllk_kernel kernel;
+    const void *arguments;
+    ptrdiff_t samples, block, blocks;
+    size_t scratch;   /* bytes that a thread lends the kernel */
+    ptrdiff_t next;   /* the first block that no worker has taken */
+    nllk_sums *parts; /* one a block; NULL: `only` */
+    nllk_sums only;
+} nllk_batch;
+
+/* Who runs the blocks: at most so many threads, set to work by `parallel`. */
+typedef struct {
+    int threads;
+    nllk_parallel parallel;
+    void *context;
+} nllk_team;
+
+NLLK_API int nllk_batch_open(nllk_batch *b, nllk_kernel kernel, const void *arguments, ptrdiff_t samples,
+                             ptrdiff_t sample_size, size_t scratch);
+NLLK_API void nllk_batch_run(nllk_batch *b, const nllk_team *team);
+void nllk_batch_run_blocks(nllk_batch *b, ptrdiff_t begin, ptrdiff_t end);
+NLLK_API void nllk_batch_close(nllk_batch *b, nllk_sums *total);
+
+typedef union {
+    nllk_rowwise rows;
+    nllk_pointwise points;
+    nllk_vectors vectors;
+} nllk_arguments;
+
+typedef struct {
+    int loss, is_double; /* its number in the table */
+    int reduction;
+    double normalizer; /* of the mean; 0: the weight of what counts */
+    int indices_known; /* to be in range */
+    int shared_factor; /* of vectors */
+    ptrdiff_t samples;
+    nllk_arguments a;
+    /* What nllk_open_call finds. */
+    const nllk_table *table;
+    double denominator; /* 0: nothing counts, and all results are 0 */
+    ptrdiff_t unit;     /* samples that the kernel counts as one */
+    ptrdiff_t bad;      /* the sample whose class index is out of range */
+    nllk_batch batch;
+} nllk_work;
+
+/* Weights, indices and blocks; nothing is written yet.  After NLLK_OK, nllk_close_call must follow. */
+NLLK_API int nllk_open_call(nllk_work *c, const nllk_team *team);
+NLLK_API void nllk_run_call(nllk_work *c, const nllk_team *team);
+/* The sums, of which the value is reduced; with NULL it only frees what the call holds. */
+NLLK_API void nllk_close_call(nllk_work *c, nllk_sums *sums);
+
+/* Whether a call is too short to be worth letting go of a lock. */
+NLLK_API int nllk_is_short(const nllk_work *c);
+
+/* ---- SIMD levels and threads ---- */
+
+NLLK_API const nllk_table *nllk_table_in_use(int is_double);
+NLLK_API int nllk_level_in_use(void);
+NLLK_API void nllk_use_level(int level);
+
+/* Threads for a call that asked for so many (0: for none in particular). */
+NLLK_API int nllk_thread_count(int asked);
+/* The limit of the calling thread's own, 0 for none; returns the one before. */
+NLLK_API int nllk_limit_threads(int limit);
+/* Year and month of the OpenMP specification, 0 without it. */
+NLLK_API int nllk_openmp_version(void);
+void nllk_openmp(void *context, int count, void (*work)(void *task, int k), void *task);
+
+#endif
