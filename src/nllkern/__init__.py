@@ -1,17 +1,21 @@
 """Negative log-likelihoods and their gradients on the CPU: fast, accurate, in one pass."""
 
-from . import reference
+from . import lowlevel, reference
 from ._binned import mu_law_edges
+from ._engine import _C_API as _C_API
 from ._engine import get_num_threads, num_threads, set_num_threads, simd_levels
 from ._losses import *
 from ._losses import losses
 from ._show import __version__, get_include, show_config
+from .lowlevel import ctypes_function
 
 __all__ = [
     "__version__",
+    "ctypes_function",
     "get_include",
     "get_num_threads",
     "losses",
+    "lowlevel",
     "mu_law_edges",
     "num_threads",
     "reference",

@@ -178,6 +178,16 @@ cdef extern from "call.h" nogil:
     int nllk_openmp_version()
     void nllk_set_num_threads(int count)
 
+    ctypedef struct nllk_function:
+        const char *name
+        const char *type
+        void (*address)()
+
+    ctypedef struct nllk_api:
+        ptrdiff_t count
+        const nllk_function *functions
+    const nllk_api *nllk_get_api()
+
 
 # What a loss object needs: the table of a precision, how many threads a call may use, and the run itself.
 cdef const nllk_table *table(bint is_double) noexcept nogil

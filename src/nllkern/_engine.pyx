@@ -2,6 +2,7 @@
 """Calls of the kernels on threads, how many there are, and the choice of the SIMD level: Python's side of c/call.h."""
 
 cimport numpy as cnp
+from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
 
 import os
@@ -99,6 +100,18 @@ def loss_table():
         )
         for k in range(NLLK_LOSS_COUNT)
     ]
+
+
+def c_functions():
+    """(name, C type, address) of each function of nllkern.h."""
+    cdef const nllk_api *api = nllk_get_api()
+    return [
+        (api.functions[k].name.decode(), api.functions[k].type.decode(), <size_t> <void *> api.functions[k].address)
+        for k in range(api.count)
+    ]
+
+
+_C_API = PyCapsule_New(<void *> nllk_get_api(), "nllkern._C_API", NULL)  # as PyCapsule_Import finds it
 
 
 def vecmath_table():

@@ -16,7 +16,7 @@ def get_include() -> str:
     Returns
     -------
     str
-        The headers themselves are ``nllkern/kernels.h`` and its tables, below that folder.
+        The header is ``nllkern/nllkern.h``, below that folder.
     """
     return str(Path(__file__).parent / "include")
 

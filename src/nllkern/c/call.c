@@ -195,8 +195,8 @@ static int open_parts(nllk_work *c)
 {
     nllk_vectors *a = &c->a.vectors;
     const ptrdiff_t size = NLLK_PART_SIZE(a->dimension), shared = NLLK_SHARED_SIZE(a->dimension);
-    ptrdiff_t count = MIN(MIN((c->samples + PART_SAMPLES - 1) / PART_SAMPLES, PARTS_MAX),
-                          MAX(PARTS_BYTES / (8 * size), 1));
+    ptrdiff_t count =
+        MIN(MIN((c->samples + PART_SAMPLES - 1) / PART_SAMPLES, PARTS_MAX), MAX(PARTS_BYTES / (8 * size), 1));
     a->part = ((c->samples + count - 1) / count + 15) / 16 * 16;
     a->part_count = (c->samples + a->part - 1) / a->part;
     a->shared = malloc((size_t)(shared + (a->grad[1] ? a->part_count * size : 0)) * sizeof(double));

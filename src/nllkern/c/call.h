@@ -7,7 +7,7 @@
 #define NLLK_CALL_H
 
 #include "kernels.h"
-#include "nllkern.h"
+#include "nllkern/nllkern.h"
 
 /* What Python reads of the tables. */
 NLLK_API extern const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT];

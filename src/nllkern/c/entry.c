@@ -27,6 +27,18 @@ const char *nllk_message(int status)
     return status >= 0 && status < NLLK_STATUS_COUNT ? messages[status] : "no such status";
 }
 
+void nllk_default_options(nllk_options *options)
+{
+    const nllk_options defaults = NLLK_OPTIONS;
+    *options = defaults;
+}
+
+void nllk_empty_results(nllk_results *results)
+{
+    const nllk_results empty = NLLK_RESULTS;
+    *results = empty;
+}
+
 /* Whether one of the words of `list`, between spaces, is `word`. */
 static int has_word(const char *list, const char *word)
 {
@@ -88,8 +100,8 @@ static int check_own(const nllk_loss_info *info, const nllk_options *o)
         !is_between(o->z_loss, 0, has_word(own, "z_loss") ? DBL_MAX : 0) ||
         !is_between(o->softcap, 0, has_word(own, "softcap") ? DBL_MAX : 0) ||
         !is_between(o->variant, 0, has_word(own, "variant") || has_word(own, "link")) ||
-        (o->class_weight && !has_word(own, "class_weight")) || (o->has_ignore_index && !has_word(own, "ignore_index")) ||
-        (o->extra && (rows || !*own)) || o->extra_period < 0)
+        (o->class_weight && !has_word(own, "class_weight")) ||
+        (o->has_ignore_index && !has_word(own, "ignore_index")) || (o->extra && (rows || !*own)) || o->extra_period < 0)
         return NLLK_BAD_OPTION;
     if (info->kind[0] == 'v' ? !(fabs(o->margin) <= DBL_MAX && o->p >= 1) : !is_between(o->margin, 0, DBL_MAX))
         return NLLK_BAD_OPTION;
@@ -100,7 +112,8 @@ static int check_own(const nllk_loss_info *info, const nllk_options *o)
 static int has_places(const nllk_options *o, const nllk_results *r, int count, int shared)
 {
     for (int k = 0; k < count; k++)
-        if (!(shared >> k & 1) && ((o->want >= NLLK_GRADIENT && !r->grad[k]) || (o->want >= NLLK_HESSIAN && !r->hess[k])))
+        if (!(shared >> k & 1) &&
+            ((o->want >= NLLK_GRADIENT && !r->grad[k]) || (o->want >= NLLK_HESSIAN && !r->hess[k])))
             return 0;
     return 1;
 }
@@ -135,7 +148,9 @@ static int open_rows(nllk_work *w, const nllk_options *o, const nllk_results *r,
 {
     const char *targets = nllk_losses[w->loss].support;
     const int index = has_word(targets, "index") || has_word(targets, "real");
-    const int kind = o->target != NLLK_TARGET_DEFAULT ? o->target : index ? NLLK_TARGET_INT64 : NLLK_TARGET_PROBABILITIES;
+    const int kind = o->target != NLLK_TARGET_DEFAULT ? o->target
+                     : index                          ? NLLK_TARGET_INT64
+                                                      : NLLK_TARGET_PROBABILITIES;
     nllk_rowwise *a = &w->a.rows;
     if (classes < 1)
         return NLLK_BAD_SIZE;
@@ -297,23 +312,24 @@ int nllk_close(nllk_call *call, nllk_results *results)
 
 #define TEXT_(...) #__VA_ARGS__
 #define TEXT(...) TEXT_(__VA_ARGS__)
-#define ENTRY(NAME, ...) {#NAME, TEXT((__VA_ARGS__)), (void (*)(void))NAME},
+#define ENTRY(RETURNS, NAME, ...) {#NAME, #RETURNS " " TEXT((__VA_ARGS__)), (void (*)(void))NAME},
 #define ENTRIES(NAME, INPUTS)                                                                                          \
-    ENTRY(nllk_##NAME##_f32, INPUTS(float), const nllk_options *options, nllk_results *results)                        \
-    ENTRY(nllk_##NAME##_f64, INPUTS(double), const nllk_options *options, nllk_results *results)                       \
-    ENTRY(nllk_##NAME##_f32_open, INPUTS(float), const nllk_options *options, nllk_results *results, nllk_call *call)  \
-    ENTRY(nllk_##NAME##_f64_open, INPUTS(double), const nllk_options *options, nllk_results *results, nllk_call *call)
+    ENTRY(int, nllk_##NAME##_f32, INPUTS(float), const nllk_options *options, nllk_results *results)                   \
+    ENTRY(int, nllk_##NAME##_f64, INPUTS(double), const nllk_options *options, nllk_results *results)                  \
+    ENTRY(int, nllk_##NAME##_f32_open, INPUTS(float), const nllk_options *options, nllk_results *results,              \
+          nllk_call *call)                                                                                             \
+    ENTRY(int, nllk_##NAME##_f64_open, INPUTS(double), const nllk_options *options, nllk_results *results,             \
+          nllk_call *call)
 #define NLLK_ROWWISE(NAME, ...) ENTRIES(NAME, NLLK_INPUTS_ROWS)
 #define NLLK_POINTWISE(NAME, NAMES, COUNT, ...) ENTRIES(NAME, NLLK_INPUTS_##COUNT)
 #define NLLK_VECTORS(NAME, ...) ENTRIES(NAME, NLLK_INPUTS_VECTORS)
 static const nllk_function functions[] = {
-    ENTRY(nllk_message, int status)
-    ENTRY(nllk_version, void)
-    ENTRY(nllk_block, const nllk_call *call)
-    ENTRY(nllk_run, nllk_call *call, ptrdiff_t begin, ptrdiff_t end)
-    ENTRY(nllk_close, nllk_call *call, nllk_results *results)
-    ENTRY(nllk_set_num_threads, int count)
-    ENTRY(nllk_get_num_threads, void)
+    ENTRY(const char *, nllk_version, void) ENTRY(const char *, nllk_message, int status)
+        ENTRY(void, nllk_default_options, nllk_options *options) ENTRY(void, nllk_empty_results, nllk_results *results)
+            ENTRY(ptrdiff_t, nllk_block, const nllk_call *call)
+                ENTRY(int, nllk_run, nllk_call *call, ptrdiff_t begin, ptrdiff_t end)
+                    ENTRY(int, nllk_close, nllk_call *call, nllk_results *results)
+                        ENTRY(void, nllk_set_num_threads, int count) ENTRY(int, nllk_get_num_threads, void)
 #include "kernels.inc"
 };
 

@@ -35,7 +35,8 @@ extern "C" {
 
 #define NLLK_ABI 1 /* changes only with what would break a program that was compiled before */
 
-#if defined(_WIN32)
+#ifdef NLLK_API /* set by who reads this header with a program */
+#elif defined(_WIN32)
 #define NLLK_API
 #else
 #define NLLK_API __attribute__((visibility("default")))
@@ -48,11 +49,11 @@ typedef enum {
     NLLK_NULL_POINTER,  /* an input, or an output that is wanted, is NULL */
     NLLK_BAD_REDUCTION, /* not one of those below, or a normalizer that is not positive or goes with no mean */
     NLLK_BAD_WANT,
-    NLLK_BAD_LINK,     /* the loss has no such link */
-    NLLK_BAD_TARGET,   /* the loss takes no such kind of target */
-    NLLK_BAD_OPTION,   /* a number out of its range, or an option that the loss does not have */
-    NLLK_BAD_INDEX,    /* a class index out of range: results->bad is its sample */
-    NLLK_BAD_RANGE,    /* begin is not the start of a block, or end not the end of one */
+    NLLK_BAD_LINK,   /* the loss has no such link */
+    NLLK_BAD_TARGET, /* the loss takes no such kind of target */
+    NLLK_BAD_OPTION, /* a number out of its range, or an option that the loss does not have */
+    NLLK_BAD_INDEX,  /* a class index out of range: results->bad is its sample */
+    NLLK_BAD_RANGE,  /* begin is not the start of a block, or end not the end of one */
     NLLK_NO_MEMORY,
     NLLK_STATUS_COUNT
 } nllk_status;
@@ -62,9 +63,9 @@ NLLK_API const char *nllk_message(int status);
 
 enum { NLLK_MEAN, NLLK_SUM, NLLK_NONE };          /* reduction */
 enum { NLLK_VALUE, NLLK_GRADIENT, NLLK_HESSIAN }; /* want; each includes those before it */
-enum { NLLK_IDENTITY, NLLK_SOFTPLUS, NLLK_LOG, NLLK_VARIANCE, NLLK_LOG_VARIANCE };                 /* link */
-enum { NLLK_TARGET_DEFAULT, NLLK_TARGET_INT64, NLLK_TARGET_INT32, NLLK_TARGET_PROBABILITIES };     /* target */
-enum { NLLK_FROM_SOFTMAX, NLLK_FROM_LOG, NLLK_CRAMMER_SINGER = 0, NLLK_WESTON_WATKINS };           /* variant */
+enum { NLLK_IDENTITY, NLLK_SOFTPLUS, NLLK_LOG, NLLK_VARIANCE, NLLK_LOG_VARIANCE };             /* link */
+enum { NLLK_TARGET_DEFAULT, NLLK_TARGET_INT64, NLLK_TARGET_INT32, NLLK_TARGET_PROBABILITIES }; /* target */
+enum { NLLK_FROM_SOFTMAX, NLLK_FROM_LOG, NLLK_CRAMMER_SINGER = 0, NLLK_WESTON_WATKINS };       /* variant */
 
 /* How `count` workers are set to work: call work(task, k) once for each k from 0 to count - 1, on threads or one after the
  * other, and return when all of them have returned. */
@@ -91,17 +92,14 @@ typedef struct {
     ptrdiff_t extra_period;    /* how many there are before they repeat; 0: one a sample */
     ptrdiff_t row_stride;      /* from one row of logits to the next; 0: the rows are contiguous */
     double label_smoothing, z_loss;
-    double softcap; /* 0: none */
-    double margin;  /* of the hinge and of the triplet loss */
-    double p;       /* the norm of the triplet loss */
+    double softcap;         /* 0: none */
+    double margin;          /* of the hinge and of the triplet loss */
+    double p;               /* the norm of the triplet loss */
     nllk_parallel parallel; /* NULL: OpenMP */
     void *context;          /* its first argument */
 } nllk_options;
 
-#define NLLK_OPTIONS                                                                                                   \
-    {                                                                                                                  \
-        sizeof(nllk_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0                   \
-    }
+#define NLLK_OPTIONS {sizeof(nllk_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0}
 
 /* Where results go, T each; NULL: not wanted.  Derivatives are those of the reduced value, by input; second ones by each
  * number alone (the Hessian's diagonal). */
@@ -116,10 +114,11 @@ typedef struct {
     ptrdiff_t bad;                   /* NLLK_BAD_INDEX: the sample */
 } nllk_results;
 
-#define NLLK_RESULTS                                                                                                   \
-    {                                                                                                                  \
-        sizeof(nllk_results), 0, {0, 0, 0}, {0, 0, 0}, 0, 0, {0, 0, 0}, {0, 0, 0}, -1                                  \
-    }
+#define NLLK_RESULTS {sizeof(nllk_results), 0, {0, 0, 0}, {0, 0, 0}, 0, 0, {0, 0, 0}, {0, 0, 0}, -1}
+
+/* The same for languages without initializers. */
+NLLK_API void nllk_default_options(nllk_options *options);
+NLLK_API void nllk_empty_results(nllk_results *results);
 
 /* A call whose blocks the caller runs.  It must not be copied, and what it was opened with must live until it is closed. */
 typedef struct {
@@ -142,10 +141,10 @@ NLLK_API int nllk_get_num_threads(void);
 /* "0.1.0" */
 NLLK_API const char *nllk_version(void);
 
-/* Every function above and below by its name, for programs that do not link to the library: Python's capsule
- * nllkern._capi._C_API holds a nllk_api.  It only ever grows. */
+/* Every function by its name, for programs that do not link to the library: Python's capsule "nllkern._C_API" holds a
+ * nllk_api.  The list only ever grows. */
 typedef struct {
-    const char *name, *signature;
+    const char *name, *type; /* as "int (ptrdiff_t samples, ...)" */
     void (*address)(void);
 } nllk_function;
 

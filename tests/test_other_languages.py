@@ -1,0 +1,84 @@
+"""nllkern's functions from Cython and from Numba, as their users would write it."""
+
+import ctypes
+import importlib.util
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import assert_same_bits
+
+import nllkern as nk
+from nllkern.lowlevel import Options, Results
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def cython_user(tmp_path_factory):
+    """tests/cython_user.pyx, compiled against the installed package."""
+    pytest.importorskip("Cython")
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("cython")
+    source, module = folder / "cython_user.c", folder / "cython_user.so"
+    cython = [sys.executable, "-m", "cython", "-I", str(Path(nk.__file__).parents[1])]
+    subprocess.run([*cython, str(HERE / "cython_user.pyx"), "-o", str(source)], check=True)
+    include = [f"-I{nk.get_include()}", f"-I{sysconfig.get_path('include')}"]
+    flags = ["-O1", "-shared", "-fPIC", "-Wall", "-Werror"]
+    subprocess.run([compiler, *flags, *include, str(source), "-o", str(module)], check=True)
+    spec = importlib.util.spec_from_file_location("cython_user", module)
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@pytest.mark.parametrize("by_blocks", [False, True])
+def test_cython(cython_user, by_blocks):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(30_000, 12)).astype(np.float32)
+    target = rng.integers(0, 12, 30_000)
+    grad = np.empty_like(logits)
+    status, value = cython_user.cross_entropy(logits, target, grad, by_blocks)
+    assert status == 0
+    assert_same_bits(
+        (value, grad), nk.cross_entropy.value_and_grad(logits, target, reduction="sum")
+    )
+    target[5] = 12
+    assert cython_user.cross_entropy(logits, target, grad, by_blocks)[0] != 0
+
+
+@pytest.mark.parametrize("source", ["ctypes", "cython address"])
+def test_numba(source):
+    """A whole loop of calls, compiled: the maximum-likelihood normal distribution."""
+    numba = pytest.importorskip("numba")
+    f = nk.ctypes_function("nllk_gaussian_nll_f64")
+    if source == "cython address":
+        from numba.extending import get_cython_function_address
+
+        address = get_cython_function_address("nllkern._capi", "nllk_gaussian_nll_f64")
+        f = ctypes.CFUNCTYPE(f.restype, *f.argtypes)(address)
+    options = Options(want=nk.lowlevel.GRADIENT, link=nk.lowlevel.LOG, shared=3)
+    results = Results()
+    # The gradients by the two shared numbers, where the call leaves them.
+    sums = np.frombuffer(results, np.float64, 2, offset=Results.grad_sum.offset)
+
+    @numba.njit
+    def fit(steps, rate, y, mean, raw, options, results, sums):
+        for _ in range(steps):
+            if f(y.size, mean.ctypes, raw.ctypes, y.ctypes, options, results) != 0:
+                return False
+            mean[0] -= rate * sums[0]
+            raw[0] -= rate * sums[1]
+        return True
+
+    y = np.random.default_rng(0).normal(3.0, 2.0, 5000)
+    mean, raw = np.zeros(1), np.zeros(1)
+    addresses = ctypes.addressof(options), ctypes.addressof(results)
+    assert fit(2000, 0.1, y, mean, raw, *addresses, sums)
+    np.testing.assert_allclose([mean[0], np.exp(raw[0])], [y.mean(), y.std()], rtol=1e-9)
