@@ -2,6 +2,8 @@
 
 import ctypes
 import importlib.util
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,14 @@ import nllkern as nk
 from nllkern.lowlevel import Options, Results
 
 HERE = Path(__file__).parent
+PAGE = (HERE.parent / "docs" / "lowlevel.md").read_text()
+
+
+def shown(language):
+    """(code, what it prints) of the first example of the page in that language."""
+    code = re.search(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    printed = re.search(r"^```\n([^`\n].*?)^```$", PAGE[code.end() :], re.MULTILINE | re.DOTALL)
+    return code[1], printed[1]
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +92,24 @@ def test_numba(source):
     addresses = ctypes.addressof(options), ctypes.addressof(results)
     assert fit(2000, 0.1, y, mean, raw, *addresses, sums)
     np.testing.assert_allclose([mean[0], np.exp(raw[0])], [y.mean(), y.std()], rtol=1e-9)
+
+
+def test_page_c(tmp_path):
+    """The program of docs/lowlevel.md, by the command below it."""
+    if not shutil.which("cc"):
+        pytest.skip("no C compiler")
+    code, printed = shown("c")
+    (tmp_path / "program.c").write_text(code)
+    command = re.search(r"^```sh\n(cc .*?)\n```$", PAGE, re.MULTILINE)[1]
+    command = command.replace("nllkern-config", f"{sys.executable} -m nllkern._config")
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, printed), run.stderr
+
+
+def test_page_python(tmp_path):
+    pytest.importorskip("numba")
+    code, printed = shown("python")
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ
+    )
+    assert (run.returncode, run.stdout) == (0, printed), run.stderr

@@ -37,9 +37,9 @@ cnp.import_array()
 
 FORMS = ("queries", "symmetric", "nt_xent")
 
-# Rows of similarities in a block: a 16th of all, more where that is little memory (products of few rows are slow), fewer
-# where it is much.  The gradient of the keys grows by quarters, or pieces of LEAST_PIECE to PIECE_BYTES, and rows are
-# normalised NORM_BYTES at a time.  The shapes alone decide all of it, and so the order of all additions.
+# Rows of similarities in a block: a 16th of all, more where that is little memory (products of few rows are slow),
+# fewer where it is much.  The gradient of the keys grows by quarters, or pieces of LEAST_PIECE to PIECE_BYTES, and rows
+# are normalised NORM_BYTES at a time.  The shapes alone decide all of it, and so the order of all additions.
 cdef enum:
     BLOCKS = 16
     LEAST_ROWS = 32

@@ -97,7 +97,7 @@ class Call(ctypes.Structure):
     _fields_ = (("room", c_uint64 * 96),)
 
 
-TYPES = {
+TYPES: dict[str, Any] = {
     "int": c_int,
     "ptrdiff_t": c_ssize_t,
     "void": None,
