@@ -129,7 +129,6 @@ cdef extern from "kernels.h" nogil:
     int nllk_available_levels(const nllk_level **levels)
 
 
-
 cdef extern from "call.h" nogil:
     enum:
         NLLK_OK
