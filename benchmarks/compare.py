@@ -7,6 +7,8 @@ the plots into --out; what is not installed is skipped.
 import argparse
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,7 +128,20 @@ class Judged(NamedTuple):
         return f"{self.work.name}/{self.dtype}"
 
 
-PARTS = {"table": table, "sweep": sweep, "errors": errors, "memory": memory}
+def adapters(workers, options, progress):
+    """What nllkern.torch and nllkern.boosting cost, in a process of their own."""
+    task = progress.add_task("adapters", total=None)
+    numbers = (options.threads, options.rounds, options.seconds)
+    command = [sys.executable, "-m", "benchmarks.adapters", *map(str, numbers)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            progress.advance(task)
+            yield json.loads(line)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}")
+
+
+PARTS = {"table": table, "sweep": sweep, "errors": errors, "memory": memory, "adapters": adapters}
 
 
 def measured(options, console, save, earlier):

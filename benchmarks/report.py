@@ -20,6 +20,8 @@ def markdown(results):
         parts += [brief_table(results), speed_table(results), peer_table(results)]
     if results.get("memory"):
         parts.append(memory_table(results))
+    if results.get("adapters"):
+        parts.append(adapter_table(results))
     if results.get("errors"):
         parts.append(error_table(results))
     return "\n\n".join(parts) + "\n"
@@ -186,6 +188,32 @@ What the first call of that size works with, beyond its gradients and what the p
 it (compiling included); each library's formulation that takes least.  The matrix holds the
 similarities of all pairs."""
     return text + "\n\n" + table([*header, "goals"], rows)
+
+
+def adapter_table(results):
+    """Each adapter beside the framework's own loss and beside the direct call."""
+    rows = []
+    for result in results["adapters"]:
+        least = {what: figures["min"] for what, figures in result["times"].items()}
+        ours, theirs, direct = (least.get(k) for k in ("adapter", "framework", "direct"))
+        shape = " x ".join(map(str, result["shape"]))
+        rows.append(
+            [
+                result["adapter"],
+                shape,
+                duration(ours),
+                duration(theirs) if theirs else "-",
+                f"{theirs / ours:.1f}x" if theirs else "-",
+                duration(direct),
+            ]
+        )
+    text = """## Adapters
+
+Cross-entropy in float32: value and gradient by a forward and a backward call (nllkern.torch), or
+gradient and second derivative (nllkern.boosting, whose libraries do not lend their own objectives);
+minimum.  Directly: the same on NumPy arrays, results allocated."""
+    header = ["adapter", "shape", "through it", "framework's own", "speed-up", "directly"]
+    return text + "\n\n" + table(header, rows)
 
 
 def any_peak(results, name):

@@ -1,8 +1,10 @@
 """nllkern.torch beside nllkern itself and beside PyTorch: values, autograd, compilation, errors."""
 
 import itertools
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -373,3 +375,12 @@ def test_module_is_a_module():
     assert "weight" in loss.state_dict()
     assert repr(loss) == "CrossEntropyLoss(reduction='mean')"
     assert Case  # the cases above come from the suite's own
+
+
+def test_page(monkeypatch, tmp_path):
+    """The examples of docs/frameworks.md."""
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parent.parent / "docs" / "frameworks.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 2
+    exec("\n".join(blocks), {})

@@ -1,0 +1,78 @@
+"""What the adapters cost, beside the direct call and the framework's own loss.
+
+python -m benchmarks.adapters THREADS ROUNDS SECONDS prints one JSON line a case.
+"""
+
+import json
+import sys
+
+import numpy as np
+
+import nllkern as nk
+
+from .worker import batch_size, timings
+
+SHAPES = ((1, 10), (32, 10), (1024, 100), (8192, 1000), (1024, 32000))
+
+
+def torch_cases(logits, target, threads):
+    """Forward and backward of cross-entropy on leaf tensors."""
+    import torch
+
+    import nllkern.torch
+
+    torch.set_num_threads(threads)
+    z = torch.from_numpy(logits).clone().requires_grad_()
+    t = torch.from_numpy(target)
+
+    def step(loss):
+        z.grad = None
+        loss(z, t).backward()
+
+    return {
+        "adapter": lambda: step(nllkern.torch.cross_entropy),
+        "framework": lambda: step(torch.nn.functional.cross_entropy),
+        "direct": lambda: nk.cross_entropy.value_and_grad(logits, target),
+    }
+
+
+def boosting_cases(logits, target, threads):
+    """Gradient and second derivative; the libraries do not lend their own objectives."""
+    from nllkern.boosting import Objective
+
+    objective, labels = Objective("cross_entropy"), target.astype(np.float32)
+
+    return {
+        "adapter": lambda: objective(labels, logits),
+        "direct": lambda: nk.cross_entropy.value_grad_hess(logits, target, reduction="sum"),
+    }
+
+
+ADAPTERS = {"nllkern.torch": torch_cases, "nllkern.boosting": boosting_cases}
+
+
+def main(threads, rounds, seconds):
+    """All adapters whose framework is installed, at every size."""
+    nk.set_num_threads(threads)
+    rng = np.random.default_rng(0)
+    for shape in SHAPES:
+        logits = rng.normal(size=shape).astype(np.float32)
+        target = rng.integers(0, shape[1], shape[0])
+        for name, cases in ADAPTERS.items():
+            try:
+                calls = cases(logits, target, threads)
+            except ImportError:
+                continue
+            sizes = {what: batch_size(call) for what, call in calls.items()}
+            times = {what: [] for what in calls}
+            for _ in range(rounds):
+                for what, call in calls.items():
+                    times[what] += timings(call, sizes[what], seconds)
+            row = {
+                what: {"min": min(x), "median": float(np.median(x))} for what, x in times.items()
+            }
+            print(json.dumps({"adapter": name, "shape": shape, "times": row}), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
