@@ -36,6 +36,23 @@ def torch_cases(logits, target, threads):
     }
 
 
+def jax_cases(logits, target, threads):
+    """The jitted value_and_grad; JAX has as many threads as it likes."""
+    import jax
+    import optax
+
+    import nllkern.jax
+
+    z, t = jax.numpy.asarray(logits), jax.numpy.asarray(target.astype(np.int32))
+    mean = optax.softmax_cross_entropy_with_integer_labels
+    steps = {
+        "adapter": jax.jit(jax.value_and_grad(nllkern.jax.cross_entropy)),
+        "framework": jax.jit(jax.value_and_grad(lambda z, t: mean(z, t).mean())),
+    }
+    calls = {k: lambda f=f: jax.block_until_ready(f(z, t)) for k, f in steps.items()}
+    return calls | {"direct": lambda: nk.cross_entropy.value_and_grad(logits, target)}
+
+
 def boosting_cases(logits, target, threads):
     """Gradient and second derivative; the libraries do not lend their own objectives."""
     from nllkern.boosting import Objective
@@ -48,7 +65,11 @@ def boosting_cases(logits, target, threads):
     }
 
 
-ADAPTERS = {"nllkern.torch": torch_cases, "nllkern.boosting": boosting_cases}
+ADAPTERS = {
+    "nllkern.torch": torch_cases,
+    "nllkern.jax": jax_cases,
+    "nllkern.boosting": boosting_cases,
+}
 
 
 def main(threads, rounds, seconds):

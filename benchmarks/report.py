@@ -209,9 +209,10 @@ def adapter_table(results):
         )
     text = """## Adapters
 
-Cross-entropy in float32: value and gradient by a forward and a backward call (nllkern.torch), or
-gradient and second derivative (nllkern.boosting, whose libraries do not lend their own objectives);
-minimum.  Directly: the same on NumPy arrays, results allocated."""
+Cross-entropy in float32: value and gradient by a forward and a backward call (nllkern.torch), by
+the jitted value_and_grad (nllkern.jax, beside optax), or gradient and second derivative
+(nllkern.boosting, whose libraries do not lend their own objectives); minimum.  Directly: the same
+on NumPy arrays, results allocated."""
     header = ["adapter", "shape", "through it", "framework's own", "speed-up", "directly"]
     return text + "\n\n" + table(header, rows)
 
