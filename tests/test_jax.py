@@ -108,6 +108,11 @@ def test_what_only_python_does():
     problem = gaussian(12, 3, "float64", "covariance")
     inputs, options = arrays(problem)
     assert call(problem, "mean", inputs, options) == problem.loss(*problem.args, **problem.options)
+    by_mean, by_factor = jax.grad(
+        lambda *p: call(problem, "mean", (*p, inputs[2]), options), argnums=(0, 1)
+    )(*inputs[:2])
+    np.testing.assert_array_equal(by_mean, problem.run("value_and_grad")[1])
+    assert np.isnan(by_factor).all()
 
 
 @pytest.mark.parametrize("wrap", [jax.jit, lambda f: f])

@@ -117,6 +117,23 @@ def test_shared_parameter():
         nt.gaussian_nll(mean, raw, y, link="softplus", reduction="none")
 
 
+def test_fixed_covariance():
+    inputs, options = tensors(gaussian(12, 3, "float64", "covariance"), requires_grad=False)
+    mean, factor, y = inputs
+    mean.requires_grad_()
+    value = nt.multivariate_gaussian_nll(mean, factor, y, **options)
+    value.backward()
+    problem = gaussian(12, 3, "float64", "covariance")
+    np.testing.assert_array_equal(mean.grad, problem.run("value_and_grad")[1])
+    operator = torch.ops.nllkern.loss.default
+    arguments = ("multivariate_gaussian_nll", mean, factor, None, y, None, None, nt._text(options))
+    torch.library.opcheck(operator, (*arguments, True))
+    with pytest.raises(
+        ValueError, match="factor requires a gradient, which this loss does not have"
+    ):
+        nt.multivariate_gaussian_nll(mean, factor.requires_grad_(), y, **options)
+
+
 @pytest.mark.parametrize("normalize", [True, False])
 def test_info_nce(normalize):
     queries, keys = (torch.randn(6, 4, dtype=torch.float64, requires_grad=True) for _ in "qk")
@@ -378,9 +395,10 @@ def test_module_is_a_module():
 
 
 def test_page(monkeypatch, tmp_path):
-    """The examples of docs/frameworks.md."""
+    """The examples of docs/frameworks.md that are PyTorch's."""
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parent.parent / "docs" / "frameworks.md").read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    section = page.partition("\n## PyTorch\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2
     exec("\n".join(blocks), {})

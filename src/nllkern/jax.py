@@ -195,7 +195,9 @@ def _by_numpy(
     if not want:
         return (np.asarray(loss(*inputs, **keywords), dtype),)
     value, grads = loss.value_and_grad(*inputs, **keywords)
-    grads = grads if isinstance(grads, tuple) else (grads,)
+    grads = list(grads) if isinstance(grads, tuple) else [grads]
+    if grads[-1] is None:  # a fixed covariance
+        grads[-1] = np.full_like(inputs[len(grads) - 1], np.nan)
     return tuple(np.asarray(x, dtype) for x in (value, *grads))
 
 

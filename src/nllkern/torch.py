@@ -90,7 +90,7 @@ def _run(
     dtype = inputs[0].dtype
     if not isinstance(grads, tuple):
         return _tensor(value, dtype), [_tensor(grads, dtype)]
-    return _tensor(value, dtype), [_tensor(grad, dtype) for grad in grads]
+    return _tensor(value, dtype), [_tensor(g, dtype) for g in grads if g is not None]
 
 
 def _expand(upstream: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
@@ -140,6 +140,8 @@ def _op(
     loss = loss_named(name)
     if want:
         value, grads = _run(loss.value_and_grad, inputs, keywords)
+        count = sum(x is not None for x in (first, second, third))
+        grads += [torch.zeros_like(x) for x in inputs[len(grads) : count]]  # not used
     else:
         value, grads = (
             _tensor(loss(*[x.detach().numpy() for x in inputs], **keywords), first.dtype),
@@ -308,6 +310,8 @@ def _check_keywords(
             x.requires_grad or not x.is_cpu or x.dtype in _UNREADABLE
         ):
             _refuse(name, key, x)
+    if keywords.get("link") == "covariance" and inputs[1].requires_grad:
+        _refuse(name, "factor", inputs[1])
     if want and keywords.get("reduction") == "none":
         _check_shared(name, inputs)
 
