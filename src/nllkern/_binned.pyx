@@ -15,9 +15,7 @@ from nllkern._engine cimport (
     nllk_sums,
     run,
     table,
-    thread_count,
 )
-from nllkern._loss cimport SERIAL_ELEMENTS
 from nllkern._rowwise cimport NOT_ROWS, RowwiseLoss, row_stride
 
 import numpy as np
@@ -86,8 +84,7 @@ cdef class Bins:
         c.raise_outside = outside == "raise"
         c.weight = cnp.PyArray_DATA(weight) if weight is not None else NULL
         c.index = <int64_t *> cnp.PyArray_DATA(result)
-        run(table(t == cnp.NPY_DOUBLE).bins[<int> NLLK_ENCODE], c, count, 1,
-            thread_count(threads) if count >= SERIAL_ELEMENTS else 1, &sums)
+        run(table(t == cnp.NPY_DOUBLE).bins[<int> NLLK_ENCODE], c, count, 1, threads, &sums)
         if sums.bad >= 0:
             at = tuple(map(int, np.unravel_index(sums.bad, (<object> target).shape)))
             place = f"[{', '.join(map(str, at))}]" if at else ""
@@ -111,8 +108,7 @@ cdef class Bins:
         c.result_stride = rows
         c.result = cnp.PyArray_DATA(result)
         if rows > 0:
-            run(table(t == cnp.NPY_DOUBLE).bins[kind], c, rows, c.bins,
-                thread_count(threads) if rows * c.bins >= SERIAL_ELEMENTS else 1, &sums)
+            run(table(t == cnp.NPY_DOUBLE).bins[kind], c, rows, c.bins, threads, &sums)
         return result
 
     cdef cnp.ndarray all_edges(self):

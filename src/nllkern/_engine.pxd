@@ -1,5 +1,7 @@
 from libc.stdint cimport int64_t
 
+from nllkern._capi_types cimport nllk_api, nllk_parallel
+
 
 cdef extern from "kernels.h" nogil:
     enum:
@@ -131,11 +133,7 @@ cdef extern from "kernels.h" nogil:
 
 cdef extern from "call.h" nogil:
     enum:
-        NLLK_OK
-        NLLK_BAD_INDEX
-        NLLK_NO_MEMORY
-
-    ctypedef void (*nllk_parallel)(void *, int, void (*)(void *, int) noexcept nogil, void *) noexcept nogil
+        NLLK_SERIAL_ELEMENTS
 
     ctypedef struct nllk_team:
         int threads
@@ -177,14 +175,6 @@ cdef extern from "call.h" nogil:
     int nllk_openmp_version()
     void nllk_set_num_threads(int count)
 
-    ctypedef struct nllk_function:
-        const char *name
-        const char *type
-        void (*address)()
-
-    ctypedef struct nllk_api:
-        ptrdiff_t count
-        const nllk_function *functions
     const nllk_api *nllk_get_api()
 
 

@@ -5,6 +5,8 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
 
+from nllkern._capi_types cimport NLLK_NO_MEMORY, NLLK_OK, nllk_api
+
 import os
 from collections import namedtuple
 from contextlib import contextmanager
@@ -48,10 +50,14 @@ cdef int no_memory() except -1:
 
 cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size, int threads,
              nllk_sums *total) except -1:
-    """Run a kernel over `samples` samples of `sample_size` elements each and add up what its blocks report."""
+    """Run a kernel over `samples` samples of `sample_size` elements each and add up what its blocks report.
+
+    On so many threads at most (0: as many as there may be).
+    """
     cdef nllk_batch batch
     cdef nllk_team team
-    team.threads, team.parallel, team.context = threads, spread, NULL
+    team.threads = nllk_thread_count(threads) if samples * sample_size >= NLLK_SERIAL_ELEMENTS else 1
+    team.parallel, team.context = spread, NULL
     if nllk_batch_open(&batch, kernel, arguments, samples, sample_size, 0) != NLLK_OK:
         return no_memory()
     with nogil:

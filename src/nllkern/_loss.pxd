@@ -4,16 +4,11 @@ from nllkern._arguments cimport Call
 from nllkern._engine cimport nllk_sums, nllk_work
 
 
-# Elements below which a call runs on the calling thread alone: waking the others would cost more.
-cdef enum:
-    SERIAL_ELEMENTS = 32768
-
-
 cdef class Loss:
     cdef readonly str name
     cdef readonly tuple parameters
     cdef readonly tuple links
-    cdef tuple arguments  # the positional ones
+    cdef readonly tuple arguments  # the positional ones
     cdef str kind, extra, support
     cdef str own  # the keyword for the link that the last parameter has for itself
     cdef int index, linked

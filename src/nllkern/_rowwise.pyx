@@ -18,8 +18,8 @@ from nllkern._arguments cimport (
     same_shape,
     shape_text,
 )
+from nllkern._capi_types cimport NLLK_BAD_INDEX
 from nllkern._engine cimport (
-    NLLK_BAD_INDEX,
     WANT_GRAD,
     WANT_HESS,
     WANT_VALUE,

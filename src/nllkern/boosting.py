@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._engine import loss_table
-from ._losses import loss_named
+from ._losses import loss_infos, loss_named
+from .reference._math import apply_link
 
 __all__ = ["Objective"]
 
-_INFO = {info.name: info for info in loss_table()}
+_INFO = {info.name: info for info in loss_infos() if info.kind in ("pointwise", "rowwise")}
 
 # A target at which the second derivatives by the parameters themselves (identity link) are the
 # expected ones.  Where they do not depend on the target, any will do.
@@ -78,9 +78,8 @@ class Objective:
         **options: Any,
     ) -> None:
         info = _INFO.get(loss)
-        if info is None or info.kind == "vectors":
-            known = ", ".join(name for name, info in _INFO.items() if info.kind != "vectors")
-            raise ValueError(f"Objective: loss is {loss!r}, expected one of {known}")
+        if info is None:
+            raise ValueError(f"Objective: loss is {loss!r}, expected one of {', '.join(_INFO)}")
         fisher = loss in _TYPICAL or loss in _EXPECTED
         if hessian is None:
             hessian = "fisher" if fisher else "true"
@@ -161,21 +160,16 @@ class Objective:
         y = np.asarray(labels, np.float64)
         scores = np.zeros(self._count)
         linked = [_INFO[self.loss.name].linked >> k & 1 for k in range(self._count)]
-
-        def repeated(x: NDArray[np.float64]) -> NDArray[np.float64]:
-            every = np.tile(x, (len(y), 1))
-            return every if self._count > 1 else every[:, 0]
-
-        value = self.nll(y, repeated(scores), weight)
+        value = self.nll(y, self._repeated(scores, len(y)), weight)
         for _ in range(steps):
             grad, hess = (
                 np.atleast_1d(x.sum(axis=0, dtype=np.float64))
-                for x in self.derivatives(y, repeated(scores), weight)
+                for x in self.derivatives(y, self._repeated(scores, len(y)), weight)
             )
             # A linked parameter changes by some orders of magnitude at most.
             step = np.where(linked, np.clip(grad / hess, -2, 2), grad / hess)
             while np.abs(step).max() > 1e-7:
-                found = self.nll(y, repeated(scores - step), weight)
+                found = self.nll(y, self._repeated(scores - step, len(y)), weight)
                 if found < value:
                     break
                 step *= 0.5
@@ -188,8 +182,10 @@ class Objective:
         self, labels: ArrayLike, weight: ArrayLike | None = None
     ) -> NDArray[np.float64]:
         """``constant``, repeated for every sample: XGBoost's base_margin, LightGBM's init_score."""
-        scores = self.constant(labels, weight)
-        count = len(np.asarray(labels))
+        return self._repeated(self.constant(labels, weight), len(np.asarray(labels)))
+
+    def _repeated(self, scores: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+        """The same raw scores for every sample."""
         return np.tile(scores, (count, 1)) if self._count > 1 else np.full(count, scores[0])
 
     def _inputs(
@@ -232,8 +228,17 @@ class Objective:
     ) -> tuple[NDArray[Any], ...]:
         """Expected second derivatives: by the parameters themselves, times the link's slope^2."""
         link, linked = keywords.get("link", "identity"), _INFO[self.loss.name].linked
-        pairs = [_linked(link, x) if linked >> k & 1 else (x, 1.0) for k, x in enumerate(raw)]
-        values = [np.asarray(value, np.float64) for value, _ in pairs]
+        values, slopes = [], []
+        for k, x in enumerate(raw):
+            x = x.astype(np.float64)
+            if linked >> k & 1:
+                with np.errstate(all="ignore"):
+                    p = apply_link(link, x)
+                values.append(p.value)
+                slopes.append(p.value * p.slope)
+            else:
+                values.append(x)
+                slopes.append(np.ones_like(x))
         target = _TYPICAL[self.loss.name](*values)
         rest = {k: v for k, v in keywords.items() if k not in ("link", "sample_weight")}
         weight = np.asarray(keywords.get("sample_weight", 1.0), np.float64)
@@ -241,24 +246,10 @@ class Objective:
             *values, target, link="identity", reduction="sum", **rest
         )[2]
         found = found if isinstance(found, tuple) else (found,)
-        return tuple(weight * h * slope**2 for h, (_, slope) in zip(found, pairs, strict=True))
+        return tuple(weight * h * slope**2 for h, slope in zip(found, slopes, strict=True))
 
     def _joined(self, parts: Any) -> Floats:
         if isinstance(parts, tuple) and len(parts) > 1:
             return np.stack(parts, axis=-1).astype(np.float32, order="C")
         x = parts[0] if isinstance(parts, tuple) else parts
         return np.ascontiguousarray(x, np.float32)
-
-
-def _linked(link: str, x: NDArray[Any]) -> tuple[NDArray[Any], Any]:
-    """A positive parameter and its derivative by the raw number."""
-    x = np.asarray(x, np.float64)
-    if link == "softplus":
-        return np.logaddexp(0.0, x), np.exp(-np.logaddexp(0.0, -x))
-    if link == "log":
-        return np.exp(x), np.exp(x)
-    if link == "variance":
-        return np.sqrt(x), 0.5 / np.sqrt(x)
-    if link == "log_variance":
-        return np.exp(0.5 * x), 0.5 * np.exp(0.5 * x)
-    return x, 1.0

@@ -32,25 +32,17 @@ except ImportError as error:
 import numpy as np
 
 from ._config import ANSWERS
-from ._engine import loss_table
-from ._losses import loss_named, losses
+from ._losses import loss_infos, loss_named
 from ._show import __version__
+from .lowlevel import TARGET_INT32, TARGET_PROBABILITIES
 
-_INFO = {info.name: info for info in loss_table()}
-_PARAMETERS = {loss.name: loss.parameters for loss in losses()}
-_NAMES = {
-    name: parameters
-    if name == "info_nce" or _INFO[name].support == "none"
-    else (*parameters, "target")
-    for name, parameters in _PARAMETERS.items()
-}
+_INFO = {info.name: info for info in loss_infos()}
 _ARRAYS = ("sample_weight", "class_weight", "extra")  # in the order of c/jax_ffi.cc
 _REDUCTIONS = ("mean", "sum", "none")
 _LINKS = ("identity", "softplus", "log", "variance", "log_variance")
 _VARIANTS = {"softmax": 0, "log": 1, "crammer_singer": 0, "weston_watkins": 1}
 _NUMBERS = ("normalizer", "label_smoothing", "z_loss", "softcap", "margin", "p")
 _LEFT_OUT = ("out", "check")
-_TARGET_INT32, _TARGET_PROBABILITIES = 2, 3
 
 
 # ---- the custom call ----
@@ -117,9 +109,9 @@ def _attributes(name: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) ->
     first, target = inputs[0], inputs[-1]
     if info.kind == "rowwise":
         if jnp.issubdtype(target.dtype, jnp.floating):
-            found["target"] = np.int64(_TARGET_PROBABILITIES)
+            found["target"] = np.int64(TARGET_PROBABILITIES)
         elif target.dtype == jnp.int32:
-            found["target"] = np.int64(_TARGET_INT32)
+            found["target"] = np.int64(TARGET_INT32)
     if info.kind == "pointwise":
         samples = max((x.size for x in inputs), default=1)
         one = [x.ndim == 0 and any(y.ndim > 0 for y in inputs) for x in inputs]
@@ -134,7 +126,8 @@ def _attributes(name: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) ->
 
 def _plain(name: str, keywords: dict[str, Any]) -> bool:
     """Whether the custom call knows all that is asked for."""
-    return name in _INFO and "edges" not in keywords and keywords.get("link") != "covariance"
+    python = _INFO[name].kind == "contrastive" or "edges" in keywords
+    return not python and keywords.get("link") != "covariance"
 
 
 def _outputs(
@@ -144,11 +137,11 @@ def _outputs(
     first = inputs[0]
     if reduction != "none":
         shape: tuple[int, ...] = ()
-    elif name in _INFO and _INFO[name].kind == "pointwise":
+    elif _INFO[name].kind == "pointwise":
         shape = max((x.shape for x in inputs), key=len)
     else:
         shape = first.shape[:-1]
-    parameters = inputs[: len(_PARAMETERS[name])] if want else ()
+    parameters = inputs[: len(_INFO[name].parameters)] if want else ()
     shapes = [shape, *(x.shape for x in parameters)]
     return [jax.ShapeDtypeStruct(s, first.dtype) for s in shapes]
 
@@ -219,7 +212,7 @@ def _forward(
 def _backward(name: str, keywords: tuple[Any, ...], kept: Any, upstream: Any) -> tuple[Any, ...]:
     grads, rest, arrays = kept
     found = []
-    for parameter, grad in zip(_PARAMETERS[name], grads, strict=True):
+    for parameter, grad in zip(_INFO[name].parameters, grads, strict=True):
         own = upstream.ndim + 2 if parameter == "factor" else upstream.ndim
         if upstream.ndim > 0 and (grad.ndim < own or name == "info_nce"):  # shared by all samples
             found.append(_nothing(grad))
@@ -265,8 +258,8 @@ def _check(name: str, what: str, x: jax.Array) -> None:
 
 def _validate(name: str, inputs: list[Any], arrays: dict[str, Any], rest: dict[str, Any]) -> None:
     """Shapes here; keywords by nllkern itself, of a batch without samples."""
-    names, first = _NAMES[name], inputs[0]
-    pointwise = name in _INFO and _INFO[name].kind == "pointwise"
+    names, first = loss_named(name).arguments, inputs[0]
+    pointwise = _INFO[name].kind == "pointwise"
     shape = max((x.shape for x in inputs), key=len) if pointwise else first.shape[:-1]
     empty = []
     for what, x in zip(names, inputs, strict=True):
@@ -314,7 +307,7 @@ def _whole(name: str, key: str, x: jax.Array, inputs: list[Any]) -> jax.Array:
 
 
 def _function(name: str) -> Callable[..., jax.Array]:
-    names, count = _NAMES[name], len(_PARAMETERS[name])
+    names, count = loss_named(name).arguments, len(_INFO[name].parameters)
 
     def call(*inputs: Any, **keywords: Any) -> jax.Array:
         if len(inputs) != len(names):
@@ -351,6 +344,6 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Callable[..., jax.Array]: ...
 
 
-globals().update({name: _function(name) for name in _PARAMETERS})
+globals().update({name: _function(name) for name in _INFO})
 
-__all__ = ["using_ffi", *_PARAMETERS]
+__all__ = ["using_ffi", *_INFO]

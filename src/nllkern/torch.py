@@ -24,16 +24,11 @@ except ImportError as error:
 
 import numpy as np
 
-from ._engine import loss_table
-from ._losses import loss_named, losses
+from ._losses import loss_infos, loss_named
 
-_PARAMETERS = {loss.name: loss.parameters for loss in losses()}
-_POINTWISE = {info.name for info in loss_table() if info.kind == "pointwise"}
-_NAMES = {
-    info.name: info.parameters if info.support == "none" else (*info.parameters, "target")
-    for info in loss_table()
-} | {"info_nce": ("queries", "keys")}
-_EXTRA = {info.name: info.extra.split() for info in loss_table()}
+_PARAMETERS = {info.name: info.parameters for info in loss_infos()}
+_POINTWISE = {info.name for info in loss_infos() if info.kind == "pointwise"}
+_EXTRA = {info.name: info.extra.split() for info in loss_infos()}
 _ARRAYS = ("pos_weight", "delta", "class_weight")  # keywords that may be tensors, one a loss
 _LEFT_OUT = ("out", "check")
 _UNREADABLE = {torch.float16, torch.bfloat16, torch.complex64, torch.complex128}
@@ -93,13 +88,9 @@ def _run(
     return _tensor(value, dtype), [_tensor(g, dtype) for g in grads if g is not None]
 
 
-def _expand(upstream: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
-    """Upstream gradients of the samples, against the gradients of their numbers."""
-    return upstream.reshape(upstream.shape + (1,) * (grad.dim() - upstream.dim()))
-
-
 def _back(upstream: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
-    return grad * _expand(upstream, grad)
+    """The gradient times the upstream gradients of the samples."""
+    return grad * upstream.reshape(upstream.shape + (1,) * (grad.dim() - upstream.dim()))
 
 
 def _check_shared(name: str, inputs: Sequence[torch.Tensor]) -> None:
@@ -152,17 +143,8 @@ def _op(
 
 
 @_op.register_fake
-def _(
-    name: str,
-    first: torch.Tensor,
-    second: torch.Tensor | None,
-    third: torch.Tensor | None,
-    target: torch.Tensor | None,
-    sample_weight: torch.Tensor | None,
-    extra: torch.Tensor | None,
-    options: str,
-    want: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _(name: str, first: torch.Tensor, *others: Any) -> tuple[torch.Tensor, ...]:
+    second, third, target, _, _, options, want = others
     parameters = [x for x in (first, second, third) if x is not None]
     shape = first.shape[:-1]
     if name in _POINTWISE:
@@ -250,7 +232,8 @@ _plain_apply = super(torch.autograd.Function, _Function).apply
 
 def _function(name: str) -> Callable[..., torch.Tensor]:
     """The loss of that name.  What a call does not need is left out: a small batch feels it."""
-    loss, names, count = loss_named(name), _NAMES[name], len(_PARAMETERS[name])
+    loss, count = loss_named(name), len(_PARAMETERS[name])
+    names = loss.arguments
     value_and_grad = loss.value_and_grad
 
     def call(*inputs: Any, **keywords: Any) -> torch.Tensor:
@@ -294,7 +277,7 @@ def _as_tensors(name: str, inputs: tuple[Any, ...]) -> list[torch.Tensor]:
     """Numbers as tensors of the first input's dtype."""
     if not isinstance(inputs[0], torch.Tensor):
         raise TypeError(
-            f"{name}: {_NAMES[name][0]} is {type(inputs[0]).__name__}, expected a tensor"
+            f"{name}: {_PARAMETERS[name][0]} is {type(inputs[0]).__name__}, expected a tensor"
         )
     dtype = inputs[0].dtype
     return [x if isinstance(x, torch.Tensor) else torch.as_tensor(x, dtype=dtype) for x in inputs]

@@ -133,9 +133,6 @@ enum { STREAM_BYTES = 64 << 20, SCRATCH_BYTES = 768 << 10 };
  * not depend on threads: parts of so many samples, unless their sums took more than so many bytes. */
 enum { PART_SAMPLES = 256, PARTS_MAX = 1024, PARTS_BYTES = 4 << 20 };
 
-/* Elements below which a call runs on the calling thread alone: waking the others would cost more. */
-enum { SERIAL_ELEMENTS = 32768 };
-
 static size_t item_size(const nllk_work *c) { return c->is_double ? sizeof(double) : sizeof(float); }
 
 static ptrdiff_t sample_size(const nllk_work *c)
@@ -150,7 +147,7 @@ static ptrdiff_t sample_size(const nllk_work *c)
 
 static nllk_team team_for(ptrdiff_t elements, const nllk_team *team)
 {
-    return (nllk_team){elements >= SERIAL_ELEMENTS ? team->threads : 1, team->parallel, team->context};
+    return (nllk_team){elements >= NLLK_SERIAL_ELEMENTS ? team->threads : 1, team->parallel, team->context};
 }
 
 /* Run a survey over the samples: what has to be known before anything is written. */

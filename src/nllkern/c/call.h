@@ -25,6 +25,9 @@ typedef struct {
     nllk_sums only;
 } nllk_batch;
 
+/* Elements below which a call runs on the calling thread alone: waking the others would cost more. */
+enum { NLLK_SERIAL_ELEMENTS = 32768 };
+
 /* Who runs the blocks: at most so many threads, set to work by `parallel`. */
 typedef struct {
     int threads;

@@ -282,7 +282,7 @@ class Linked(NamedTuple):
         return np.where(self.lost & ~np.isnan(x), _times_exp(x, -self.log), x / self.value)
 
 
-def apply_link(link, u):
+def apply_link(link: str, u: np.ndarray) -> Linked:
     """P = u (identity), sqrt(u) (variance), softplus(u), exp(u) (log), exp(u/2) (log_variance)."""
     one, zero, never = np.ones_like(u), np.zeros_like(u), np.zeros(u.shape, bool)
     number = ~np.isnan(u)
