@@ -139,6 +139,73 @@ def test_jit_grad_vmap():
         np.testing.assert_array_equal(grads[k], want[1])
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("samples", "reduction"), [(1, "mean"), (1, "sum"), (6, "mean"), (6, "none")]
+)
+def test_vmap_is_a_loop(samples, reduction, weighted):
+    """The bits of calls one after the other, for every loss, with weights of their own."""
+    for case in CASES:
+        draw = case.weighted if weighted else case.problem
+        calls = [draw(samples, "float32", seed=seed) for seed in range(3)]
+        inputs, options = zip(*(arrays(problem) for problem in calls), strict=True)
+        given = {k: v for k, v in options[0].items() if not isinstance(v, jax.Array)}
+        count = len(calls[0].loss.parameters)
+
+        def f(p, rest, weights, name=calls[0].loss.name, given=given):
+            loss = getattr(nj, name)(*p, *rest, **weights, **given, reduction=reduction)
+            return loss.sum(), loss
+
+        stacked = jax.tree.map(
+            lambda *x: jnp.stack(x),
+            *[
+                (x[:count], x[count:], {k: v for k, v in o.items() if isinstance(v, jax.Array)})
+                for x, o in zip(inputs, options, strict=True)
+            ],
+        )
+        grads, losses = jax.vmap(jax.grad(f, has_aux=True))(*stacked)
+        for k, problem in enumerate(calls):
+            want, want_grads = problem.loss.value_and_grad(
+                *problem.args, **problem.options, reduction=reduction
+            )
+            np.testing.assert_array_equal(losses[k], np.asarray(want, "float32"))
+            want_grads = want_grads if isinstance(want_grads, tuple) else (want_grads,)
+            for x, grad in zip(grads, want_grads, strict=True):
+                np.testing.assert_array_equal(x[k], grad)
+
+
+def test_vmap_over_one_input():
+    rng = np.random.default_rng(0)
+    mean, y = rng.normal(size=(2, 50))
+    scales = jnp.array([0.3, 0.5, 2.0])
+    f = partial(nj.gaussian_nll, link="softplus")
+    by_mean, by_scale = jax.vmap(jax.grad(f, argnums=(0, 1)), (None, 0, None))(mean, scales, y)
+    for k, scale in enumerate(scales):
+        want = nk.gaussian_nll.grad(mean, float(scale), y, link="softplus")
+        np.testing.assert_array_equal(by_mean[k], want[0])
+        assert by_scale[k] == want[1]
+    logits = rng.normal(size=(2, 4, 6, 5))
+    found = jax.vmap(jax.vmap(nj.cross_entropy, (0, None)), (0, None))(logits, jnp.arange(6) % 5)
+    for i, j in np.ndindex(2, 4):
+        assert found[i, j] == nk.cross_entropy(logits[i, j], np.arange(6) % 5)
+    none = jax.vmap(nj.cross_entropy)(jnp.zeros((0, 6, 5)), jnp.zeros((0, 6), int))
+    assert none.shape == (0,)
+    target = jnp.zeros((2, 6), int).at[1, 4].set(9)
+    with pytest.raises(Exception, match="a class index is out of range, in sample 10"):
+        jax.vmap(nj.cross_entropy)(logits[0, :2], target).block_until_ready()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_large_result(dtype):
+    """Large enough for huge pages."""
+    z = np.random.default_rng(0).normal(size=(130, 20000)).astype(dtype)
+    target = np.arange(130)
+    value, grad = jax.jit(jax.value_and_grad(nj.cross_entropy))(z, target)
+    want = nk.cross_entropy.value_and_grad(z, target)
+    assert value == np.asarray(want[0], dtype)
+    np.testing.assert_array_equal(grad, want[1])
+
+
 def test_shared_parameter():
     """One scale for all samples, learnable or a number."""
     mean, y = np.random.default_rng(0).normal(size=(2, 50))
@@ -172,6 +239,7 @@ def test_what_has_no_derivative():
 
 def test_empty():
     assert nj.cross_entropy(jnp.zeros((0, 3)), jnp.zeros(0, int)) == 0
+    assert nj.gaussian_nll(jnp.zeros(0), 0.5, jnp.zeros(0)) == 0
 
 
 def test_errors():

@@ -262,7 +262,8 @@ def same_as(ours, theirs, inputs, rtol=1e-12):
         torch.testing.assert_close(a, b, rtol=rtol, atol=rtol)
 
 
-REDUCTIONS = ("mean", "sum", "none")
+REDUCE = {"mean": torch.mean, "sum": torch.sum, "none": lambda x: x}
+REDUCTIONS = tuple(REDUCE)
 SHAPES = ((5,), (7, 5), (3, 5, 2), (2, 5, 3, 2))
 
 
@@ -297,7 +298,14 @@ def test_bce_with_logits_loss(reduction):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("MSELoss", {}), ("L1Loss", {}), ("HuberLoss", {}), ("HuberLoss", {"delta": 0.3})],
+    [
+        ("MSELoss", {}),
+        ("L1Loss", {}),
+        ("HuberLoss", {}),
+        ("HuberLoss", {"delta": 0.3}),
+        ("SmoothL1Loss", {"beta": 0.3}),
+        ("SmoothL1Loss", {"beta": 0}),
+    ],
 )
 def test_regression_losses(name, options, reduction):
     torch.manual_seed(0)
@@ -305,6 +313,37 @@ def test_regression_losses(name, options, reduction):
     ours = getattr(nt, name)(reduction=reduction, **options)
     theirs = getattr(torch.nn, name)(reduction=reduction, **options)
     same_as(lambda x: ours(x, y), lambda x: theirs(x, y), [x])
+    same_as(ours, theirs, [x, y])  # the target has a gradient too
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("shape", [(5,), (7, 5)], ids=str)
+def test_margin_losses(shape, reduction):
+    torch.manual_seed(0)
+    scores, weight = torch.randn(shape, dtype=torch.float64), torch.rand(5, dtype=torch.float64)
+    index, labels = torch.randint(0, 5, shape[:-1]), torch.randint(0, 2, shape).double()
+    grid = [("MultiMarginLoss", index, {"margin": m}) for m in (0.3, 1.0)]
+    grid += [("MultiLabelSoftMarginLoss", labels, {}), ("SoftMarginLoss", 2 * labels - 1, {})]
+    grid += [(name, y, {**options, "weight": weight}) for name, y, options in grid[:3]]
+    for name, y, options in grid:
+        ours = getattr(nt, name)(**options, reduction=reduction)
+        theirs = getattr(torch.nn, name)(**options, reduction=reduction)
+        same_as(lambda z: ours(z, y), lambda z: theirs(z, y), [scores])  # noqa: B023
+
+
+@pytest.mark.filterwarnings("ignore:(reduction|size_average):UserWarning")  # of torch's KLDivLoss
+@pytest.mark.parametrize("reduction", ["mean", "batchmean", "sum"])
+def test_kl_div_loss(reduction):
+    torch.manual_seed(0)
+    for shape in ((), (5,), (7, 5), (3, 5, 2)):
+        log_p = torch.randn(shape, dtype=torch.float64)
+        target = torch.rand(shape, dtype=torch.float64)
+        for log_target in (False, True):
+            options = {"reduction": reduction, "log_target": log_target}
+            ours, theirs = nt.KLDivLoss(**options), torch.nn.KLDivLoss(**options)
+            same_as(lambda z: ours(z, target), lambda z: theirs(z, target), [log_p])  # noqa: B023
+    with pytest.raises(ValueError, match="reduction is 'none', expected 'mean', 'batchmean' or"):
+        nt.KLDivLoss(reduction="none")
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -329,6 +368,10 @@ def test_poisson_nll_loss(log_input, reduction):
     ours = nt.PoissonNLLLoss(log_input, reduction=reduction)
     theirs = torch.nn.PoissonNLLLoss(log_input, reduction=reduction, eps=0)
     same_as(lambda x: ours(x, y), lambda x: theirs(x, y), [x])
+    full = nt.PoissonNLLLoss(log_input, full=True, reduction=reduction)
+    torch.testing.assert_close(
+        full(x, y) - ours(x, y), REDUCE[reduction](torch.lgamma(y + 1)), rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -339,6 +382,39 @@ def test_triplet_margin_loss(p, reduction):
     ours = nt.TripletMarginLoss(0.7, p, reduction=reduction)
     theirs = torch.nn.TripletMarginLoss(0.7, p, eps=0, reduction=reduction)
     same_as(ours, theirs, inputs)
+
+
+MODULES = {name for name in nt.__all__ if isinstance(getattr(nt, name), type)}
+# It has no arguments for the one, and logarithms of negative numbers for the other.
+MODULES -= {"TripletMarginLoss", "KLDivLoss"}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_grid_of_pytorch(name, dtype):
+    """The arguments with which PyTorch's own tests go through its modules."""
+    pytest.importorskip("expecttest", reason="PyTorch's tests need it")
+    from torch.testing._internal.common_modules import module_db
+
+    torch.manual_seed(0)
+    (info,) = (info for info in module_db if info.module_cls.__name__ == name)
+    left_out = {("MultiMarginLoss", "p"), ("PoissonNLLLoss", "full")}
+    count = 0
+    for given in info.module_inputs_func(info, "cpu", getattr(torch, dtype), False, True):
+        args, options = given.constructor_input.args, given.constructor_input.kwargs
+        if {(name, key) for key in options} & left_out:
+            continue
+        assert not given.forward_input.kwargs
+        x, *rest = given.forward_input.args
+        if "ignore_index" in options and (rest[0] == options["ignore_index"]).all():
+            continue  # PyTorch's mean of nothing is NaN
+        eps = {"eps": 0} if name == "PoissonNLLLoss" else {}
+        ours = getattr(nt, name)(*args, **options)
+        theirs = info.module_cls(*args, **options, **eps)
+        rtol = 1e-12 if dtype == "float64" else 1e-5
+        same_as(lambda x: ours(x, *rest), lambda x: theirs(x, *rest), [x], rtol)  # noqa: B023
+        count += 1
+    assert count >= 4
 
 
 # ---- errors ----

@@ -19,6 +19,22 @@ class _Loss(nn.Module):
     def extra_repr(self) -> str:
         return f"reduction={self.reduction!r}"
 
+    def _scaled(
+        self, loss: Any, factor: float, input: Tensor, target: Tensor, **options: Any
+    ) -> Tensor:
+        """A loss times a number, which the kernel multiplies by if the loss is reduced."""
+        if self.reduction == "none":
+            return factor * loss(input, target, reduction="none", **options)
+        count = max(target.numel(), 1) if self.reduction == "mean" else 1
+        return loss(input, target, normalizer=count / factor, **options)
+
+
+def _difference(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The same error with a target that needs no gradient, which only predictions have."""
+    if target.requires_grad:
+        return input - target, torch.zeros_like(target)
+    return input, target
+
 
 class CrossEntropyLoss(_Loss):
     """``torch.nn.CrossEntropyLoss``; a batch that is ignored whole has loss 0, not NaN."""
@@ -84,26 +100,23 @@ class BCEWithLogitsLoss(_Loss):
 class MSELoss(_Loss):
     """``torch.nn.MSELoss``: the squared error, not half of it."""
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Predictions and targets of one shape."""
-        if self.reduction == "none":
-            return 2 * losses.squared_error(input, target, reduction="none")
-        count = max(input.numel(), 1) if self.reduction == "mean" else 1
-        return losses.squared_error(input, target, normalizer=count / 2)
+        return self._scaled(losses.squared_error, 2, *_difference(input, target))
 
 
 class L1Loss(_Loss):
     """``torch.nn.L1Loss``."""
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, *, reduction: str = "mean") -> None:
         super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Predictions and targets of one shape."""
-        return losses.absolute_error(input, target, reduction=self.reduction)
+        return losses.absolute_error(*_difference(input, target), reduction=self.reduction)
 
 
 class HuberLoss(_Loss):
@@ -115,7 +128,108 @@ class HuberLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Predictions and targets of one shape."""
-        return losses.huber(input, target, reduction=self.reduction, delta=self.delta)
+        return losses.huber(*_difference(input, target), reduction=self.reduction, delta=self.delta)
+
+
+class SmoothL1Loss(_Loss):
+    """``torch.nn.SmoothL1Loss``: `huber` divided by `beta`, or the absolute error if that is 0."""
+
+    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.beta = beta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Predictions and targets of one shape."""
+        input, target = _difference(input, target)
+        if self.beta == 0:
+            return losses.absolute_error(input, target, reduction=self.reduction)
+        return self._scaled(losses.huber, 1 / self.beta, input, target, delta=self.beta)
+
+
+class SoftMarginLoss(_Loss):
+    """``torch.nn.SoftMarginLoss``."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Scores, and targets that are -1 or 1, of one shape."""
+        return losses.binary_cross_entropy(input, (target + 1) / 2, reduction=self.reduction)
+
+
+class MultiLabelSoftMarginLoss(_Loss):
+    """``torch.nn.MultiLabelSoftMarginLoss``."""
+
+    weight: Tensor | None
+
+    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
+        super().__init__(reduction)
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Scores and labels, 0 or 1, of shape (C) or (N, C)."""
+        options: dict[str, Any] = {}
+        if self.weight is not None:
+            options["sample_weight"] = self.weight.expand_as(input)
+        if self.reduction == "none":
+            found: Tensor = losses.binary_cross_entropy(input, target, reduction="none", **options)
+            return found.mean(-1)
+        count = input.numel() if self.reduction == "mean" else input.shape[-1]
+        return losses.binary_cross_entropy(input, target, normalizer=max(count, 1), **options)
+
+
+class MultiMarginLoss(_Loss):
+    """``torch.nn.MultiMarginLoss`` with p = 1."""
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: Tensor | None = None,
+        *,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        if p != 1:
+            raise ValueError(f"p is {p!r}, expected 1: use torch.nn.MultiMarginLoss")
+        self.margin = margin
+        self.register_buffer("weight", weight)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Scores (C) or (N, C), and class indices."""
+        options: dict[str, Any] = {"variant": "weston_watkins", "margin": self.margin}
+        if self.weight is not None:
+            options["sample_weight"] = self.weight[target]
+        return self._scaled(losses.multiclass_hinge, 1 / input.shape[-1], input, target, **options)
+
+
+class KLDivLoss(nn.Module):
+    """``torch.nn.KLDivLoss`` but for its ``reduction="none"``: a sample here is a row."""
+
+    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
+        super().__init__()
+        if reduction not in ("mean", "batchmean", "sum"):
+            raise ValueError(
+                f"reduction is {reduction!r}, expected 'mean', 'batchmean' or 'sum'; for one value "
+                "a row use nllkern.torch.kl_divergence(..., link='log', reduction='none')"
+            )
+        self.reduction, self.log_target = reduction, log_target
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Log-probabilities, and probabilities or their logarithms, of one shape."""
+        target = target.exp() if self.log_target else target
+        count = {"mean": input.numel(), "batchmean": len(input) if input.dim() else 1, "sum": 1}
+        return losses.kl_divergence(
+            torch.atleast_1d(input),
+            torch.atleast_1d(target),
+            link="log",
+            normalizer=max(count[self.reduction], 1),
+        )
+
+    def extra_repr(self) -> str:
+        return f"reduction={self.reduction!r}"
 
 
 class GaussianNLLLoss(_Loss):

@@ -12,11 +12,12 @@ and a fixed covariance, the arrays go through Python: ``using_ffi()`` tells.
 """
 
 import hashlib
+import math
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ctypes import CDLL
 from functools import cache, partial
 from pathlib import Path
@@ -31,17 +32,16 @@ except ImportError as error:
 
 import numpy as np
 
+from . import lowlevel
 from ._config import ANSWERS
 from ._losses import loss_infos, loss_named
 from ._show import __version__
-from .lowlevel import TARGET_INT32, TARGET_PROBABILITIES
 
 _INFO = {info.name: info for info in loss_infos()}
 _ARRAYS = ("sample_weight", "class_weight", "extra")  # in the order of c/jax_ffi.cc
 _REDUCTIONS = ("mean", "sum", "none")
 _LINKS = ("identity", "softplus", "log", "variance", "log_variance")
 _VARIANTS = {"softmax": 0, "log": 1, "crammer_singer": 0, "weston_watkins": 1}
-_NUMBERS = ("normalizer", "label_smoothing", "z_loss", "softcap", "margin", "p")
 _LEFT_OUT = ("out", "check")
 
 
@@ -83,45 +83,40 @@ def _library() -> Path:
     return target
 
 
-def _attributes(name: str, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> dict[str, Any]:
-    """Keywords as the attributes of the custom call."""
-    info = _INFO[name]
-    found: dict[str, Any] = {}
+def _options(
+    name: str, inputs: tuple[Any, ...], keywords: dict[str, Any], want: bool
+) -> lowlevel.Options:
+    """Keywords as the options of the C function."""
+    kind, first, target = _INFO[name].kind, inputs[0], inputs[-1]
+    options = lowlevel.Options(want=want)
     for key, x in keywords.items():
         if x is None:
             continue
         if key == "reduction":
-            found["reduction"] = np.int64(_REDUCTIONS.index(x))
-        elif key == "link" and info.kind != "rowwise":
-            found["link"] = np.int64(_LINKS.index(x))
+            options.reduction = _REDUCTIONS.index(x)
+        elif key == "link" and kind != "rowwise":
+            options.link = _LINKS.index(x)
         elif key in ("link", "variant"):
-            found["variant"] = np.int64(_VARIANTS[x])
+            options.variant = _VARIANTS[x]
         elif key == "full":
-            found["drop_constants"] = np.int64(not x)
-        elif key == "num_threads":
-            found[key] = np.int64(x)
+            options.drop_constants = not x
         elif key == "ignore_index":
-            found |= {"has_ignore_index": np.int64(1), "ignore_index": np.int64(x)}
-        elif key in _NUMBERS:
-            found[key] = np.float64(x)
-        else:  # df_link
-            found["own_link"] = np.int64(_LINKS.index(x))
-    first, target = inputs[0], inputs[-1]
-    if info.kind == "rowwise":
+            options.has_ignore_index, options.ignore_index = True, x
+        elif key == "df_link":
+            options.own_link = _LINKS.index(x)
+        else:
+            setattr(options, key, x)
+    if kind == "rowwise":
         if jnp.issubdtype(target.dtype, jnp.floating):
-            found["target"] = np.int64(TARGET_PROBABILITIES)
+            options.target = lowlevel.TARGET_PROBABILITIES
         elif target.dtype == jnp.int32:
-            found["target"] = np.int64(TARGET_INT32)
-    if info.kind == "pointwise":
-        samples = max((x.size for x in inputs), default=1)
+            options.target = lowlevel.TARGET_INT32
+    elif kind == "pointwise":
         one = [x.ndim == 0 and any(y.ndim > 0 for y in inputs) for x in inputs]
-        found["shared"] = np.int64(sum(s << k for k, s in enumerate(one[:-1])) | (one[-1] << 3))
-    else:
-        samples = int(np.prod(first.shape[:-1]))
-        found["size"] = np.int64(first.shape[-1])
-        if info.linked and info.kind == "vectors":
-            found["shared"] = np.int64(2 * (inputs[1].ndim < first.ndim + 1))
-    return found | {"samples": np.int64(samples)}
+        options.shared = sum(s << k for k, s in enumerate(one[:-1])) | (one[-1] << 3)
+    elif _INFO[name].linked:
+        options.shared = 2 * (inputs[1].ndim < first.ndim + 1)
+    return options
 
 
 def _plain(name: str, keywords: dict[str, Any]) -> bool:
@@ -130,20 +125,21 @@ def _plain(name: str, keywords: dict[str, Any]) -> bool:
     return not python and keywords.get("link") != "covariance"
 
 
+def _shape(name: str, inputs: Sequence[Any]) -> tuple[int, ...]:
+    """Shape of the loss of each sample."""
+    if _INFO[name].kind == "pointwise":
+        return max((x.shape for x in inputs), key=len)
+    return inputs[0].shape[:-1]
+
+
 def _outputs(
     name: str, inputs: tuple[Any, ...], reduction: str, want: bool
 ) -> list[jax.ShapeDtypeStruct]:
     """Shape and dtype of the value and of the gradients."""
-    first = inputs[0]
-    if reduction != "none":
-        shape: tuple[int, ...] = ()
-    elif _INFO[name].kind == "pointwise":
-        shape = max((x.shape for x in inputs), key=len)
-    else:
-        shape = first.shape[:-1]
+    shape = _shape(name, inputs) if reduction == "none" else ()
     parameters = inputs[: len(_INFO[name].parameters)] if want else ()
     shapes = [shape, *(x.shape for x in parameters)]
-    return [jax.ShapeDtypeStruct(s, first.dtype) for s in shapes]
+    return [jax.ShapeDtypeStruct(s, inputs[0].dtype) for s in shapes]
 
 
 def _run(
@@ -160,18 +156,21 @@ def _run(
         known = {key if key in _ARRAYS else "extra": x for key, x in arrays.items()}
         given = [key for key in _ARRAYS if key in known]
         values = [known[key] for key in given]
-        attributes = _attributes(name, inputs, keywords)
+        options = _options(name, inputs, keywords, want)
         if "extra" in given:
-            attributes["extra_period"] = np.int64(max(values[-1].size, 1))
-        suffix = "f64" if inputs[0].dtype == jnp.float64 else "f32"
-        call = jax.ffi.ffi_call("nllkern_loss", results, vmap_method="sequential")
+            options.extra_period = max(values[-1].size, 1)
+        first, suffix = inputs[0], "f64" if inputs[0].dtype == jnp.float64 else "f32"
+        samples, size = math.prod(_shape(name, inputs)), 0
+        if _INFO[name].kind != "pointwise":
+            size = first.shape[-1]
+        arrays_given = sum(1 << _ARRAYS.index(key) for key in given)
+        call = jax.ffi.ffi_call("nllkern_loss", results, vmap_method="broadcast_all")
         return call(
             *inputs,
             *values,
             function=f"nllk_{name}_{suffix}",
-            want=np.int64(want),
-            arrays=np.int64(sum(1 << _ARRAYS.index(key) for key in given)),
-            **attributes,
+            options=np.frombuffer(options, np.int64),
+            call=np.array([samples, size, results[0].ndim, arrays_given], np.int64),
         )
     return jax.pure_callback(
         partial(_by_numpy, name, keywords, want), results, inputs, arrays, vmap_method="sequential"
@@ -259,8 +258,7 @@ def _check(name: str, what: str, x: jax.Array) -> None:
 def _validate(name: str, inputs: list[Any], arrays: dict[str, Any], rest: dict[str, Any]) -> None:
     """Shapes here; keywords by nllkern itself, of a batch without samples."""
     names, first = loss_named(name).arguments, inputs[0]
-    pointwise = _INFO[name].kind == "pointwise"
-    shape = max((x.shape for x in inputs), key=len) if pointwise else first.shape[:-1]
+    pointwise, shape = _INFO[name].kind == "pointwise", _shape(name, inputs)
     empty = []
     for what, x in zip(names, inputs, strict=True):
         if pointwise:
@@ -302,7 +300,7 @@ def _whole(name: str, key: str, x: jax.Array, inputs: list[Any]) -> jax.Array:
     """A further input, broadcast unless it only has to be repeated."""
     if key in _ARRAYS or x.ndim == 0:
         return x
-    shape = max((y.shape for y in inputs), key=len)
+    shape = _shape(name, inputs)
     return x if x.shape == shape[len(shape) - x.ndim :] else jnp.broadcast_to(x, shape)
 
 

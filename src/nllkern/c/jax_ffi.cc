@@ -1,17 +1,26 @@
 // The losses as an XLA custom call on the CPU, compiled on first use against the installed jaxlib.
 //
-// Arguments: the inputs of the C function, then the arrays that the attribute `arrays` names, bit by bit: sample_weight,
-// class_weight, extra.  Results: the value (or the losses), then the gradients, if any.  Attributes: `function`, and options.
+// Arguments: the inputs of the C function, then the arrays that `call` names.  Results: the value (or the losses), then the
+// gradients, if any.  Attributes, few of them since looking one up takes XLA half a microsecond: `function`, its name;
+// `options`, the bytes of nllk_options; `call`: samples, classes or dimension (0: pointwise), rank of the value, and which
+// arrays there are, bit by bit: sample_weight, class_weight, extra.
 #include <nllkern/nllkern.h>
 
 #include <cstring>
 #include <string>
+#include <string_view>
+#include <vector>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
 
-namespace {
+namespace
+{
 
 // The inputs come first in every function; `sizes` are what stands before the pointers.
 using Points1 = int (*)(ptrdiff_t, const void *, const void *, const nllk_options *, nllk_results *);
@@ -22,7 +31,24 @@ using Rows = int (*)(ptrdiff_t, ptrdiff_t, const void *, const void *, const nll
 using Vectors = int (*)(ptrdiff_t, ptrdiff_t, const void *, const void *, const void *, const nllk_options *,
                         nllk_results *);
 
-const nllk_function *Find(const std::string &name)
+constexpr size_t MAX_ARGUMENTS = 8, MAX_RESULTS = 4;
+
+// XLA allocates large results anew for every call, in small pages, whose first use takes longer than the kernel.
+void UseHugePages(void *data, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    constexpr uintptr_t page = 4096, least = uintptr_t{1} << 22;
+    if (bytes >= least) {
+        const uintptr_t begin = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
+        const uintptr_t end = (reinterpret_cast<uintptr_t>(data) + bytes) / page * page;
+        madvise(reinterpret_cast<void *>(begin), end - begin, MADV_HUGEPAGE); // an advice: it may fail
+    }
+#else
+    (void)data, (void)bytes;
+#endif
+}
+
+const nllk_function *Find(std::string_view name)
 {
     const nllk_api *api = nllk_get_api();
     for (ptrdiff_t k = 0; k < api->count; k++)
@@ -31,90 +57,104 @@ const nllk_function *Find(const std::string &name)
     return nullptr;
 }
 
+// A buffer of which each call of a batch has its part.
+struct Part {
+    char *data;
+    size_t stride;
+
+    explicit Part(const ffi::AnyBuffer &x, int64_t batch)
+        : data(static_cast<char *>(x.untyped_data())),
+          stride(batch > 0 ? x.size_bytes() / static_cast<size_t>(batch) : 0)
+    {
+    }
+    void *operator[](int64_t b) const { return data + static_cast<size_t>(b) * stride; }
+};
+
+int Call(const nllk_function *function, size_t inputs, ptrdiff_t samples, ptrdiff_t size, void *const *x,
+         const nllk_options *options, nllk_results *results)
+{
+    auto address = function->address;
+    if (size == 0 && inputs == 2)
+        return reinterpret_cast<Points1>(address)(samples, x[0], x[1], options, results);
+    if (size == 0 && inputs == 3)
+        return reinterpret_cast<Points2>(address)(samples, x[0], x[1], x[2], options, results);
+    if (size == 0)
+        return reinterpret_cast<Points3>(address)(samples, x[0], x[1], x[2], x[3], options, results);
+    if (inputs == 2)
+        return reinterpret_cast<Rows>(address)(samples, size, x[0], x[1], options, results);
+    return reinterpret_cast<Vectors>(address)(samples, size, x[0], x[1], x[2], options, results);
+}
+
 ffi::Error Run(ffi::RemainingArgs args, ffi::RemainingRets rets, ffi::Dictionary attrs)
 {
-    auto number = [&](const char *key, double otherwise) {
-        auto found = attrs.get<double>(key);
-        return found.has_value() ? *found : otherwise;
-    };
-    auto integer = [&](const char *key) {
-        auto found = attrs.get<int64_t>(key);
-        return found.has_value() ? *found : 0;
-    };
-    const nllk_function *function = Find(std::string(*attrs.get<std::string_view>("function")));
-    if (!function)
-        return ffi::Error::InvalidArgument("nllkern: no such function");
+    auto name = attrs.get<std::string_view>("function");
+    auto given = attrs.get<ffi::Span<const int64_t>>("options"), call = attrs.get<ffi::Span<const int64_t>>("call");
+    const nllk_function *function = name.has_value() ? Find(*name) : nullptr;
+    nllk_options options;
+    if (!function || args.size() > MAX_ARGUMENTS || rets.size() > MAX_RESULTS || given->size() * 8 != sizeof options ||
+        call->size() != 4)
+        return ffi::Error::InvalidArgument("nllkern: compiled for another version");
+    std::memcpy(&options, given->begin(), sizeof options);
+    const int64_t *c = call->begin(), arrays = c[3];
+    ptrdiff_t samples = c[0];
+    const ptrdiff_t size = c[1];
+    const auto rank = static_cast<size_t>(c[2]);
 
-    nllk_options options = NLLK_OPTIONS;
-    nllk_results results = NLLK_RESULTS;
-    options.want = static_cast<int>(integer("want"));
-    options.reduction = static_cast<int>(integer("reduction"));
-    options.link = static_cast<int>(integer("link"));
-    options.own_link = static_cast<int>(integer("own_link"));
-    options.target = static_cast<int>(integer("target"));
-    options.variant = static_cast<int>(integer("variant"));
-    options.shared = static_cast<int>(integer("shared"));
-    options.num_threads = static_cast<int>(integer("num_threads"));
-    options.drop_constants = static_cast<int>(integer("drop_constants"));
-    options.has_ignore_index = static_cast<int>(integer("has_ignore_index"));
-    options.ignore_index = integer("ignore_index");
-    options.normalizer = number("normalizer", 0);
-    options.label_smoothing = number("label_smoothing", 0);
-    options.z_loss = number("z_loss", 0);
-    options.softcap = number("softcap", 0);
-    options.margin = number("margin", options.margin);
-    options.p = number("p", options.p);
-    options.extra_period = integer("extra_period");
-
-    const int64_t arrays = integer("arrays");
-    const size_t inputs = args.size() - static_cast<size_t>((arrays & 1) + (arrays >> 1 & 1) + (arrays >> 2 & 1));
-    const void *data[8] = {nullptr};
-    for (size_t k = 0; k < args.size() && k < 8; k++)
-        data[k] = args.get<ffi::AnyBuffer>(k)->untyped_data();
-    size_t next = inputs;
-    if (arrays & 1)
-        options.sample_weight = data[next++];
-    if (arrays & 2)
-        options.class_weight = data[next++];
-    if (arrays & 4)
-        options.extra = data[next++];
-
-    auto value = *rets.get<ffi::AnyBuffer>(0);
-    if (options.reduction == NLLK_NONE)
-        results.loss = value->untyped_data();
-    for (size_t k = 1; k < rets.size(); k++)
-        results.grad[k - 1] = (*rets.get<ffi::AnyBuffer>(k))->untyped_data();
-
-    const ptrdiff_t samples = integer("samples"), size = integer("size");
-    int status;
-    if (size == 0 && inputs == 2)
-        status = reinterpret_cast<Points1>(function->address)(samples, data[0], data[1], &options, &results);
-    else if (size == 0 && inputs == 3)
-        status = reinterpret_cast<Points2>(function->address)(samples, data[0], data[1], data[2], &options, &results);
-    else if (size == 0)
-        status = reinterpret_cast<Points3>(function->address)(samples, data[0], data[1], data[2], data[3], &options,
-                                                              &results);
-    else if (inputs == 2)
-        status = reinterpret_cast<Rows>(function->address)(samples, size, data[0], data[1], &options, &results);
-    else
-        status = reinterpret_cast<Vectors>(function->address)(samples, size, data[0], data[1], data[2], &options,
-                                                              &results);
-    if (status != NLLK_OK) {
-        std::string text = std::string(function->name) + ": " + nllk_message(status);
-        if (status == NLLK_BAD_INDEX)
-            text += ", in sample " + std::to_string(results.bad);
-        return ffi::Error::InvalidArgument(text);
+    // vmap puts further dimensions in front of all buffers: a batch of calls.
+    const ffi::AnyBuffer value = **rets.get<ffi::AnyBuffer>(0);
+    auto dims = value.dimensions();
+    int64_t batch = 1;
+    for (size_t k = 0; k + rank < dims.size(); k++)
+        batch *= dims[k];
+    // Samples that have nothing in common are one call.
+    const bool alone =
+        options.reduction == NLLK_NONE ? arrays < 2 : samples == 1 && arrays == 0 && options.normalizer == 0;
+    if (batch > 1 && alone && options.shared == 0) {
+        options.reduction = NLLK_NONE;
+        samples *= batch;
+        batch = 1;
     }
-    const bool is_double = value->element_type() == ffi::DataType::F64;
+
+    std::vector<Part> in, out;
+    for (size_t k = 0; k < args.size(); k++)
+        in.emplace_back(*args.get<ffi::AnyBuffer>(k), batch);
+    for (size_t k = 0; k < rets.size(); k++) {
+        const ffi::AnyBuffer x = **rets.get<ffi::AnyBuffer>(k);
+        UseHugePages(x.untyped_data(), x.size_bytes());
+        out.emplace_back(x, batch);
+    }
+    const bool is_double = value.element_type() == ffi::DataType::F64;
     auto put = [&](void *to, double x) {
         const float narrow = static_cast<float>(x);
         std::memcpy(to, is_double ? static_cast<const void *>(&x) : &narrow, is_double ? sizeof x : sizeof narrow);
     };
-    if (options.reduction != NLLK_NONE)
-        put(value->untyped_data(), results.value);
-    for (size_t k = 1; k < rets.size() && size == 0; k++)
-        if (options.shared >> (k - 1) & 1)
-            put(results.grad[k - 1], results.grad_sum[k - 1]);
+    for (int64_t b = 0; b < batch; b++) {
+        void *x[MAX_ARGUMENTS];
+        for (size_t k = 0; k < in.size(); k++)
+            x[k] = in[k][b];
+        size_t inputs = in.size() - static_cast<size_t>((arrays & 1) + (arrays >> 1 & 1) + (arrays >> 2 & 1));
+        size_t next = inputs;
+        options.sample_weight = arrays & 1 ? x[next++] : nullptr;
+        options.class_weight = arrays & 2 ? x[next++] : nullptr;
+        options.extra = arrays & 4 ? x[next++] : nullptr;
+        nllk_results results = NLLK_RESULTS;
+        if (options.reduction == NLLK_NONE)
+            results.loss = out[0][b];
+        for (size_t k = 1; k < out.size(); k++)
+            results.grad[k - 1] = out[k][b];
+        const int status = Call(function, inputs, samples, size, x, &options, &results);
+        if (status != NLLK_OK) {
+            std::string text = std::string(function->name) + ": " + nllk_message(status);
+            if (status == NLLK_BAD_INDEX)
+                text += ", in sample " + std::to_string(b * samples + results.bad);
+            return ffi::Error::InvalidArgument(text);
+        }
+        if (options.reduction != NLLK_NONE)
+            put(out[0][b], results.value);
+        for (size_t k = 1; k < out.size() && size == 0; k++)
+            if (options.shared >> (k - 1) & 1)
+                put(out[k][b], results.grad_sum[k - 1]);
+    }
     return ffi::Error::Success();
 }
 
