@@ -169,7 +169,7 @@ def _run(
             *inputs,
             *values,
             function=f"nllk_{name}_{suffix}",
-            options=np.frombuffer(options, np.int64),
+            options=np.frombuffer(bytes(options), np.int64),
             call=np.array([samples, size, results[0].ndim, arrays_given], np.int64),
         )
     return jax.pure_callback(
