@@ -54,7 +54,7 @@ def jax_cases(logits, target, threads):
 
 
 def boosting_cases(logits, target, threads):
-    """Gradient and second derivative; the libraries do not lend their own objectives."""
+    """Gradient and second derivative.  The libraries do not lend their own objectives."""
     from nllkern.boosting import Objective
 
     objective, labels = Objective("cross_entropy"), target.astype(np.float32)
@@ -65,10 +65,30 @@ def boosting_cases(logits, target, threads):
     }
 
 
+def xgboost_cases(logits, target, threads):
+    """A round of training, a stump a class, with an objective that is theirs or ours."""
+    import xgboost
+
+    from nllkern.boosting import Objective
+
+    if logits.shape[1] > 100:
+        return {}  # as many trees a round
+    data = xgboost.DMatrix(logits, label=target)  # anything will do for features
+    common = {"num_class": logits.shape[1], "max_depth": 1, "nthread": threads}
+    common |= {"disable_default_eval_metric": 1, "base_score": 0.0}
+    own, objective = {"objective": "multi:softprob", **common}, Objective("cross_entropy")
+    return {
+        "adapter": lambda: xgboost.train(common, data, 1, obj=objective),
+        "framework": lambda: xgboost.train(own, data, 1),
+        "direct": lambda: nk.cross_entropy.value_grad_hess(logits, target, reduction="sum"),
+    }
+
+
 ADAPTERS = {
     "nllkern.torch": torch_cases,
     "nllkern.jax": jax_cases,
     "nllkern.boosting": boosting_cases,
+    "nllkern.boosting in xgboost.train": xgboost_cases,
 }
 
 
@@ -83,6 +103,8 @@ def main(threads, rounds, seconds):
             try:
                 calls = cases(logits, target, threads)
             except ImportError:
+                continue
+            if not calls:
                 continue
             sizes = {what: batch_size(call) for what, call in calls.items()}
             times = {what: [] for what in calls}

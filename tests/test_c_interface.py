@@ -73,6 +73,52 @@ def test_bins_are_indices(dtype):
     assert_same_bits(through.answer(), want)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_encode(dtype):
+    """As Python's encode; numbers on the edges, outside, and NaN, in few samples and in many."""
+    rng = np.random.default_rng(0)
+    encode = nk.ctypes_function(f"nllk_encode_{'f32' if dtype == 'float32' else 'f64'}")
+    edges = np.sort(rng.normal(size=21))
+    for n, own in ((50, None), (50, edges), (100_003, None), (100_003, edges)):
+        x = (2 * rng.normal(size=n)).astype(dtype)
+        x[:5] = [-3, 3, -np.inf, np.inf, edges[7]]
+        index = np.full(n, 99)
+        where = 0 if own is None else own.ctypes.data
+        arguments = n, x.ctypes.data, 20, where, -3, 3, index.ctypes.data
+        assert encode(*arguments) == 0
+        pair = (-3, 3) if own is None else own
+        np.testing.assert_array_equal(index, nk.binned_cross_entropy.encode(x, pair, K=20))
+        x[[7, n - 1]] = np.nan
+        expected = index.copy()
+        expected[[7, n - 1]] = -1
+        assert encode(*arguments) == 0
+        np.testing.assert_array_equal(index, expected)
+
+
+def test_errors_of_encode():
+    x, index = np.zeros(5), np.full(5, 99)
+    edges, flat = np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 1.0])
+    encode = nk.ctypes_function("nllk_encode_f64")
+    bad = {
+        "a negative number of samples": (-1, x, 2, edges, 0, 0, index),
+        "no classes": (5, x, 0, edges, 0, 0, index),
+        "an input is NULL": (5, None, 2, edges, 0, 0, index),
+        "NULL": (5, x, 2, edges, 0, 0, None),
+        "edges that do not increase": (5, x, 2, flat, 0, 0, index),
+        "edges that do not": (5, x, 2, None, 1, 1, index),
+        "edges that": (5, x, 2, None, 0, np.inf, index),
+        "edges": (5, x, 2, None, 1e16, 1e16 + 2, index),
+    }
+    for message, arguments in bad.items():
+        status = encode(
+            *[a.ctypes.data if isinstance(a, np.ndarray) else a or 0 for a in arguments]
+        )
+        assert status != 0
+        assert message in MESSAGES[status]
+        assert (index == 99).all()
+    assert encode(0, 0, 2, 0, 0, 1, 0) == 0
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES[::3], ids=str)
@@ -176,8 +222,8 @@ BAD = {
     "z_loss": ({"z_loss": np.inf}, "out of its range"),
     "softcap": ({"softcap": -1.0}, "out of its range"),
     "margin": ({"margin": np.nan}, "out of its range"),
-    "variant": ({"variant": 1}, "or one that the loss does not have"),
-    "extra": ({"extra": 8}, "or one that the loss does not have"),
+    "variant": ({"variant": 1}, "one that the loss does not have"),
+    "extra": ({"extra": 8}, "one that the loss does not have"),
 }
 
 

@@ -12,6 +12,7 @@ from nllkern._engine cimport (
     NLLK_EXPECTATION,
     NLLK_QUANTILE,
     nllk_bins,
+    nllk_least_width,
     nllk_sums,
     run,
     table,
@@ -65,7 +66,7 @@ cdef class Bins:
             raise ValueError(f"{name}: K is None, expected the number of bins between the pair of edges")
         self.c.bins = classes
         self.c.step = (self.c.high - self.c.low) / classes
-        least = 4 * np.spacing(max(abs(self.c.low), abs(self.c.high)))
+        least = nllk_least_width(self.c.low, self.c.high)
         if not (isfinite(self.c.step) and self.c.step >= least):
             raise ValueError(f"{name}: edges ({self.c.low}, {self.c.high}) make {classes} bins of width {self.c.step}, "
                              f"expected a finite width of at least {least}")

@@ -167,6 +167,8 @@ cdef extern from "call.h" nogil:
     void nllk_close_call(nllk_work *, nllk_sums *)
     bint nllk_is_short(const nllk_work *)
 
+    double nllk_least_width(double low, double high)
+
     const nllk_table *nllk_table_in_use(int is_double)
     int nllk_level_in_use()
     void nllk_use_level(int level)

@@ -17,7 +17,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from ctypes import CDLL
 from functools import cache, partial
 from pathlib import Path
@@ -34,7 +34,7 @@ import numpy as np
 
 from . import lowlevel
 from ._config import ANSWERS
-from ._losses import loss_infos, loss_named
+from ._losses import loss_infos, loss_named, loss_shape
 from ._show import __version__
 
 _INFO = {info.name: info for info in loss_infos()}
@@ -125,18 +125,11 @@ def _plain(name: str, keywords: dict[str, Any]) -> bool:
     return not python and keywords.get("link") != "covariance"
 
 
-def _shape(name: str, inputs: Sequence[Any]) -> tuple[int, ...]:
-    """Shape of the loss of each sample."""
-    if _INFO[name].kind == "pointwise":
-        return max((x.shape for x in inputs), key=len)
-    return inputs[0].shape[:-1]
-
-
 def _outputs(
     name: str, inputs: tuple[Any, ...], reduction: str, want: bool
 ) -> list[jax.ShapeDtypeStruct]:
     """Shape and dtype of the value and of the gradients."""
-    shape = _shape(name, inputs) if reduction == "none" else ()
+    shape = loss_shape(_INFO[name], inputs) if reduction == "none" else ()
     parameters = inputs[: len(_INFO[name].parameters)] if want else ()
     shapes = [shape, *(x.shape for x in parameters)]
     return [jax.ShapeDtypeStruct(s, inputs[0].dtype) for s in shapes]
@@ -160,7 +153,7 @@ def _run(
         if "extra" in given:
             options.extra_period = max(values[-1].size, 1)
         first, suffix = inputs[0], "f64" if inputs[0].dtype == jnp.float64 else "f32"
-        samples, size = math.prod(_shape(name, inputs)), 0
+        samples, size = math.prod(loss_shape(_INFO[name], inputs)), 0
         if _INFO[name].kind != "pointwise":
             size = first.shape[-1]
         arrays_given = sum(1 << _ARRAYS.index(key) for key in given)
@@ -258,7 +251,7 @@ def _check(name: str, what: str, x: jax.Array) -> None:
 def _validate(name: str, inputs: list[Any], arrays: dict[str, Any], rest: dict[str, Any]) -> None:
     """Shapes here; keywords by nllkern itself, of a batch without samples."""
     names, first = loss_named(name).arguments, inputs[0]
-    pointwise, shape = _INFO[name].kind == "pointwise", _shape(name, inputs)
+    pointwise, shape = _INFO[name].kind == "pointwise", loss_shape(_INFO[name], inputs)
     empty = []
     for what, x in zip(names, inputs, strict=True):
         if pointwise:
@@ -300,7 +293,7 @@ def _whole(name: str, key: str, x: jax.Array, inputs: list[Any]) -> jax.Array:
     """A further input, broadcast unless it only has to be repeated."""
     if key in _ARRAYS or x.ndim == 0:
         return x
-    shape = _shape(name, inputs)
+    shape = loss_shape(_INFO[name], inputs)
     return x if x.shape == shape[len(shape) - x.ndim :] else jnp.broadcast_to(x, shape)
 
 

@@ -98,6 +98,7 @@ class Call(ctypes.Structure):
 
 
 TYPES: dict[str, Any] = {
+    "double": c_double,
     "int": c_int,
     "ptrdiff_t": c_ssize_t,
     "void": None,
@@ -106,7 +107,7 @@ TYPES: dict[str, Any] = {
 
 
 def function_names() -> list[str]:
-    """The names that ``ctypes_function`` knows, in the order in which they were added."""
+    """The names that ``ctypes_function`` knows."""
     return [name for name, _, _ in c_functions()]
 
 

@@ -24,11 +24,10 @@ except ImportError as error:
 
 import numpy as np
 
-from ._losses import loss_infos, loss_named
+from ._losses import loss_infos, loss_named, loss_shape
 
-_PARAMETERS = {info.name: info.parameters for info in loss_infos()}
-_POINTWISE = {info.name for info in loss_infos() if info.kind == "pointwise"}
-_EXTRA = {info.name: info.extra.split() for info in loss_infos()}
+_INFO = {info.name: info for info in loss_infos()}
+_PARAMETERS = {name: info.parameters for name, info in _INFO.items()}
 _ARRAYS = ("pos_weight", "delta", "class_weight")  # keywords that may be tensors, one a loss
 _LEFT_OUT = ("out", "check")
 _UNREADABLE = {torch.float16, torch.bfloat16, torch.complex64, torch.complex128}
@@ -97,7 +96,7 @@ def _back(upstream: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
 def _check_shared(name: str, inputs: Sequence[torch.Tensor]) -> None:
     """Refuse gradients that are sums over samples of which each has an upstream gradient."""
     for k, parameter in enumerate(_PARAMETERS[name]):
-        shared = name == "info_nce" or (name in _POINTWISE and _is_shared(inputs, k))
+        shared = name == "info_nce" or (_INFO[name].kind == "pointwise" and _is_shared(inputs, k))
         if parameter == "factor":
             shared = inputs[k].dim() <= inputs[0].dim()
         if inputs[k].requires_grad and shared:
@@ -128,7 +127,7 @@ def _op(
     if sample_weight is not None:
         keywords["sample_weight"] = sample_weight.numpy()
     if extra is not None:
-        keywords[next(key for key in _ARRAYS if key in _EXTRA[name])] = extra.numpy()
+        keywords[next(key for key in _ARRAYS if key in _INFO[name].extra.split())] = extra.numpy()
     loss = loss_named(name)
     if want:
         value, grads = _run(loss.value_and_grad, inputs, keywords)
@@ -147,12 +146,10 @@ def _op(
 def _(name: str, first: torch.Tensor, *others: Any) -> tuple[torch.Tensor, ...]:
     second, third, target, _, _, options, want = others
     parameters = [x for x in (first, second, third) if x is not None]
-    shape = first.shape[:-1]
-    if name in _POINTWISE:
-        inputs = [*parameters, target] if target is not None else parameters
-        shape = max((x.shape for x in inputs), key=len)
-    if _keywords(options).get("reduction") != "none":
-        shape = torch.Size(())
+    inputs = [*parameters, target] if target is not None else parameters
+    shape: Any = ()
+    if _keywords(options).get("reduction") == "none":
+        shape = loss_shape(_INFO[name], inputs)
     grads = [x.new_empty(x.shape) for x in parameters] if want else []
     grads += [first.new_empty(0) for _ in range(3 - len(grads))]
     return first.new_empty(shape), grads[0], grads[1], grads[2]

@@ -9,6 +9,8 @@
 #include "kernels.h"
 #include "nllkern/nllkern.h"
 
+#include <float.h>
+
 /* What Python reads of the tables. */
 NLLK_API extern const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT];
 NLLK_API extern const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT];
@@ -71,6 +73,13 @@ NLLK_API void nllk_close_call(nllk_work *c, nllk_sums *sums);
 
 /* Whether a call is too short to be worth letting go of a lock. */
 NLLK_API int nllk_is_short(const nllk_work *c);
+
+/* Bins narrower than some of the numbers' own spacing could not be told apart. */
+static inline double nllk_least_width(double low, double high)
+{
+    const double a = low < 0 ? -low : low, b = high < 0 ? -high : high;
+    return 4 * DBL_EPSILON * (a > b ? a : b);
+}
 
 /* ---- SIMD levels and threads ---- */
 

@@ -19,7 +19,8 @@ const char *nllk_message(int status)
         [NLLK_BAD_WANT] = "want is none of NLLK_VALUE, NLLK_GRADIENT, NLLK_HESSIAN",
         [NLLK_BAD_LINK] = "the loss has no such link",
         [NLLK_BAD_TARGET] = "the loss takes no such target",
-        [NLLK_BAD_OPTION] = "an option out of its range, or one that the loss does not have",
+        [NLLK_BAD_OPTION] =
+            "an option out of its range, one that the loss does not have, or edges that do not increase",
         [NLLK_BAD_INDEX] = "a class index is out of range",
         [NLLK_BAD_RANGE] = "the samples are not whole blocks",
         [NLLK_NO_MEMORY] = "out of memory",
@@ -312,25 +313,32 @@ int nllk_close(nllk_call *call, nllk_results *results)
 
 #define TEXT_(...) #__VA_ARGS__
 #define TEXT(...) TEXT_(__VA_ARGS__)
-#define ENTRY(RETURNS, NAME, ...) {#NAME, #RETURNS " " TEXT((__VA_ARGS__)), (void (*)(void))NAME},
+#define ENTRY(RETURNS, NAME, ...) {#NAME, #RETURNS " " TEXT((__VA_ARGS__)), (void (*)(void))NAME}
 #define ENTRIES(NAME, INPUTS)                                                                                          \
-    ENTRY(int, nllk_##NAME##_f32, INPUTS(float), const nllk_options *options, nllk_results *results)                   \
-    ENTRY(int, nllk_##NAME##_f64, INPUTS(double), const nllk_options *options, nllk_results *results)                  \
-    ENTRY(int, nllk_##NAME##_f32_open, INPUTS(float), const nllk_options *options, nllk_results *results,              \
-          nllk_call *call)                                                                                             \
-    ENTRY(int, nllk_##NAME##_f64_open, INPUTS(double), const nllk_options *options, nllk_results *results,             \
-          nllk_call *call)
+    ENTRY(int, nllk_##NAME##_f32, INPUTS(float), const nllk_options *options, nllk_results *results),                  \
+        ENTRY(int, nllk_##NAME##_f64, INPUTS(double), const nllk_options *options, nllk_results *results),             \
+        ENTRY(int, nllk_##NAME##_f32_open, INPUTS(float), const nllk_options *options, nllk_results *results,          \
+              nllk_call *call),                                                                                        \
+        ENTRY(int, nllk_##NAME##_f64_open, INPUTS(double), const nllk_options *options, nllk_results *results,         \
+              nllk_call *call),
 #define NLLK_ROWWISE(NAME, ...) ENTRIES(NAME, NLLK_INPUTS_ROWS)
 #define NLLK_POINTWISE(NAME, NAMES, COUNT, ...) ENTRIES(NAME, NLLK_INPUTS_##COUNT)
 #define NLLK_VECTORS(NAME, ...) ENTRIES(NAME, NLLK_INPUTS_VECTORS)
 static const nllk_function functions[] = {
-    ENTRY(const char *, nllk_version, void) ENTRY(const char *, nllk_message, int status)
-        ENTRY(void, nllk_default_options, nllk_options *options) ENTRY(void, nllk_empty_results, nllk_results *results)
-            ENTRY(ptrdiff_t, nllk_block, const nllk_call *call)
-                ENTRY(int, nllk_run, nllk_call *call, ptrdiff_t begin, ptrdiff_t end)
-                    ENTRY(int, nllk_close, nllk_call *call, nllk_results *results)
-                        ENTRY(void, nllk_set_num_threads, int count) ENTRY(int, nllk_get_num_threads, void)
 #include "kernels.inc"
+    ENTRY(const char *, nllk_version, void),
+    ENTRY(const char *, nllk_message, int status),
+    ENTRY(void, nllk_default_options, nllk_options *options),
+    ENTRY(void, nllk_empty_results, nllk_results *results),
+    ENTRY(ptrdiff_t, nllk_block, const nllk_call *call),
+    ENTRY(int, nllk_run, nllk_call *call, ptrdiff_t begin, ptrdiff_t end),
+    ENTRY(int, nllk_close, nllk_call *call, nllk_results *results),
+    ENTRY(int, nllk_encode_f32, ptrdiff_t samples, const float *numbers, ptrdiff_t bins, const double *edges,
+          double low, double high, int64_t *index),
+    ENTRY(int, nllk_encode_f64, ptrdiff_t samples, const double *numbers, ptrdiff_t bins, const double *edges,
+          double low, double high, int64_t *index),
+    ENTRY(void, nllk_set_num_threads, int count),
+    ENTRY(int, nllk_get_num_threads, void),
 };
 
 const nllk_api *nllk_get_api(void)

@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-TYPES = "from nllkern._capi_types cimport nllk_api, nllk_call, nllk_options, nllk_results\n\n"
+TYPES = (
+    "from libc.stdint cimport int64_t\n\n"
+    "from nllkern._capi_types cimport nllk_api, nllk_call, nllk_options, nllk_results\n\n"
+)
 PROTOTYPE = re.compile(r"^((?:const )?\w+ \*?)(nllk_\w+)\(([^;]*)\);", re.MULTILINE)
 
 

@@ -22,7 +22,8 @@
  *
  * All functions return NLLK_OK, or what is wrong, and then they have written no array.  Formulas, domains and defaults
  * are those of the Python functions of the same name, with two differences: arrays must not overlap unless a gradient is
- * the very input that it belongs to, which is not checked; and the targets of binned_cross_entropy are indices of bins. */
+ * the very input that it belongs to, which is not checked; and the targets of binned_cross_entropy are indices of bins, which
+ * nllk_encode_f32 and nllk_encode_f64 find. */
 #ifndef NLLKERN_H
 #define NLLKERN_H
 
@@ -51,7 +52,7 @@ typedef enum {
     NLLK_BAD_WANT,
     NLLK_BAD_LINK,   /* the loss has no such link */
     NLLK_BAD_TARGET, /* the loss takes no such kind of target */
-    NLLK_BAD_OPTION, /* a number out of its range, or an option that the loss does not have */
+    NLLK_BAD_OPTION, /* a number out of its range, an option that the loss does not have, edges that do not increase */
     NLLK_BAD_INDEX,  /* a class index out of range: results->bad is its sample */
     NLLK_BAD_RANGE,  /* begin is not the start of a block, or end not the end of one */
     NLLK_NO_MEMORY,
@@ -133,6 +134,14 @@ NLLK_API int nllk_run(nllk_call *call, ptrdiff_t begin, ptrdiff_t end);
 /* After all samples have been run: add up what the blocks have left, in their order, into results, and free what the call
  * holds.  With results NULL, only that. */
 NLLK_API int nllk_close(nllk_call *call, nllk_results *results);
+
+/* The bins that numbers fall into, as binned_cross_entropy takes them: bin k is [edge_k, edge_{k+1}).  What lies outside goes
+ * to the bin at that end, and NaN to -1.  `edges` are bins + 1 increasing numbers; or NULL, and all bins from low to high
+ * are of one width. */
+NLLK_API int nllk_encode_f32(ptrdiff_t samples, const float *numbers, ptrdiff_t bins, const double *edges, double low,
+                             double high, int64_t *index);
+NLLK_API int nllk_encode_f64(ptrdiff_t samples, const double *numbers, ptrdiff_t bins, const double *edges, double low,
+                             double high, int64_t *index);
 
 /* Threads of calls that do not say so themselves; at first what OpenMP would use. */
 NLLK_API void nllk_set_num_threads(int count);
