@@ -177,7 +177,11 @@ def main():
     else:
         options.out.mkdir(parents=True, exist_ok=True)
         earlier = json.loads(raw.read_text()) if raw.exists() else {}
-        results = measured(options, console, lambda r: raw.write_text(json.dumps(r) + "\n"), earlier)
+
+        def save(results):
+            raw.write_text(json.dumps(results) + "\n")
+
+        results = measured(options, console, save, earlier)
     (options.out / "compare.md").write_text(report.markdown(results))
     plots.draw(results, options.out)
     console.print(f"written: {options.out}/compare.md, compare.json and plots")
