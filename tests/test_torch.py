@@ -161,6 +161,25 @@ def test_nothing_is_copied():
     assert z.grad.data_ptr() == address
 
 
+def test_threads(monkeypatch):
+    """Those of PyTorch, unless nllkern has fewer or the call says how many."""
+    asked = []
+
+    def value_and_grad(z, **keywords):
+        asked.append(keywords.get("num_threads"))
+        return 0.0, z
+
+    before = torch.get_num_threads()
+    try:
+        with nk.num_threads(4):
+            for threads, keywords in ((2, {}), (2, {"num_threads": 3}), (4, {}), (5, {})):
+                torch.set_num_threads(threads)
+                nt._run(value_and_grad, [torch.zeros(3)], keywords)
+    finally:
+        torch.set_num_threads(before)
+    assert asked == [2, 3, None, None]
+
+
 def test_backward_twice():
     z, t = torch.randn(5, 4, requires_grad=True), torch.tensor([0, 1, 2, 3, 0])
     value = nt.cross_entropy(z, t)

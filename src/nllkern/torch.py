@@ -24,6 +24,7 @@ except ImportError as error:
 
 import numpy as np
 
+from ._engine import get_num_threads
 from ._losses import loss_infos, loss_named, loss_shape
 
 _INFO = {info.name: info for info in loss_infos()}
@@ -76,12 +77,28 @@ def _tensor(x: Any, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.scalar_tensor(x, dtype=dtype)
 
 
+def _with_threads(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Keywords that let a call have no more threads than PyTorch has."""
+    threads = torch.get_num_threads()
+    if threads >= get_num_threads():
+        return keywords
+    return {"num_threads": threads, **keywords}
+
+
+# `data` is `detach()` in half the time; nothing is written to it.
+
+
+def _value(loss: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]) -> torch.Tensor:
+    value = loss(*[x.data.numpy() for x in inputs], **_with_threads(keywords))
+    return _tensor(value, inputs[0].dtype)
+
+
 def _run(
     value_and_grad: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """The value and the gradients by the parameters."""
-    # `data` is `detach()` in half the time; nothing is written to it.
-    value, grads = value_and_grad(*[x.data.numpy() for x in inputs], **keywords)
+    arrays = [x.data.numpy() for x in inputs]
+    value, grads = value_and_grad(*arrays, **_with_threads(keywords))
     dtype = inputs[0].dtype
     if isinstance(grads, tuple):
         return _tensor(value, dtype), [_tensor(g, dtype) for g in grads if g is not None]
@@ -134,10 +151,7 @@ def _op(
         count = sum(x is not None for x in (first, second, third))
         grads += [torch.zeros_like(x) for x in inputs[len(grads) : count]]  # not used
     else:
-        value, grads = (
-            _tensor(loss(*[x.detach().numpy() for x in inputs], **keywords), first.dtype),
-            [],
-        )
+        value, grads = _value(loss, inputs, keywords), []
     grads += [first.new_empty(0) for _ in range(3 - len(grads))]
     return value, grads[0], grads[1], grads[2]
 
@@ -256,8 +270,7 @@ def _function(name: str) -> Callable[..., torch.Tensor]:
         if want:
             apply = _Function.apply if _is_transformed() else _plain_apply
             return apply(value_and_grad, keywords, *inputs)
-        value = loss(*[x.data.numpy() for x in inputs], **keywords)
-        return _tensor(value, inputs[0].dtype)
+        return _value(loss, inputs, keywords)
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = __name__
