@@ -231,10 +231,16 @@ static void set_results(nllk_work *w, nllk_results *results)
     memcpy(results->hess_sum, sums.hess, sizeof sums.hess);
 }
 
+/* The caller's own workers are as many as it says; OpenMP's depend on more. */
+static int workers(const nllk_options *o)
+{
+    return o->parallel && o->num_threads > 0 ? o->num_threads : nllk_thread_count(o->num_threads);
+}
+
 /* A call that is as good as open, run on threads (`alone` = 0) or left to the caller. */
 static int complete(int status, nllk_work *w, const nllk_options *o, nllk_results *results, int alone)
 {
-    const nllk_team team = {alone ? 1 : nllk_thread_count(o->num_threads), o->parallel, o->context};
+    const nllk_team team = {alone ? 1 : workers(o), o->parallel, o->context};
     if (status == NLLK_OK)
         status = check_own(&nllk_losses[w->loss], o);
     if (status == NLLK_OK)

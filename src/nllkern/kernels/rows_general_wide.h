@@ -114,9 +114,10 @@ typedef struct {
     double ties[WIDE_ROWS];
 } batch_sums;
 
-/* Row r of a batch, `m` of its columns: their sums, and their shares, which are kept. */
+/* Row r of a batch, `m` of its columns: their sums, and their shares, which are kept.  Meanwhile those at `write` are
+ * fetched. */
 NLLK_INLINE void add_piece(row_rule rule, const REAL *z, const REAL *tau, REAL *share, ptrdiff_t m, row_view view,
-                           REAL softcap, batch_sums *sums, int r)
+                           REAL softcap, batch_sums *sums, int r, const REAL *write)
 {
     double *mass = sums->mass.high + r * LANES, *mass_low = sums->mass.low + r * LANES;
     REAL ties[LANES] = {0};
@@ -124,6 +125,7 @@ NLLK_INLINE void add_piece(row_rule rule, const REAL *z, const REAL *tau, REAL *
         ptrdiff_t stop = m - k < CHUNK ? m : k + CHUNK;
         REAL rest[LANES] = {0}, part_mass[LANES] = {0}, gap[LANES] = {0};
         for (ptrdiff_t c = k; c < stop; c += LANES) {
+            PREFETCH(write + c, 1);
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
                 row_sums s = {rest[j], ties[j], part_mass[j], gap[j]};
@@ -141,8 +143,11 @@ NLLK_INLINE void add_piece(row_rule rule, const REAL *z, const REAL *tau, REAL *
             wide_add(mass, mass_low, part_mass, LANES);
         wide_add(sums->gap.high + r * LANES, sums->gap.low + r * LANES, gap, LANES);
     }
+    REAL all_ties = 0; /* a small integer: exact in any order */
+#pragma omp simd reduction(+ : all_ties)
     for (int j = 0; j < LANES; j++)
-        sums->ties[r] += ties[j];
+        all_ties += ties[j];
+    sums->ties[r] += all_ties;
 }
 
 /* The shares alone, of a piece that had to be read again. */
@@ -155,22 +160,48 @@ NLLK_INLINE void share_piece(row_rule rule, const REAL *z, ptrdiff_t m, row_view
     }
 }
 
-/* The derivatives of a piece: z becomes the gradient, tau, if `second`, the second derivative; terms are added to `value`. */
-NLLK_INLINE void derive_piece(row_rule rule, int second, REAL *z, REAL *tau, const REAL *share, ptrdiff_t m,
-                              row_view view, row_terms row, lane_sums *value, int r)
+/* The first n of LANES numbers.  No memcpy here: for sizes like these it is slow to get going. */
+NLLK_INLINE void store_first(const REAL *x, REAL *out, ptrdiff_t n)
+{
+    for (int j = 0; j < LANES; j++)
+        if (j < n)
+            out[j] = x[j];
+}
+
+/* The derivatives of LANES columns, the second ones if `hess` is not NULL; their terms are added to `part`.  `grad` may
+ * be `z`. */
+NLLK_INLINE void derive_lanes(row_rule rule, const REAL *z, const REAL *tau, const REAL *share, row_view view,
+                              row_terms row, REAL *grad, REAL *hess, REAL *part)
+{
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        class_results d = class_derivatives(rule, z[j], tau[j], share[j], view, row);
+        grad[j] = d.grad;
+        if (hess)
+            hess[j] = d.hess;
+        part[j] += d.term;
+    }
+}
+
+/* The same of a piece; terms are added to `value`.  Meanwhile the columns at `read` and `read_too` are fetched. */
+NLLK_INLINE void derive_piece(row_rule rule, REAL *grad, REAL *hess, const REAL *z, const REAL *tau, const REAL *share,
+                              ptrdiff_t m, row_view view, row_terms row, lane_sums *value, int r, const REAL *read,
+                              const REAL *read_too)
 {
     for (ptrdiff_t k = 0; k < m; k += CHUNK) {
-        ptrdiff_t stop = m - k < CHUNK ? m : k + CHUNK;
+        ptrdiff_t stop = m - k < CHUNK ? m : k + CHUNK, whole = stop & ~(ptrdiff_t)(LANES - 1);
         REAL part[LANES] = {0};
-        for (ptrdiff_t c = k; c < stop; c += LANES) {
-#pragma omp simd
-            for (int j = 0; j < LANES; j++) {
-                class_results d = class_derivatives(rule, z[c + j], tau[c + j], share[c + j], view, row);
-                z[c + j] = d.grad;
-                if (second)
-                    tau[c + j] = d.hess;
-                part[j] += d.term;
-            }
+        for (ptrdiff_t c = k; c < whole; c += LANES) {
+            PREFETCH(read + c, 0);
+            PREFETCH(read_too + c, 0);
+            derive_lanes(rule, z + c, tau + c, share + c, view, row, grad + c, hess ? hess + c : NULL, part);
+        }
+        if (whole < stop) {
+            REAL last[2][LANES];
+            derive_lanes(rule, z + whole, tau + whole, share + whole, view, row, last[0], hess ? last[1] : NULL, part);
+            store_first(last[0], grad + whole, stop - whole);
+            if (hess)
+                store_first(last[1], hess + whole, stop - whole);
         }
         if (rule.divergence == FROM_SOFTMAX)
             wide_add(value->high + r * LANES, value->low + r * LANES, part, LANES);
@@ -192,6 +223,7 @@ typedef struct {
 NLLK_INLINE void sum_row(row_rule rule, const nllk_rowwise *a, general_batch *b, ptrdiff_t i, int r)
 {
     ptrdiff_t n = a->classes, target, at = b->at_once ? r * b->padded : 0;
+    const REAL *write = a->grad ? (REAL *)a->grad + i * n : b->stage.z;
     REAL *z = b->stage.z + at, *tau = b->stage.tau + at, *share = b->stage.share + at, top[LANES], spare[LANES];
     general_target(a, i, &target, &b->block.weight[r]);
     if (b->block.weight[r] == 0)
@@ -210,12 +242,12 @@ NLLK_INLINE void sum_row(row_rule rule, const nllk_rowwise *a, general_batch *b,
         ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
         if (!b->at_once)
             load_piece(rule, b->source[r], k, m, z, tau, top);
-        add_piece(rule, z, tau, share, m, b->view[r], (REAL)a->softcap, &b->sums, r);
+        add_piece(rule, z, tau, share, m, b->view[r], (REAL)a->softcap, &b->sums, r, write + k);
     }
 }
 
-/* Its derivatives, and the terms of its divergence added to `value`. */
-NLLK_INLINE void derive_row(row_rule rule, const nllk_rowwise *a, general_batch *b, ptrdiff_t i, int r,
+/* Its derivatives, and the terms of its divergence added to `value`.  Of row i + `ahead` the inputs are fetched. */
+NLLK_INLINE void derive_row(row_rule rule, const nllk_rowwise *a, general_batch *b, ptrdiff_t i, int r, ptrdiff_t ahead,
                             lane_sums *value)
 {
     ptrdiff_t n = a->classes, at = b->at_once ? r * b->padded : 0;
@@ -228,6 +260,8 @@ NLLK_INLINE void derive_row(row_rule rule, const nllk_rowwise *a, general_batch 
             memset(hess, 0, n * sizeof *hess);
         return;
     }
+    const REAL *later = (const REAL *)a->logits + (i + ahead) * a->row_stride,
+               *later_prob = a->prob ? (const REAL *)a->prob + (i + ahead) * n : later;
     row_terms row = terms_of(a, &b->block, r);
     for (ptrdiff_t k = 0; k < n; k += PIECE) {
         ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
@@ -235,14 +269,11 @@ NLLK_INLINE void derive_row(row_rule rule, const nllk_rowwise *a, general_batch 
             load_piece(rule, b->source[r], k, m, z, tau, top);
             share_piece(rule, z, m, b->view[r], (REAL)a->softcap, share);
         }
+        REAL *to = grad ? grad + k : z;
         if (hess)
-            derive_piece(rule, 1, z, tau, share, m, b->view[r], row, value, r);
+            derive_piece(rule, to, hess + k, z, tau, share, m, b->view[r], row, value, r, later + k, later_prob + k);
         else
-            derive_piece(rule, 0, z, tau, share, m, b->view[r], row, value, r);
-        if (grad)
-            memcpy(grad + k, z, m * sizeof *z);
-        if (hess)
-            memcpy(hess + k, tau, m * sizeof *tau);
+            derive_piece(rule, to, NULL, z, tau, share, m, b->view[r], row, value, r, later + k, later_prob + k);
     }
 }
 
@@ -280,7 +311,7 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
         lane_sums *value = &s->gap;
         clear_lanes(value, rows);
         for (int r = 0; r < count && (a->grad || rule.divergence == FROM_SOFTMAX); r++)
-            derive_row(rule, a, &b, first + r, r, value);
+            derive_row(rule, a, &b, first + r, r, size, value);
         if (rule.divergence == FROM_SOFTMAX) {
             fold_lanes(value, rows);
             for (int r = 0; r < rows; r++)
