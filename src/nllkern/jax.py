@@ -157,7 +157,7 @@ def _run(
         if _INFO[name].kind != "pointwise":
             size = first.shape[-1]
         arrays_given = sum(1 << _ARRAYS.index(key) for key in given)
-        call = jax.ffi.ffi_call("nllkern_loss", results, vmap_method="broadcast_all")
+        call = jax.ffi.ffi_call("nllkern_loss", results, vmap_method="expand_dims")
         return call(
             *inputs,
             *values,

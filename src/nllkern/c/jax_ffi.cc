@@ -57,17 +57,32 @@ const nllk_function *Find(std::string_view name)
     return nullptr;
 }
 
-// A buffer of which each call of a batch has its part.
-struct Part {
-    char *data;
-    size_t stride;
+// The dimensions that vmap has put in front of the buffers: a batch of calls.
+using Batch = ffi::Span<const int64_t>;
 
-    explicit Part(const ffi::AnyBuffer &x, int64_t batch)
-        : data(static_cast<char *>(x.untyped_data())),
-          stride(batch > 0 ? x.size_bytes() / static_cast<size_t>(batch) : 0)
+// A buffer of which each call of a batch has its part.  What all calls share has 1 in the place of their number.
+struct Parts {
+    char *data;
+    std::vector<size_t> strides; // from one part to the next, in each dimension of the batch
+    bool shared = false;
+
+    Parts(const ffi::AnyBuffer &x, Batch batch) : data(static_cast<char *>(x.untyped_data())), strides(batch.size())
     {
+        const auto dims = x.dimensions();
+        size_t stride = ffi::ByteWidth(x.element_type());
+        for (size_t d = dims.size(); d-- > 0; stride *= static_cast<size_t>(dims[d]))
+            if (d < batch.size()) {
+                strides[d] = dims[d] == 1 ? 0 : stride;
+                shared |= dims[d] != batch[d];
+            }
     }
-    void *operator[](int64_t b) const { return data + static_cast<size_t>(b) * stride; }
+    void *at(int64_t call, Batch batch) const
+    {
+        char *part = data;
+        for (size_t d = batch.size(); d-- > 0; call /= batch[d])
+            part += static_cast<size_t>(call % batch[d]) * strides[d];
+        return part;
+    }
 };
 
 int Call(const nllk_function *function, size_t inputs, ptrdiff_t samples, ptrdiff_t size, void *const *x,
@@ -100,38 +115,37 @@ ffi::Error Run(ffi::RemainingArgs args, ffi::RemainingRets rets, ffi::Dictionary
     const ptrdiff_t size = c[1];
     const auto rank = static_cast<size_t>(c[2]);
 
-    // vmap puts further dimensions in front of all buffers: a batch of calls.
     const ffi::AnyBuffer value = **rets.get<ffi::AnyBuffer>(0);
-    auto dims = value.dimensions();
-    int64_t batch = 1;
-    for (size_t k = 0; k + rank < dims.size(); k++)
-        batch *= dims[k];
-    // Samples that have nothing in common are one call.
-    const bool alone =
-        options.reduction == NLLK_NONE ? arrays < 2 : samples == 1 && arrays == 0 && options.normalizer == 0;
-    if (batch > 1 && alone && options.shared == 0) {
-        options.reduction = NLLK_NONE;
-        samples *= batch;
-        batch = 1;
-    }
-
-    std::vector<Part> in, out;
-    for (size_t k = 0; k < args.size(); k++)
+    const auto dims = value.dimensions();
+    Batch batch(dims.begin(), dims.size() - rank);
+    int64_t calls = 1;
+    for (int64_t x : batch)
+        calls *= x;
+    std::vector<Parts> in, out;
+    bool alone = options.reduction == NLLK_NONE ? arrays < 2 : samples == 1 && arrays == 0 && options.normalizer == 0;
+    for (size_t k = 0; k < args.size(); k++) {
         in.emplace_back(*args.get<ffi::AnyBuffer>(k), batch);
+        alone &= !in[k].shared;
+    }
     for (size_t k = 0; k < rets.size(); k++) {
         const ffi::AnyBuffer x = **rets.get<ffi::AnyBuffer>(k);
         UseHugePages(x.untyped_data(), x.size_bytes());
         out.emplace_back(x, batch);
+    }
+    if (calls > 1 && alone && options.shared == 0) { // samples that have nothing in common are one call
+        options.reduction = NLLK_NONE;
+        samples *= calls;
+        calls = 1;
     }
     const bool is_double = value.element_type() == ffi::DataType::F64;
     auto put = [&](void *to, double x) {
         const float narrow = static_cast<float>(x);
         std::memcpy(to, is_double ? static_cast<const void *>(&x) : &narrow, is_double ? sizeof x : sizeof narrow);
     };
-    for (int64_t b = 0; b < batch; b++) {
+    for (int64_t b = 0; b < calls; b++) {
         void *x[MAX_ARGUMENTS];
         for (size_t k = 0; k < in.size(); k++)
-            x[k] = in[k][b];
+            x[k] = in[k].at(b, batch);
         size_t inputs = in.size() - static_cast<size_t>((arrays & 1) + (arrays >> 1 & 1) + (arrays >> 2 & 1));
         size_t next = inputs;
         options.sample_weight = arrays & 1 ? x[next++] : nullptr;
@@ -139,9 +153,9 @@ ffi::Error Run(ffi::RemainingArgs args, ffi::RemainingRets rets, ffi::Dictionary
         options.extra = arrays & 4 ? x[next++] : nullptr;
         nllk_results results = NLLK_RESULTS;
         if (options.reduction == NLLK_NONE)
-            results.loss = out[0][b];
+            results.loss = out[0].at(b, batch);
         for (size_t k = 1; k < out.size(); k++)
-            results.grad[k - 1] = out[k][b];
+            results.grad[k - 1] = out[k].at(b, batch);
         const int status = Call(function, inputs, samples, size, x, &options, &results);
         if (status != NLLK_OK) {
             std::string text = std::string(function->name) + ": " + nllk_message(status);
@@ -150,10 +164,10 @@ ffi::Error Run(ffi::RemainingArgs args, ffi::RemainingRets rets, ffi::Dictionary
             return ffi::Error::InvalidArgument(text);
         }
         if (options.reduction != NLLK_NONE)
-            put(out[0][b], results.value);
+            put(out[0].at(b, batch), results.value);
         for (size_t k = 1; k < out.size() && size == 0; k++)
             if (options.shared >> (k - 1) & 1)
-                put(out[k][b], results.grad_sum[k - 1]);
+                put(results.grad[k - 1], results.grad_sum[k - 1]);
     }
     return ffi::Error::Success();
 }
