@@ -222,8 +222,8 @@ BAD = {
     "z_loss": ({"z_loss": np.inf}, "out of its range"),
     "softcap": ({"softcap": -1.0}, "out of its range"),
     "margin": ({"margin": np.nan}, "out of its range"),
-    "variant": ({"variant": 1}, "one that the loss does not have"),
-    "extra": ({"extra": 8}, "one that the loss does not have"),
+    "variant": ({"variant": 1}, "or one that the loss does not have"),
+    "extra": ({"extra": 8}, "or one that the loss does not have"),
 }
 
 

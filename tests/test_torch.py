@@ -161,7 +161,7 @@ def test_nothing_is_copied():
     assert z.grad.data_ptr() == address
 
 
-def test_threads(monkeypatch):
+def test_threads():
     """Those of PyTorch, unless nllkern has fewer or the call says how many."""
     asked = []
 

@@ -8,11 +8,8 @@ from cases import TABLE
 from cases_vectors import is_shared
 
 import nllkern as nk
-from nllkern.lowlevel import Call, Options, Results
+from nllkern.lowlevel import LINKS, REDUCTIONS, VARIANTS, Call, Options, Results
 
-LINKS = ("identity", "softplus", "log", "variance", "log_variance")
-REDUCTIONS = ("mean", "sum", "none")
-VARIANTS = {"softmax": 0, "log": 1, "crammer_singer": 0, "weston_watkins": 1}
 WANTS = ("value", "value_and_grad", "value_grad_hess")
 SUFFIX = {"float32": "f32", "float64": "f64"}
 

@@ -132,9 +132,6 @@ cdef extern from "kernels.h" nogil:
 
 
 cdef extern from "call.h" nogil:
-    enum:
-        NLLK_SERIAL_ELEMENTS
-
     ctypedef struct nllk_team:
         int threads
         nllk_parallel parallel

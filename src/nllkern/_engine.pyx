@@ -56,8 +56,7 @@ cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdi
     """
     cdef nllk_batch batch
     cdef nllk_team team
-    team.threads = nllk_thread_count(threads) if samples * sample_size >= NLLK_SERIAL_ELEMENTS else 1
-    team.parallel, team.context = spread, NULL
+    team.threads, team.parallel, team.context = nllk_thread_count(threads), spread, NULL
     if nllk_batch_open(&batch, kernel, arguments, samples, sample_size, 0) != NLLK_OK:
         return no_memory()
     with nogil:

@@ -31,13 +31,6 @@ def loss_infos():
     return [*loss_table(), _INFO_NCE]
 
 
-def loss_shape(info, inputs):
-    """Shape of the losses of the samples, of arrays of any library."""
-    if info.kind == "pointwise":
-        return max((x.shape for x in inputs), key=len)
-    return inputs[0].shape[:-1]
-
-
 def losses():
     """All loss objects: in the order of the table, then those made of others."""
     return list(_all.values())

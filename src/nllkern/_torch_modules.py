@@ -10,10 +10,14 @@ losses: Any = import_module(".torch", __package__)
 
 
 class _Loss(nn.Module):
+    reductions, hint = ("mean", "sum", "none"), ""
+
     def __init__(self, reduction: str) -> None:
         super().__init__()
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"reduction is {reduction!r}, expected 'mean', 'sum' or 'none'")
+        if reduction not in self.reductions:
+            *most, last = map(repr, self.reductions)
+            expected = f"{', '.join(most)} or {last}{self.hint}"
+            raise ValueError(f"reduction is {reduction!r}, expected {expected}")
         self.reduction = reduction
 
     def extra_repr(self) -> str:
@@ -205,17 +209,17 @@ class MultiMarginLoss(_Loss):
         return self._scaled(losses.multiclass_hinge, 1 / input.shape[-1], input, target, **options)
 
 
-class KLDivLoss(nn.Module):
+class KLDivLoss(_Loss):
     """``torch.nn.KLDivLoss`` but for its ``reduction="none"``: a sample here is a row."""
 
+    reductions = ("mean", "batchmean", "sum")
+    hint = (
+        "; for one value a row use nllkern.torch.kl_divergence(..., link='log', reduction='none')"
+    )
+
     def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__()
-        if reduction not in ("mean", "batchmean", "sum"):
-            raise ValueError(
-                f"reduction is {reduction!r}, expected 'mean', 'batchmean' or 'sum'; for one value "
-                "a row use nllkern.torch.kl_divergence(..., link='log', reduction='none')"
-            )
-        self.reduction, self.log_target = reduction, log_target
+        super().__init__(reduction)
+        self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Log-probabilities, and probabilities or their logarithms, of one shape."""
@@ -227,9 +231,6 @@ class KLDivLoss(nn.Module):
             link="log",
             normalizer=max(count[self.reduction], 1),
         )
-
-    def extra_repr(self) -> str:
-        return f"reduction={self.reduction!r}"
 
 
 class GaussianNLLLoss(_Loss):

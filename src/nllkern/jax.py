@@ -33,16 +33,13 @@ except ImportError as error:
 import numpy as np
 
 from . import lowlevel
+from ._adapters import LEFT_OUT, expect_count, is_shared, loss_shape, times_upstream
 from ._config import ANSWERS
-from ._losses import loss_infos, loss_named, loss_shape
+from ._losses import loss_infos, loss_named
 from ._show import __version__
 
 _INFO = {info.name: info for info in loss_infos()}
 _ARRAYS = ("sample_weight", "class_weight", "extra")  # in the order of c/jax_ffi.cc
-_REDUCTIONS = ("mean", "sum", "none")
-_LINKS = ("identity", "softplus", "log", "variance", "log_variance")
-_VARIANTS = {"softmax": 0, "log": 1, "crammer_singer": 0, "weston_watkins": 1}
-_LEFT_OUT = ("out", "check")
 
 
 # ---- the custom call ----
@@ -87,35 +84,33 @@ def _options(
     name: str, inputs: tuple[Any, ...], keywords: dict[str, Any], want: bool
 ) -> lowlevel.Options:
     """Keywords as the options of the C function."""
-    kind, first, target = _INFO[name].kind, inputs[0], inputs[-1]
+    info, target = _INFO[name], inputs[-1]
     options = lowlevel.Options(want=want)
     for key, x in keywords.items():
         if x is None:
             continue
         if key == "reduction":
-            options.reduction = _REDUCTIONS.index(x)
-        elif key == "link" and kind != "rowwise":
-            options.link = _LINKS.index(x)
+            options.reduction = lowlevel.REDUCTIONS.index(x)
+        elif key == "link" and info.kind != "rowwise":
+            options.link = lowlevel.LINKS.index(x)
         elif key in ("link", "variant"):
-            options.variant = _VARIANTS[x]
+            options.variant = lowlevel.VARIANTS[x]
         elif key == "full":
             options.drop_constants = not x
         elif key == "ignore_index":
             options.has_ignore_index, options.ignore_index = True, x
         elif key == "df_link":
-            options.own_link = _LINKS.index(x)
+            options.own_link = lowlevel.LINKS.index(x)
         else:
             setattr(options, key, x)
-    if kind == "rowwise":
+    if info.kind == "rowwise":
         if jnp.issubdtype(target.dtype, jnp.floating):
             options.target = lowlevel.TARGET_PROBABILITIES
         elif target.dtype == jnp.int32:
             options.target = lowlevel.TARGET_INT32
-    elif kind == "pointwise":
-        one = [x.ndim == 0 and any(y.ndim > 0 for y in inputs) for x in inputs]
-        options.shared = sum(s << k for k, s in enumerate(one[:-1])) | (one[-1] << 3)
-    elif _INFO[name].linked:
-        options.shared = 2 * (inputs[1].ndim < first.ndim + 1)
+    options.shared = sum(is_shared(info, inputs, k) << k for k in range(len(inputs) - 1))
+    if info.kind == "pointwise":
+        options.shared |= is_shared(info, inputs, len(inputs) - 1) << 3
     return options
 
 
@@ -203,15 +198,13 @@ def _forward(
 
 def _backward(name: str, keywords: tuple[Any, ...], kept: Any, upstream: Any) -> tuple[Any, ...]:
     grads, rest, arrays = kept
-    found = []
-    for parameter, grad in zip(_INFO[name].parameters, grads, strict=True):
-        own = upstream.ndim + 2 if parameter == "factor" else upstream.ndim
-        if upstream.ndim > 0 and (grad.ndim < own or name == "info_nce"):  # shared by all samples
-            found.append(_nothing(grad))
-        else:
-            found.append(
-                grad * upstream.reshape(upstream.shape + (1,) * (grad.ndim - upstream.ndim))
-            )
+    each = upstream.ndim > 0
+    found = [
+        _nothing(grad)
+        if each and is_shared(_INFO[name], (*grads, *rest), k)
+        else times_upstream(grad, upstream)
+        for k, grad in enumerate(grads)
+    ]
     return tuple(found), *jax.tree.map(_nothing, (rest, arrays))
 
 
@@ -301,12 +294,8 @@ def _function(name: str) -> Callable[..., jax.Array]:
     names, count = loss_named(name).arguments, len(_INFO[name].parameters)
 
     def call(*inputs: Any, **keywords: Any) -> jax.Array:
-        if len(inputs) != len(names):
-            raise TypeError(
-                f"{name}: got {len(inputs)} positional arguments, "
-                f"expected {len(names)}: {', '.join(names)}"
-            )
-        for key in _LEFT_OUT:
+        expect_count(name, names, inputs)
+        for key in LEFT_OUT:
             if key in keywords:
                 raise TypeError(f"{name}: {key} is for NumPy arrays")
         arrays = {

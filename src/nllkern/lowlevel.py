@@ -23,6 +23,11 @@ from ._engine import c_functions
 
 __all__ = ["Call", "Options", "Results", "ctypes_function", "function_names"]
 
+# The names that Python has for reductions, links and variants, in the order of their numbers.
+REDUCTIONS = ("mean", "sum", "none")
+LINKS = ("identity", "softplus", "log", "variance", "log_variance")
+VARIANTS = {"softmax": 0, "log": 1, "crammer_singer": 0, "weston_watkins": 1}
+
 MEAN, SUM, NONE = range(3)
 VALUE, GRADIENT, HESSIAN = range(3)
 IDENTITY, SOFTPLUS, LOG, VARIANCE, LOG_VARIANCE = range(5)

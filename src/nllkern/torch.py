@@ -24,13 +24,13 @@ except ImportError as error:
 
 import numpy as np
 
+from ._adapters import LEFT_OUT, expect_count, is_shared, loss_shape, times_upstream
 from ._engine import get_num_threads
-from ._losses import loss_infos, loss_named, loss_shape
+from ._losses import loss_infos, loss_named
 
 _INFO = {info.name: info for info in loss_infos()}
 _PARAMETERS = {name: info.parameters for name, info in _INFO.items()}
 _ARRAYS = ("pos_weight", "delta", "class_weight")  # keywords that may be tensors, one a loss
-_LEFT_OUT = ("out", "check")
 _UNREADABLE = {torch.float16, torch.bfloat16, torch.complex64, torch.complex128}
 
 
@@ -67,11 +67,6 @@ def _keywords(text: str) -> dict[str, Any]:
     return found
 
 
-def _is_shared(inputs: Sequence[torch.Tensor], k: int) -> bool:
-    """Whether input k is one number for all samples."""
-    return bool(inputs[k].dim() == 0 and any(x.dim() > 0 for x in inputs))
-
-
 def _tensor(x: Any, dtype: torch.dtype) -> torch.Tensor:
     """A result of nllkern: an array, whose memory the tensor shares, or a number."""
     return torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.scalar_tensor(x, dtype=dtype)
@@ -85,11 +80,13 @@ def _with_threads(keywords: dict[str, Any]) -> dict[str, Any]:
     return {"num_threads": threads, **keywords}
 
 
-# `data` is `detach()` in half the time; nothing is written to it.
+def _arrays(inputs: Sequence[torch.Tensor]) -> list[Any]:
+    """The same memory as arrays.  `data` is `detach()` in half the time; nothing is written to it."""
+    return [x.data.numpy() for x in inputs]
 
 
 def _value(loss: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]) -> torch.Tensor:
-    value = loss(*[x.data.numpy() for x in inputs], **_with_threads(keywords))
+    value = loss(*_arrays(inputs), **_with_threads(keywords))
     return _tensor(value, inputs[0].dtype)
 
 
@@ -97,26 +94,17 @@ def _run(
     value_and_grad: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """The value and the gradients by the parameters."""
-    arrays = [x.data.numpy() for x in inputs]
-    value, grads = value_and_grad(*arrays, **_with_threads(keywords))
+    value, grads = value_and_grad(*_arrays(inputs), **_with_threads(keywords))
     dtype = inputs[0].dtype
     if isinstance(grads, tuple):
         return _tensor(value, dtype), [_tensor(g, dtype) for g in grads if g is not None]
     return _tensor(value, dtype), [_tensor(grads, dtype)]
 
 
-def _back(upstream: torch.Tensor, grad: torch.Tensor) -> torch.Tensor:
-    """The gradient times the upstream gradients of the samples."""
-    return grad * upstream.reshape(upstream.shape + (1,) * (grad.dim() - upstream.dim()))
-
-
 def _check_shared(name: str, inputs: Sequence[torch.Tensor]) -> None:
     """Refuse gradients that are sums over samples of which each has an upstream gradient."""
     for k, parameter in enumerate(_PARAMETERS[name]):
-        shared = name == "info_nce" or (_INFO[name].kind == "pointwise" and _is_shared(inputs, k))
-        if parameter == "factor":
-            shared = inputs[k].dim() <= inputs[0].dim()
-        if inputs[k].requires_grad and shared:
+        if inputs[k].requires_grad and is_shared(_INFO[name], inputs, k):
             raise ValueError(
                 f"{name}: {parameter} is shared by all samples, so it has no gradient of its own "
                 "for each with reduction='none': use another reduction, or expand it"
@@ -179,7 +167,7 @@ def _backward(ctx: Any, upstream: torch.Tensor, *_: Any) -> tuple[Any, ...]:
     grads: list[Any] = [None, None, None]
     for k in range(ctx.count):
         if ctx.needs_input_grad[1 + k]:
-            grads[k] = _back(upstream, ctx.saved_tensors[k])
+            grads[k] = times_upstream(ctx.saved_tensors[k], upstream)
     return None, *grads, None, None, None, None, None
 
 
@@ -223,7 +211,7 @@ class _Function(torch.autograd.Function):
         if grads is None:
             grads = _run(value_and_grad, ctx.saved_tensors, keywords)[1]
         if upstream.ndim > 0 or upstream.item() != 1:
-            grads = [_back(upstream, grad) for grad in grads]
+            grads = [times_upstream(grad, upstream) for grad in grads]
         if torch.is_grad_enabled():  # create_graph=True
             grads = [_Once.apply(grad, upstream, *ctx.saved_tensors) for grad in grads]
         _, _, *needs = ctx.needs_input_grad
@@ -243,11 +231,7 @@ def _function(name: str) -> Callable[..., torch.Tensor]:
     value_and_grad = loss.value_and_grad
 
     def call(*inputs: Any, **keywords: Any) -> torch.Tensor:
-        if len(inputs) != len(names):
-            raise TypeError(
-                f"{name}: got {len(inputs)} positional arguments, "
-                f"expected {len(names)}: {', '.join(names)}"
-            )
+        expect_count(name, names, inputs)
         want = False
         for k, x in enumerate(inputs):
             if not isinstance(x, torch.Tensor):
@@ -292,7 +276,7 @@ def _check_keywords(
     name: str, inputs: Sequence[torch.Tensor], keywords: dict[str, Any], want: bool
 ) -> None:
     for key, x in keywords.items():
-        if key in _LEFT_OUT:
+        if key in LEFT_OUT:
             raise TypeError(f"{name}: {key} is for arrays, not for tensors")
         if isinstance(x, torch.Tensor) and (
             x.requires_grad or not x.is_cpu or x.dtype in _UNREADABLE

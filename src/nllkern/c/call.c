@@ -20,6 +20,9 @@ enum {
     MAX_BLOCKS = 4096,
 };
 
+/* Elements below which a batch runs on the calling thread alone: waking the others would cost more. */
+enum { SERIAL_ELEMENTS = 32768 };
+
 int nllk_batch_open(nllk_batch *b, nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size,
                     size_t scratch)
 {
@@ -36,6 +39,7 @@ int nllk_batch_open(nllk_batch *b, nllk_kernel kernel, const void *arguments, pt
                       .samples = samples,
                       .block = block,
                       .blocks = (samples + block - 1) / block,
+                      .elements = all,
                       .scratch = scratch,
                       .only = {.bad = -1}};
     if (b->blocks > 1) {
@@ -77,7 +81,7 @@ void nllk_batch_run_blocks(nllk_batch *b, ptrdiff_t begin, ptrdiff_t end)
 
 void nllk_batch_run(nllk_batch *b, const nllk_team *team)
 {
-    const int threads = (int)MIN(team->threads, b->blocks);
+    const int threads = b->elements < SERIAL_ELEMENTS ? 1 : (int)MIN(team->threads, b->blocks);
     b->next = 0;
     if (threads > 1)
         (team->parallel ? team->parallel : nllk_openmp)(team->context, threads, run_worker, b);
@@ -145,20 +149,14 @@ static ptrdiff_t sample_size(const nllk_work *c)
     return v->dimension * (nllk_losses[c->loss].linked ? v->dimension : 1);
 }
 
-static nllk_team team_for(ptrdiff_t elements, const nllk_team *team)
-{
-    return (nllk_team){elements >= NLLK_SERIAL_ELEMENTS ? team->threads : 1, team->parallel, team->context};
-}
-
 /* Run a survey over the samples: what has to be known before anything is written. */
 static int survey(const nllk_work *c, int which, const void *arguments, ptrdiff_t size, const nllk_team *team,
                   nllk_sums *sums)
 {
     nllk_batch b;
-    const nllk_team some = team_for(c->samples, team);
     int status = nllk_batch_open(&b, c->table->survey[which], arguments, c->samples, size, 0);
     if (status == NLLK_OK) {
-        nllk_batch_run(&b, &some);
+        nllk_batch_run(&b, team);
         nllk_batch_close(&b, sums);
     }
     return status;
@@ -240,11 +238,7 @@ int nllk_open_call(nllk_work *c, const nllk_team *team)
 
 int nllk_is_short(const nllk_work *c) { return c->samples * sample_size(c) < BLOCK_ELEMENTS / 4; }
 
-void nllk_run_call(nllk_work *c, const nllk_team *team)
-{
-    const nllk_team some = team_for(c->samples * sample_size(c), team);
-    nllk_batch_run(&c->batch, &some);
-}
+void nllk_run_call(nllk_work *c, const nllk_team *team) { nllk_batch_run(&c->batch, team); }
 
 static void clear(void *x, ptrdiff_t n, size_t size)
 {

@@ -20,17 +20,14 @@ NLLK_API int nllk_available_levels(const nllk_level **levels);
 typedef struct {
     nllk_kernel kernel;
     const void *arguments;
-    ptrdiff_t samples, block, blocks;
+    ptrdiff_t samples, block, blocks, elements;
     size_t scratch;   /* bytes that a thread lends the kernel */
     ptrdiff_t next;   /* the first block that no worker has taken */
     nllk_sums *parts; /* one a block; NULL: `only` */
     nllk_sums only;
 } nllk_batch;
 
-/* Elements below which a call runs on the calling thread alone: waking the others would cost more. */
-enum { NLLK_SERIAL_ELEMENTS = 32768 };
-
-/* Who runs the blocks: at most so many threads, set to work by `parallel`. */
+/* Who runs the blocks: at most so many threads (one where more would not pay), set to work by `parallel`. */
 typedef struct {
     int threads;
     nllk_parallel parallel;

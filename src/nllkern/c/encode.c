@@ -14,7 +14,7 @@ static int are_increasing(const double *edges, ptrdiff_t bins)
 static int encode(int is_double, ptrdiff_t samples, const void *numbers, ptrdiff_t bins, const double *edges,
                   double low, double high, int64_t *index)
 {
-    const nllk_team team = {samples < NLLK_SERIAL_ELEMENTS ? 1 : nllk_thread_count(0), NULL, NULL};
+    const nllk_team team = {nllk_thread_count(0), NULL, NULL};
     nllk_batch batch;
     nllk_sums sums;
     if (samples < 0 || bins < 1 || bins > INT32_MAX)

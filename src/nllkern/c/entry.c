@@ -20,7 +20,7 @@ const char *nllk_message(int status)
         [NLLK_BAD_LINK] = "the loss has no such link",
         [NLLK_BAD_TARGET] = "the loss takes no such target",
         [NLLK_BAD_OPTION] =
-            "an option out of its range, one that the loss does not have, or edges that do not increase",
+            "edges that do not increase, an option out of its range, or one that the loss does not have",
         [NLLK_BAD_INDEX] = "a class index is out of range",
         [NLLK_BAD_RANGE] = "the samples are not whole blocks",
         [NLLK_NO_MEMORY] = "out of memory",

@@ -22,7 +22,7 @@ namespace ffi = xla::ffi;
 namespace
 {
 
-// The inputs come first in every function; `sizes` are what stands before the pointers.
+// The functions of nllkern.h by what stands before their options.
 using Points1 = int (*)(ptrdiff_t, const void *, const void *, const nllk_options *, nllk_results *);
 using Points2 = int (*)(ptrdiff_t, const void *, const void *, const void *, const nllk_options *, nllk_results *);
 using Points3 = int (*)(ptrdiff_t, const void *, const void *, const void *, const void *, const nllk_options *,
