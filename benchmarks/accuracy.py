@@ -207,7 +207,7 @@ ONE_HOT = ("cross_entropy", "normalized_sigmoid_nll")  # of these exact takes no
 
 def of_tests(name):
     """A module of the tests, which find each other by their folders."""
-    for folder in (TESTS, TESTS / "golden"):
+    for folder in (TESTS, TESTS / "support", TESTS / "golden"):
         if str(folder) not in sys.path:
             sys.path.insert(1, str(folder))
     return importlib.import_module(name)

@@ -6,7 +6,8 @@ import pytest
 import nllkern as nk
 from nllkern import _engine
 
-sys.path.insert(0, str(Path(__file__).parent))  # for golden/ and tolerance.py
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE / "support")]  # for golden/ and the modules of support/
 
 
 @pytest.fixture(params=nk.simd_levels())

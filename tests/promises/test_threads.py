@@ -15,16 +15,16 @@ from cases import Case, assert_same_bits, cases
 import nllkern as nk
 from nllkern import _engine, _threads
 
-ROOT = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 OPENMP = bool(_engine.build_info()["openmp"])
 needs_openmp = pytest.mark.skipif(not OPENMP, reason="built without OpenMP")
 LARGE = 100_003  # samples that several threads share
 
 
 def run_python(code, timeout=60, **environ):
-    """What a fresh interpreter prints; it has the folder of the tests on its path."""
+    """What a fresh interpreter prints; it finds the tests' helpers."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("NLLKERN_", "OMP_"))}
-    path = os.pathsep.join(filter(None, [str(ROOT), clean.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(TESTS / "support"), clean.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**clean, "PYTHONPATH": path, **environ},
@@ -252,7 +252,7 @@ def test_gil_is_released():
 def test_build_without_openmp(tmp_path):
     """It says so, runs on one thread, and passes the tests."""
     pytest.importorskip("mesonpy")
-    source = ROOT.parent
+    source = TESTS.parent
     if not (source / "meson.build").exists():
         pytest.skip("needs the source tree")
     pip = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--quiet"]
@@ -267,7 +267,7 @@ def test_build_without_openmp(tmp_path):
     assert "none" in shown.split("OpenMP:")[1].splitlines()[0]
     clean = {**os.environ, "PYTHONPATH": str(target)}
     names = ("minimal", "properties", "bad_input", "threads", "interop", "invariance")
-    tests = [ROOT / f"test_{name}.py" for name in names]
+    tests = [path for name in names for path in TESTS.rglob(f"test_{name}.py")]
     options = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "--rootdir", source]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     done = subprocess.run(

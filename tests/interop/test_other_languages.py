@@ -18,7 +18,7 @@ import nllkern as nk
 from nllkern.lowlevel import Options, Results
 
 HERE = Path(__file__).parent
-PAGE = (HERE.parent / "docs" / "lowlevel.md").read_text()
+PAGE = (HERE.parents[1] / "docs" / "lowlevel.md").read_text()
 
 
 def shown(language):

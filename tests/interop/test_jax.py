@@ -297,6 +297,6 @@ def test_message_without_jax():
 
 def test_page():
     """The example of docs/frameworks.md."""
-    page = (Path(__file__).parent.parent / "docs" / "frameworks.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text()
     section = page.partition("\n## JAX\n")[2].partition("\n## ")[0]
     exec(re.search(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1], {})

@@ -355,7 +355,7 @@ def test_only_grows():
     capsule_name = ctypes.pythonapi.PyCapsule_GetName
     capsule_name.restype, capsule_name.argtypes = ctypes.c_char_p, (ctypes.py_object,)
     found |= {f"Cython {k}: {capsule_name(v).decode()}" for k, v in _capi.__pyx_capi__.items()}
-    snapshot = HERE / "golden" / "c_functions.txt"
+    snapshot = HERE.parent / "golden" / "c_functions.txt"
     if os.environ.get("NLLKERN_UPDATE_SNAPSHOT"):
         snapshot.write_text("".join(f"{line}\n" for line in sorted(found)))
     known = set(snapshot.read_text().splitlines())

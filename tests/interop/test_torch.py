@@ -492,7 +492,7 @@ def test_module_is_a_module():
 def test_page(monkeypatch, tmp_path):
     """The examples of docs/frameworks.md that are PyTorch's."""
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parent.parent / "docs" / "frameworks.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "frameworks.md").read_text()
     section = page.partition("\n## PyTorch\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 2

@@ -13,7 +13,8 @@ from cases import Case, cases
 LIMIT = 1 << 20
 THREADS = 2
 CONVERTED = "converted"  # an input that has to be copied, to prove that a copy is seen
-ROOT = Path(__file__).parent
+HERE = Path(__file__).parent
+FOLDERS = [str(HERE), str(HERE.parent / "support")]
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc"
 )
@@ -75,7 +76,7 @@ def measure():
 
 
 def test_peak_memory():
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import test_memory as t; t.measure()"
+    code = f"import sys; sys.path[:0] = {FOLDERS}; import test_memory as t; t.measure()"
     # Freed memory goes back to the system, or a second call would not be seen to take it.
     environ = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     done = subprocess.run(
@@ -105,7 +106,7 @@ def test_peak_memory_of_options(name):
     """By tracemalloc, which sees NumPy's allocations: no copy as large as the input."""
     code = f"""
 import sys, tracemalloc
-sys.path.insert(0, {str(ROOT)!r})
+sys.path[:0] = {FOLDERS}
 import numpy as np
 import test_memory as t
 name, options = t.OPTIONS_IN_CHUNKS[{name!r}]

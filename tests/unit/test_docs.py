@@ -12,7 +12,7 @@ import nllkern as nk
 
 LOSSES = pytest.mark.parametrize("loss", nk.losses(), ids=lambda loss: loss.name)
 PACKAGE = Path(nk.__file__).parent
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 REFERENCE = "\n".join(page.read_text() for page in sorted((DOCS / "api").glob("*.rst")))
