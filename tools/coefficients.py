@@ -1,4 +1,4 @@
-"""Prints the polynomials of kernels/vecmath.h, vecspecial.h and divergence.h.  Needs mpmath only.
+"""Prints the polynomials of functions/vecmath.h, functions/vecspecial.h and rows/divergence.h.  Needs mpmath only.
 
     python tools/coefficients.py [--check] [name ...]
 
@@ -262,10 +262,8 @@ def fits():
 def main(arguments):
     check = "--check" in arguments
     wanted = [name for name in arguments if name != "--check"]
-    kernels = Path(__file__).parent.parent / "src" / "nllkern" / "kernels"
-    headers = "".join(
-        (kernels / name).read_text() for name in ("vecmath.h", "vecspecial.h", "divergence.h")
-    )
+    kernels = Path(__file__).parent.parent / "src" / "nllkern" / "lib" / "kernels"
+    headers = "".join(path.read_text() for path in sorted(kernels.rglob("*.h")))
     missing = 0
     for name, what, options in fits():
         if wanted and not any(w in name for w in wanted):

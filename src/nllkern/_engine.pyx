@@ -26,6 +26,8 @@ cdef extern from "build_config.h":
 
 cdef const nllk_level *levels = NULL
 cdef int level_count = nllk_available_levels(&levels)
+if level_count == 0:
+    raise ImportError("nllkern was built with -Dlevels= for other processors than this one")
 
 
 cdef const nllk_table *table(bint is_double) noexcept nogil:

@@ -39,7 +39,7 @@ from ._losses import loss_infos, loss_named
 from ._show import __version__
 
 _INFO = {info.name: info for info in loss_infos()}
-_ARRAYS = ("sample_weight", "class_weight", "extra")  # in the order of c/jax_ffi.cc
+_ARRAYS = ("sample_weight", "class_weight", "extra")  # in the order of _jax_ffi.cc
 
 
 # ---- the custom call ----
@@ -60,7 +60,7 @@ def using_ffi() -> bool:
 
 def _library() -> Path:
     """The compiled handler, from the cache if it is there."""
-    source = Path(__file__).parent / "jax_ffi.cc"
+    source = Path(__file__).parent / "_jax_ffi.cc"
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if compiler is None:
         raise OSError("no C++ compiler")

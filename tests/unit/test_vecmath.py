@@ -1,6 +1,6 @@
 """Every function of vecmath.h and vecspecial.h, on its own, at every SIMD level, against its bound.
 
-The bounds stand in kernels/vecmath.inc.  float32 is compared with the formulas below in float64;
+The bounds stand in lib/tables/functions.inc.  float32 is compared with the formulas below in float64;
 float64 with the same formulas in long double, where that is wider, and with mpmath.  The formulas
 themselves are compared with mpmath.
 """

@@ -1,0 +1,286 @@
+/* Blocks, ordered sums, and what a loss needs around its kernel. */
+#include "call.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Elements in a block: at least about 30 us of work, enough to pay for handing it out, and more where BLOCKS are left
+ * all the same, since the kernels overlap what rows of one block do.  A long block is a whole number of the kernels'
+ * tiles, or of their row blocks. */
+enum {
+    BLOCK_ELEMENTS = 16384,
+    LONG_BLOCK_ELEMENTS = 262144,
+    BLOCKS = 128,
+    ROW_BLOCK = 32,
+    TILE = 128,
+    MAX_BLOCKS = 4096,
+};
+
+/* Elements below which a batch runs on the calling thread alone: waking the others would cost more. */
+enum { SERIAL_ELEMENTS = 32768 };
+
+int nllk_batch_open(nllk_batch *b, nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size,
+                    size_t scratch)
+{
+    sample_size = MAX(sample_size, 1);
+    const ptrdiff_t all = samples > PTRDIFF_MAX / sample_size ? PTRDIFF_MAX : samples * sample_size;
+    const ptrdiff_t elements = MIN(MAX(all / BLOCKS, BLOCK_ELEMENTS), LONG_BLOCK_ELEMENTS);
+    ptrdiff_t block = MAX(MAX(elements / sample_size, 1), (samples + MAX_BLOCKS - 1) / MAX_BLOCKS);
+    if (block >= TILE)
+        block = (block + TILE - 1) / TILE * TILE;
+    else if (block >= ROW_BLOCK)
+        block = (block + ROW_BLOCK - 1) / ROW_BLOCK * ROW_BLOCK;
+    *b = (nllk_batch){.kernel = kernel,
+                      .arguments = arguments,
+                      .samples = samples,
+                      .block = block,
+                      .blocks = (samples + block - 1) / block,
+                      .elements = all,
+                      .scratch = scratch,
+                      .only = {.bad = -1}};
+    if (b->blocks > 1) {
+        b->parts = calloc((size_t)b->blocks, sizeof *b->parts);
+        return b->parts ? NLLK_OK : NLLK_NO_MEMORY;
+    }
+    return NLLK_OK;
+}
+
+static void run_block(nllk_batch *b, ptrdiff_t k, void *scratch)
+{
+    b->kernel(b->arguments, k * b->block, MIN((k + 1) * b->block, b->samples), scratch,
+              b->parts ? &b->parts[k] : &b->only);
+}
+
+/* Take blocks until there are none left. */
+static void run_worker(void *task, int worker)
+{
+    nllk_batch *b = task;
+    void *scratch = b->scratch ? malloc(b->scratch) : NULL;
+    (void)worker;
+    for (;;) {
+        ptrdiff_t k = __atomic_fetch_add(&b->next, 1, __ATOMIC_RELAXED);
+        if (k >= b->blocks)
+            break;
+        run_block(b, k, scratch);
+    }
+    free(scratch);
+}
+
+/* The same for one caller's own blocks. */
+void nllk_batch_run_blocks(nllk_batch *b, ptrdiff_t begin, ptrdiff_t end)
+{
+    void *scratch = b->scratch ? malloc(b->scratch) : NULL; /* kernels can do without */
+    for (ptrdiff_t k = begin; k < end; k++)
+        run_block(b, k, scratch);
+    free(scratch);
+}
+
+void nllk_batch_run(nllk_batch *b, const nllk_team *team)
+{
+    const int threads = b->elements < SERIAL_ELEMENTS ? 1 : (int)MIN(team->threads, b->blocks);
+    b->next = 0;
+    if (threads > 1)
+        (team->parallel ? team->parallel : nllk_openmp)(team->context, threads, run_worker, b);
+    else /* even one thread costs a parallel region its 0.7 us */
+        run_worker(b, 0);
+}
+
+/* The sums of the blocks, first to last, with what additions lose carried along (Neumaier). */
+void nllk_batch_close(nllk_batch *b, nllk_sums *total)
+{
+    enum { NUMBERS = offsetof(nllk_sums, bad) / sizeof(double) };
+    double lost[NUMBERS] = {0}, *into = &total->value;
+    if (!b->parts) {
+        *total = b->only;
+        return;
+    }
+    *total = (nllk_sums){.bad = -1};
+    for (ptrdiff_t k = 0; k < b->blocks; k++) {
+        const double *part = &b->parts[k].value;
+        for (int j = 0; j < NUMBERS; j++) {
+            double s = into[j] + part[j];
+            if (isfinite(s))
+                lost[j] += fabs(into[j]) >= fabs(part[j]) ? (into[j] - s) + part[j] : (part[j] - s) + into[j];
+            into[j] = s;
+        }
+        if (total->bad < 0)
+            total->bad = b->parts[k].bad;
+    }
+    for (int j = 0; j < NUMBERS; j++)
+        into[j] += lost[j];
+    free(b->parts);
+    b->parts = NULL;
+}
+
+/* ---- a loss ---- */
+
+enum { ROWS, POINTS, VECTORS };
+#define NLLK_ROWWISE(NAME, ...) ROWS,
+#define NLLK_POINTWISE(NAME, ...) POINTS,
+#define NLLK_VECTORS(NAME, ...) VECTORS,
+static const char kinds[NLLK_LOSS_COUNT] = {
+#include "losses.inc"
+};
+#undef NLLK_ROWWISE
+#undef NLLK_POINTWISE
+#undef NLLK_VECTORS
+
+/* A gradient of STREAM_BYTES is not in any cache when the caller reads it.  Long rows get scratch, of at most
+ * SCRATCH_BYTES. */
+enum { STREAM_BYTES = 64 << 20, SCRATCH_BYTES = 768 << 10 };
+
+/* A batch that shares a factor is cut into parts, each with a sum of its own, so that the order of the additions does
+ * not depend on threads: parts of so many samples, unless their sums took more than so many bytes. */
+enum { PART_SAMPLES = 256, PARTS_MAX = 1024, PARTS_BYTES = 4 << 20 };
+
+static size_t item_size(const nllk_work *c) { return c->is_double ? sizeof(double) : sizeof(float); }
+
+static ptrdiff_t sample_size(const nllk_work *c)
+{
+    const nllk_vectors *v = &c->a.vectors;
+    if (kinds[c->loss] == POINTS)
+        return 1;
+    if (kinds[c->loss] == ROWS)
+        return c->a.rows.classes;
+    return v->dimension * (nllk_losses[c->loss].linked ? v->dimension : 1);
+}
+
+/* Run a survey over the samples: what has to be known before anything is written. */
+static int survey(const nllk_work *c, int which, const void *arguments, ptrdiff_t size, const nllk_team *team,
+                  nllk_sums *sums)
+{
+    nllk_batch b;
+    int status = nllk_batch_open(&b, c->table->survey[which], arguments, c->samples, size, 0);
+    if (status == NLLK_OK) {
+        nllk_batch_run(&b, team);
+        nllk_batch_close(&b, sums);
+    }
+    return status;
+}
+
+/* The weight of the samples that count: of each 1, but where the loss or its weights say otherwise. */
+static int find_weight(nllk_work *c, int wanted, const nllk_team *team, double *weight)
+{
+    nllk_sums sums = {.weight = (double)c->samples, .bad = -1};
+    int status = NLLK_OK;
+    if (kinds[c->loss] == ROWS) {
+        nllk_rowwise *a = &c->a.rows;
+        a->want_weight = wanted && (a->weight || a->has_ignore || (a->index && a->class_weight));
+        if ((a->index && !c->indices_known) || a->want_weight)
+            status = survey(c, 0, a, a->index ? 1 : a->classes, team, &sums);
+        wanted = a->want_weight;
+    } else {
+        const void *given = kinds[c->loss] == POINTS ? c->a.points.weight : c->a.vectors.weight;
+        const nllk_pointwise a = {.weight = given};
+        wanted = wanted && given;
+        if (wanted)
+            status = survey(c, 1, &a, 1, team, &sums);
+    }
+    c->bad = sums.bad;
+    *weight = wanted ? sums.weight : (double)c->samples;
+    return status == NLLK_OK && c->bad >= 0 ? NLLK_BAD_INDEX : status;
+}
+
+/* Room for a factor that all samples share, prepared, and for the sums of the parts of the batch. */
+static int open_parts(nllk_work *c)
+{
+    nllk_vectors *a = &c->a.vectors;
+    const ptrdiff_t size = NLLK_PART_SIZE(a->dimension), shared = NLLK_SHARED_SIZE(a->dimension);
+    ptrdiff_t count =
+        MIN(MIN((c->samples + PART_SAMPLES - 1) / PART_SAMPLES, PARTS_MAX), MAX(PARTS_BYTES / (8 * size), 1));
+    a->part = ((c->samples + count - 1) / count + 15) / 16 * 16;
+    a->part_count = (c->samples + a->part - 1) / a->part;
+    a->shared = malloc((size_t)(shared + (a->grad[1] ? a->part_count * size : 0)) * sizeof(double));
+    if (!a->shared)
+        return NLLK_NO_MEMORY;
+    a->parts = a->grad[1] ? a->shared + shared : NULL;
+    a->step = NLLK_PREPARE;
+    c->table->loss[c->loss](a, 0, 1, NULL, &(nllk_sums){0});
+    a->step = NLLK_RUN;
+    c->unit = a->part;
+    return NLLK_OK;
+}
+
+int nllk_open_call(nllk_work *c, const nllk_team *team)
+{
+    const int kind = kinds[c->loss];
+    double weight, *scale = kind == ROWS ? &c->a.rows.scale : kind == POINTS ? &c->a.points.scale : &c->a.vectors.scale;
+    size_t scratch = 0;
+    c->table = nllk_table_in_use(c->is_double);
+    c->unit = 1;
+    int status = find_weight(c, c->reduction == NLLK_MEAN && c->normalizer == 0, team, &weight);
+    if (status != NLLK_OK)
+        return status;
+    c->denominator = c->samples == 0 ? 0 : c->reduction != NLLK_MEAN ? 1 : c->normalizer != 0 ? c->normalizer : weight;
+    if (c->denominator == 0)
+        return nllk_batch_open(&c->batch, NULL, NULL, 0, 1, 0);
+    *scale = 1 / c->denominator;
+    if (kind == ROWS) {
+        nllk_rowwise *a = &c->a.rows;
+        const size_t row = (size_t)a->classes * item_size(c);
+        if (a->want == WANT_GRAD && a->classes > NLLK_STAGE && row <= SCRATCH_BYTES)
+            scratch = row;
+        a->stream = (double)row * (double)c->samples >= STREAM_BYTES;
+    } else if (kind == VECTORS && c->shared_factor) {
+        status = open_parts(c);
+    }
+    if (status == NLLK_OK)
+        status = nllk_batch_open(&c->batch, c->table->loss[c->loss], &c->a, (c->samples + c->unit - 1) / c->unit,
+                                 c->unit * sample_size(c), scratch);
+    if (status != NLLK_OK && kind == VECTORS && c->shared_factor)
+        free(c->a.vectors.shared);
+    return status;
+}
+
+int nllk_is_short(const nllk_work *c) { return c->samples * sample_size(c) < BLOCK_ELEMENTS / 4; }
+
+void nllk_run_call(nllk_work *c, const nllk_team *team) { nllk_batch_run(&c->batch, team); }
+
+static void clear(void *x, ptrdiff_t n, size_t size)
+{
+    if (x)
+        memset(x, 0, (size_t)n * size);
+}
+
+/* All derivatives of a call in which nothing counts. */
+static void clear_results(nllk_work *c)
+{
+    const size_t size = item_size(c);
+    if (kinds[c->loss] == ROWS) {
+        clear(c->a.rows.grad, c->samples * c->a.rows.classes, size);
+        clear(c->a.rows.hess, c->samples * c->a.rows.classes, size);
+        return;
+    }
+    const int points = kinds[c->loss] == POINTS;
+    const ptrdiff_t d = points ? 1 : c->a.vectors.dimension;
+    for (int k = 0; k < NLLK_MAX_PARAMETERS; k++) {
+        ptrdiff_t n = c->samples * d;
+        if (!points && k == 1 && nllk_losses[c->loss].linked)
+            n = c->shared_factor ? d * d : n * d;
+        clear(points ? c->a.points.grad[k] : c->a.vectors.grad[k], n, size);
+        clear(points ? c->a.points.hess[k] : c->a.vectors.hess[k], n, size);
+    }
+}
+
+void nllk_close_call(nllk_work *c, nllk_sums *sums)
+{
+    nllk_sums unused;
+    const int vectors = kinds[c->loss] == VECTORS;
+    nllk_batch_close(&c->batch, sums ? sums : &unused);
+    if (sums && c->denominator == 0) {
+        *sums = (nllk_sums){.bad = -1};
+        clear_results(c);
+    } else if (sums) {
+        sums->value /= c->denominator;
+        if (vectors && c->a.vectors.parts) {
+            c->a.vectors.step = NLLK_FINISH;
+            c->table->loss[c->loss](&c->a, 0, 1, NULL, &unused);
+        }
+    }
+    if (vectors && c->shared_factor)
+        free(c->a.vectors.shared);
+}

@@ -1,0 +1,96 @@
+/* What every row of the softmax family needs once its exponentials are summed.
+ *
+ *   s       the scores of the logits (rows_score.h),  top = max_k s_k,  e_k = exp(s_k - top)
+ *   rest  = sum_k e_k without one occurrence of the maximum;  total = 1 + rest
+ *   tau_k = class_weight_k ((1 - smoothing) t_k + smoothing / K),  mass = sum_k tau_k
+ *   loss  = sum_k tau_k (top - s_k) + mass log1p(rest) + z_loss lse^2,   lse = top + log1p(rest)
+ *   grad_k = ((mass + 2 z_loss lse) e_k - tau_k total) / total
+ *
+ * The maximum's own 1 is never added to `rest` and never subtracted from `total`: that keeps a confident,
+ * correct row's loss and gradient right to the last digits (Blanchard, Higham & Higham 2021). */
+#ifndef NLLK_ROWS_H
+#define NLLK_ROWS_H
+
+#include "kernels.h"
+#include "functions/lanes.h"
+#include "functions/vecmath.h"
+
+/* exp(x) 2^64 (2^128 in double) for x <= 0.  Rows keep and sum their exponentials in this scale, in which the smallest that
+ * matter in the sum of a million are still normal numbers, and which saves a multiplication. */
+#define ROW_LIFT C(64.0, 128.0)
+#define ROW_LIFT_2 C(0x1p64, 0x1p128)
+#define ROW_UNLIFT_2 C(0x1p-64, 0x1p-128)
+
+NLLK_INLINE REAL exp_lifted_(REAL x)
+{
+    BITS k;
+    REAL r = exp_reduce(x, ROW_LIFT + EXPONENT_BIAS, &k);
+    REAL y = exp_polynomial(r, 1) * field_to_real(k, MANTISSA_BITS);
+    return x < C(-126.0, -792.0) ? R(0.0) : y;
+}
+
+#define ROWS 32 /* rows handled together, at most */
+
+typedef struct {
+    REAL top[ROWS], rest[ROWS], mass[ROWS];
+    REAL gap[ROWS];    /* sum_k tau_k (top - s_k) */
+    REAL weight[ROWS]; /* of the sample; 0: it does not count */
+    REAL loss[ROWS];
+    REAL pull[ROWS];    /* 2 z_loss lse */
+    REAL inverse[ROWS]; /* weight * scale / total */
+    REAL over[ROWS];    /* 1 / total, of a divergence */
+} row_block;
+
+/* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of
+ * the additions is the same for every row, whatever the width of a register. */
+#define DEFINE_REDUCE(NAME, TYPE, OP)                                                                                  \
+    NLLK_INLINE void NAME(TYPE *restrict x, TYPE *restrict y, int rows)                                                \
+    {                                                                                                                  \
+        _Static_assert(LANES == 16, "four halvings");                                                                  \
+        for (int i = 0; i < rows * 8; i++)                                                                             \
+            y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
+        for (int i = 0; i < rows * 4; i++)                                                                             \
+            x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
+        for (int i = 0; i < rows * 2; i++)                                                                             \
+            y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
+        for (int i = 0; i < rows; i++)                                                                                 \
+            x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
+    }
+#define ADD(a, b) ((a) + (b))
+DEFINE_REDUCE(reduce_max, REAL, max_)
+DEFINE_REDUCE(reduce_sum, double, ADD)
+#undef ADD
+
+NLLK_INLINE int64_t index_of(const nllk_rowwise *a, ptrdiff_t i)
+{
+    return a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
+}
+
+/* The target's column of row i, or -1 where the row is ignored. */
+NLLK_INLINE ptrdiff_t target_of(const nllk_rowwise *a, ptrdiff_t i)
+{
+    int64_t t = index_of(a, i);
+    return a->has_ignore && t == a->ignore_index ? -1 : (ptrdiff_t)t;
+}
+
+/* From the sums to the losses and what the gradients need; returns the sum of the losses of `count` rows.  `rows` are
+ * computed: no fewer, and a number that suits the registers. */
+NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count)
+{
+    REAL z_loss = (REAL)a->z_loss, scale = (REAL)a->scale;
+    int any_z = a->z_loss != 0; /* 0 * inf is not wanted where lse^2 overflows */
+#pragma omp simd
+    for (int r = 0; r < rows; r++) {
+        REAL excess = log1p_(b->rest[r]), lse = b->top[r] + excess;
+        REAL value = mul_add(b->mass[r], excess, b->gap[r]) + (any_z ? z_loss * lse * lse : 0);
+        b->pull[r] = any_z ? 2 * z_loss * lse : 0;
+        b->inverse[r] = scale * b->weight[r] / (1 + b->rest[r]);
+        b->loss[r] = b->weight[r] == 0 ? 0 : b->weight[r] * value;
+    }
+    double sum = 0;
+    for (ptrdiff_t r = 0; r < count; r++)
+        sum += b->loss[r];
+    return sum;
+}
+
+#endif

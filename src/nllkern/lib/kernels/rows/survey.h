@@ -1,0 +1,70 @@
+/* What has to be known before a kernel writes anything: that every class index is in range, and the weights' sum. */
+#ifndef NLLK_SURVEY_H
+#define NLLK_SURVEY_H
+
+#include "rows_general.h"
+
+/* The sign bit tells that a class index t is out of range: no comparison, no exit, so that a loop of it vectorises. */
+NLLK_INLINE uint64_t beyond_classes(int64_t t, ptrdiff_t classes)
+{
+    return (uint64_t)t | ((uint64_t)classes - 1 - (uint64_t)t);
+}
+
+/* First row of [begin, end) whose class index is out of range, or -1. */
+NLLK_INLINE ptrdiff_t first_bad_index(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+{
+    const int64_t *index64 = a->index;
+    const int32_t *index32 = a->index;
+    ptrdiff_t classes = a->classes;
+    uint64_t beyond = 0;
+    if (a->index_is_64)
+        for (ptrdiff_t i = begin; i < end; i++)
+            beyond |= beyond_classes(index64[i], classes);
+    else
+        for (ptrdiff_t i = begin; i < end; i++)
+            beyond |= beyond_classes(index32[i], classes);
+    for (ptrdiff_t i = begin; (int64_t)beyond < 0 && i < end; i++) {
+        int64_t t = index_of(a, i);
+        if ((int64_t)beyond_classes(t, classes) < 0 && !(a->has_ignore && t == a->ignore_index))
+            return i;
+    }
+    return -1;
+}
+
+/* sums->bad and, where the mean wants it, sums->weight: the sum of the weights of the rows that count. */
+static void survey_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
+{
+    const REAL *weight = a->weight, *class_weight = a->class_weight, *prob = a->prob;
+    sums->bad = a->index ? first_bad_index(a, begin, end) : -1;
+    sums->weight = 0;
+    if (sums->bad >= 0 || !a->want_weight)
+        return;
+    double lost = 0;
+    for (ptrdiff_t i = begin; i < end; i++) {
+        ptrdiff_t t = a->index ? target_of(a, i) : -1;
+        if (a->index ? t < 0 : ignored_row(a, prob + i * a->classes))
+            continue;
+        double w = (weight ? (double)weight[i] : 1) * (a->index && class_weight ? (double)class_weight[t] : 1);
+        double sum = sums->weight + w, part = sum - w;
+        lost += (w - (sum - part)) + (sums->weight - part);
+        sums->weight = sum;
+    }
+    sums->weight += lost;
+}
+
+static void survey_points(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
+{
+    const REAL *weight = a->weight;
+    double high[LANES] = {0}, low[LANES] = {0};
+    ptrdiff_t i = begin;
+    for (; i + LANES <= end; i += LANES)
+        wide_add(high, low, weight + i, LANES);
+    if (i < end)
+        wide_add(high, low, weight + i, (int)(end - i));
+    for (int j = 0; j < LANES; j++)
+        high[j] += low[j];
+    sums->bad = -1;
+    sums->weight = sum_lanes(high);
+}
+
+#endif

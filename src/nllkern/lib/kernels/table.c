@@ -1,0 +1,46 @@
+/* The table of the kernels of one precision at one SIMD level. */
+#include "functions/vecspecial.h"
+#include "kernels.h"
+#include "symbol.h"
+
+/* The functions of vecmath.h and vecspecial.h over arrays, for the tests. */
+#define NLLK_VECFN(NAME, ...)                                                                                          \
+    static void vector_##NAME(const void *x, void *y, ptrdiff_t n)                                                     \
+    {                                                                                                                  \
+        const REAL *from = x;                                                                                          \
+        REAL *restrict to = y;                                                                                         \
+        for (ptrdiff_t i = 0; i < n; i++)                                                                              \
+            to[i] = NAME##_(from[i]);                                                                                  \
+    }
+#include "functions.inc"
+#undef NLLK_VECFN
+
+#define NLLK_ROWWISE(NAME, ...) KERNEL(NAME);
+#define NLLK_POINTWISE NLLK_ROWWISE
+#define NLLK_VECTORS NLLK_ROWWISE
+#include "losses.inc"
+#undef NLLK_ROWWISE
+#undef NLLK_POINTWISE
+#undef NLLK_VECTORS
+KERNEL(survey_rowwise);
+KERNEL(survey_pointwise);
+KERNEL(encode_bins);
+KERNEL(expectation_of_bins);
+KERNEL(quantiles_of_bins);
+
+#define NLLK_ROWWISE(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
+#define NLLK_POINTWISE(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
+#define NLLK_VECTORS(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
+#define NLLK_VECFN(NAME, ...) [NLLK_VECFN_##NAME] = vector_##NAME,
+const nllk_table SYMBOL(table) = {
+    .loss =
+        {
+#include "losses.inc"
+        },
+    .survey = {SYMBOL(survey_rowwise), SYMBOL(survey_pointwise)},
+    .bins = {SYMBOL(encode_bins), SYMBOL(expectation_of_bins), SYMBOL(quantiles_of_bins)},
+    .vector =
+        {
+#include "functions.inc"
+        },
+};

@@ -1,0 +1,264 @@
+/* Lower-triangular systems L x = y and L^T x = y by substitution, in doubles: with LANES right-hand sides side by
+ * side, or with one, along its rows.  The diagonal theta > 0 comes from raw numbers through a link. */
+#ifndef NLLK_TRIANGULAR_H
+#define NLLK_TRIANGULAR_H
+
+#include "vectors.h"
+
+/* The diagonal of one factor, or of LANES of them. */
+typedef struct {
+    double inverse[NLLK_VECTOR_MAX],
+        again[NLLK_VECTOR_MAX];                        /* 1 / theta = again inverse again, none of which overflows */
+    double rate[NLLK_VECTOR_MAX];                      /* dlog(theta)/du */
+    REAL log[NLLK_VECTOR_MAX], curve[NLLK_VECTOR_MAX]; /* log(theta); curve and in_log of links.h */
+    REAL in_log[NLLK_VECTOR_MAX];
+} diagonal;
+
+NLLK_INLINE void link_diagonal_by(int link, const REAL *raw, ptrdiff_t n, diagonal *to)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++) {
+        REAL e = link_has_exponential(link) ? link_exponential(link, raw[i], 0) : R(0.0);
+        parameter p = apply_link(link, raw[i], e, 0);
+        const double value = (double)p.value, up = (double)p.up;
+#if NLLK_BITS == 32
+        const double inverse = 1.0 / value * up * up;
+        to->inverse[i] = inverse;
+        to->rate[i] = link == LINK_IDENTITY ? inverse : (double)p.rate;
+#else
+        const double again = link != LINK_IDENTITY ? up : value < 0x1p-1000 ? 0x1p50 : 1.0;
+        const double inverse = 1.0 / (link != LINK_IDENTITY ? value : value * again * again);
+        to->inverse[i] = inverse;
+        to->again[i] = again;
+        to->rate[i] = link == LINK_IDENTITY ? inverse * again * again : p.rate;
+#endif
+        to->log[i] = log_theta(&p);
+        to->curve[i] = link == LINK_SOFTPLUS ? p.curve : R(0.0);
+        to->in_log[i] = link == LINK_IDENTITY ? R(0.0) : p.in_log ? R(1.0) : R(0.0);
+    }
+}
+
+static void link_diagonal(int link, const REAL *raw, ptrdiff_t n, diagonal *to)
+{
+    if (link == LINK_IDENTITY)
+        link_diagonal_by(LINK_IDENTITY, raw, n, to);
+    else if (link == LINK_SOFTPLUS)
+        link_diagonal_by(LINK_SOFTPLUS, raw, n, to);
+    else
+        link_diagonal_by(LINK_LOG, raw, n, to);
+}
+
+NLLK_INLINE double over_theta_double(double x, double inverse, double again)
+{
+    return NLLK_BITS == 32 ? x * inverse : x * again * inverse * again;
+}
+
+/* Rows go by four: those past the end of L, and what they are applied to, are 0. */
+#define FACTOR_ROWS(d) (((d) + 3) & ~(ptrdiff_t)3)
+
+/* L_ij of lane r: `L` holds one number for all lanes, or one each. */
+#define ELEMENT(I, J) (each ? L[((I) * pitch + (J)) * LANES + r] : L[(I) * pitch + (J)])
+#define AT(X, I) (each ? (X)[(I) * LANES + r] : (X)[I])
+
+/* w := L^-1 w, four rows at a time. */
+NLLK_INLINE void forward_lanes(int each, const double *restrict L, ptrdiff_t pitch, ptrdiff_t rows, const diagonal *t,
+                               double *restrict w)
+{
+    for (ptrdiff_t i = 0; i < rows; i += 4) {
+        double *restrict to = w + i * LANES;
+        double s0[LANES], s1[LANES], s2[LANES], s3[LANES];
+        for (int r = 0; r < LANES; r++) {
+            s0[r] = to[r];
+            s1[r] = to[LANES + r];
+            s2[r] = to[2 * LANES + r];
+            s3[r] = to[3 * LANES + r];
+        }
+        for (ptrdiff_t j = 0; j < i; j++) {
+            const double *x = w + j * LANES;
+#pragma omp simd
+            for (int r = 0; r < LANES; r++) {
+                s0[r] = mul_add_double(-ELEMENT(i, j), x[r], s0[r]);
+                s1[r] = mul_add_double(-ELEMENT(i + 1, j), x[r], s1[r]);
+                s2[r] = mul_add_double(-ELEMENT(i + 2, j), x[r], s2[r]);
+                s3[r] = mul_add_double(-ELEMENT(i + 3, j), x[r], s3[r]);
+            }
+        }
+#pragma omp simd
+        for (int r = 0; r < LANES; r++) {
+            double x0 = over_theta_double(s0[r], AT(t->inverse, i), AT(t->again, i));
+            double y1 = mul_add_double(-ELEMENT(i + 1, i), x0, s1[r]);
+            double y2 = mul_add_double(-ELEMENT(i + 2, i), x0, s2[r]);
+            double y3 = mul_add_double(-ELEMENT(i + 3, i), x0, s3[r]);
+            double x1 = over_theta_double(y1, AT(t->inverse, i + 1), AT(t->again, i + 1));
+            y2 = mul_add_double(-ELEMENT(i + 2, i + 1), x1, y2);
+            y3 = mul_add_double(-ELEMENT(i + 3, i + 1), x1, y3);
+            double x2 = over_theta_double(y2, AT(t->inverse, i + 2), AT(t->again, i + 2));
+            y3 = mul_add_double(-ELEMENT(i + 3, i + 2), x2, y3);
+            to[r] = x0;
+            to[LANES + r] = x1;
+            to[2 * LANES + r] = x2;
+            to[3 * LANES + r] = over_theta_double(y3, AT(t->inverse, i + 3), AT(t->again, i + 3));
+        }
+    }
+}
+
+/* g = L^-T w, and b. */
+NLLK_INLINE void backward_lanes(int each, const double *restrict L, ptrdiff_t pitch, ptrdiff_t rows, const diagonal *t,
+                                const double *restrict w, double *restrict b, double *restrict g)
+{
+    for (ptrdiff_t i = rows - 4; i >= 0; i -= 4) {
+        const double *from = w + i * LANES;
+        double *restrict to_b = b + i * LANES, *restrict to = g + i * LANES;
+        double s0[LANES], s1[LANES], s2[LANES], s3[LANES];
+        for (int r = 0; r < LANES; r++) {
+            s0[r] = from[r];
+            s1[r] = from[LANES + r];
+            s2[r] = from[2 * LANES + r];
+            s3[r] = from[3 * LANES + r];
+        }
+        for (ptrdiff_t j = i + 4; j < rows; j++) {
+            const double *x = g + j * LANES;
+#pragma omp simd
+            for (int r = 0; r < LANES; r++) {
+                s0[r] = mul_add_double(-ELEMENT(j, i), x[r], s0[r]);
+                s1[r] = mul_add_double(-ELEMENT(j, i + 1), x[r], s1[r]);
+                s2[r] = mul_add_double(-ELEMENT(j, i + 2), x[r], s2[r]);
+                s3[r] = mul_add_double(-ELEMENT(j, i + 3), x[r], s3[r]);
+            }
+        }
+#pragma omp simd
+        for (int r = 0; r < LANES; r++) {
+            double y3 = s3[r], x3 = over_theta_double(y3, AT(t->inverse, i + 3), AT(t->again, i + 3));
+            double y2 = mul_add_double(-ELEMENT(i + 3, i + 2), x3, s2[r]);
+            double y1 = mul_add_double(-ELEMENT(i + 3, i + 1), x3, s1[r]);
+            double y0 = mul_add_double(-ELEMENT(i + 3, i), x3, s0[r]);
+            double x2 = over_theta_double(y2, AT(t->inverse, i + 2), AT(t->again, i + 2));
+            y1 = mul_add_double(-ELEMENT(i + 2, i + 1), x2, y1);
+            y0 = mul_add_double(-ELEMENT(i + 2, i), x2, y0);
+            double x1 = over_theta_double(y1, AT(t->inverse, i + 1), AT(t->again, i + 1));
+            y0 = mul_add_double(-ELEMENT(i + 1, i), x1, y0);
+            to_b[r] = y0;
+            to_b[LANES + r] = y1;
+            to_b[2 * LANES + r] = y2;
+            to_b[3 * LANES + r] = y3;
+            to[r] = over_theta_double(y0, AT(t->inverse, i), AT(t->again, i));
+            to[LANES + r] = x1;
+            to[2 * LANES + r] = x2;
+            to[3 * LANES + r] = x3;
+        }
+    }
+}
+
+/* The products of four rows of L, `pitch` apart, with the n numbers of w; `room` as of `dot_double`, of the last row. */
+NLLK_INLINE void dot_four(const REAL *L, ptrdiff_t pitch, const double *w, ptrdiff_t n, ptrdiff_t room, double *dot)
+{
+    double s0[LANES] = {0}, s1[LANES] = {0}, s2[LANES] = {0}, s3[LANES] = {0};
+    ptrdiff_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        const REAL *x = L + j;
+#pragma omp simd
+        for (int k = 0; k < LANES; k++) {
+            s0[k] = mul_add_double((double)x[k], w[j + k], s0[k]);
+            s1[k] = mul_add_double((double)x[pitch + k], w[j + k], s1[k]);
+            s2[k] = mul_add_double((double)x[2 * pitch + k], w[j + k], s2[k]);
+            s3[k] = mul_add_double((double)x[3 * pitch + k], w[j + k], s3[k]);
+        }
+    }
+    const int rest = (int)(n - j), all = j + LANES <= room;
+    const REAL *x = L + j;
+#pragma omp simd
+    for (int k = 0; k < (all ? LANES : rest); k++) {
+        double y = k < rest ? w[j + k] : 0;
+        double x0 = (double)x[k], x1 = (double)x[pitch + k], x2 = (double)x[2 * pitch + k],
+               x3 = (double)x[3 * pitch + k];
+        s0[k] = mul_add_double(k < rest ? x0 : 0, y, s0[k]);
+        s1[k] = mul_add_double(k < rest ? x1 : 0, y, s1[k]);
+        s2[k] = mul_add_double(k < rest ? x2 : 0, y, s2[k]);
+        s3[k] = mul_add_double(k < rest ? x3 : 0, y, s3[k]);
+    }
+    for (int half = LANES / 2; half; half /= 2)
+        for (int k = 0; k < half; k++) {
+            s0[k] += s0[k + half];
+            s1[k] += s1[k + half];
+            s2[k] += s2[k + half];
+            s3[k] += s3[k + half];
+        }
+    dot[0] = s0[0];
+    dot[1] = s1[0];
+    dot[2] = s2[0];
+    dot[3] = s3[0];
+}
+
+/* w := L^-1 w; rows of L are d numbers, w has LANES more. */
+NLLK_INLINE void forward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, double *w)
+{
+    for (ptrdiff_t i = 0; i < d; i += 4) {
+        const ptrdiff_t end = i + 4 < d ? i + 4 : d;
+        double dot[4];
+        if (end - i == 4)
+            dot_four(L + i * d, d, w, i, (d - i - 3) * d, dot);
+        else
+            for (ptrdiff_t k = i; k < end; k++)
+                dot[k - i] = dot_double(L + k * d, w, i, (d - k) * d);
+        for (ptrdiff_t k = i; k < end; k++) {
+            double s = w[k] - dot[k - i];
+            for (ptrdiff_t j = i; j < k; j++)
+                s = mul_add_double(-(double)L[k * d + j], w[j], s);
+            w[k] = over_theta_double(s, t->inverse[k], t->again[k]);
+        }
+    }
+}
+
+/* Rows [first, end) of the back substitution L^T g = w, at most four, from the last up: b becomes final there, and is
+ * reduced by them above. */
+NLLK_INLINE void backward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, ptrdiff_t first, ptrdiff_t end, double *b,
+                               double *g)
+{
+    for (ptrdiff_t k = end - 1; k >= first; k--) {
+        g[k - first] = over_theta_double(b[k], t->inverse[k], t->again[k]);
+        for (ptrdiff_t j = first; j < k; j++)
+            b[j] = mul_add_double(-(double)L[k * d + j], g[k - first], b[j]);
+    }
+    const REAL *x = L + first * d;
+    if (end - first == 4)
+        for (ptrdiff_t j = 0; j < first; j++) {
+            double s = mul_add_double(-(double)x[3 * d + j], g[3], b[j]);
+            s = mul_add_double(-(double)x[2 * d + j], g[2], s);
+            s = mul_add_double(-(double)x[d + j], g[1], s);
+            b[j] = mul_add_double(-(double)x[j], g[0], s);
+        }
+    else
+        for (ptrdiff_t k = end - 1; k >= first; k--)
+            for (ptrdiff_t j = 0; j < first; j++)
+                b[j] = mul_add_double(-(double)L[k * d + j], g[k - first], b[j]);
+}
+
+/* N_i = |v|^2, L v = theta_i e_i, for every i: LANES columns side by side.  L is REAL, or doubles if so told; its rows
+ * are `pitch` apart. */
+NLLK_INLINE void column_norms(int in_double, const void *L, ptrdiff_t pitch, ptrdiff_t d, const diagonal *t, double *n)
+{
+    double v[NLLK_VECTOR_MAX * LANES];
+    for (ptrdiff_t first = 0; first < d; first += LANES) {
+        double norm[LANES] = {0};
+        for (ptrdiff_t k = first; k < d; k++) {
+            double s[LANES] = {0};
+            for (ptrdiff_t j = first; j < k; j++) {
+                const ptrdiff_t at = k * pitch + j;
+                const double l = in_double ? ((const double *)L)[at] : (double)((const REAL *)L)[at];
+#pragma omp simd
+                for (int r = 0; r < LANES; r++)
+                    s[r] = mul_add_double(-l, v[j * LANES + r], s[r]);
+            }
+            for (int r = 0; r < LANES; r++) {
+                double x = over_theta_double(s[r], t->inverse[k], t->again[k]);
+                x = k < first + r ? 0 : k == first + r ? 1 : x;
+                v[k * LANES + r] = x;
+                norm[r] = mul_add_double(x, x, norm[r]);
+            }
+        }
+        for (int r = 0; r < LANES && first + r < d; r++)
+            n[first + r] = norm[r];
+    }
+}
+
+#endif
