@@ -16,6 +16,12 @@ class Link(NamedTuple):
     formula: str  # theta of u
     raw: Support | None  # of u; None: that of theta
     words: str
+    in_c: bool = True
+
+    @property
+    def number(self) -> int:
+        """Its number in C; -1 if C does not have it."""
+        return LINKS.index(self) if self.in_c else -1
 
 
 IDENTITY = Link("identity", "u", None, "the parameter itself")
@@ -24,6 +30,8 @@ LOG = Link("log", "exp(u)", REAL, "u is the logarithm")
 VARIANCE = Link("variance", "sqrt(u)", POSITIVE, "u is the variance, theta its square root")
 LOG_VARIANCE = Link("log_variance", "exp(u / 2)", REAL, "u is the logarithm of the variance")
 LOGIT = Link("logit", "1 / (1 + exp(-u))", EXTENDED, "u is the log-odds")
-COVARIANCE = Link("covariance", "cholesky(u)", None, "the factor's place holds the covariance")
+COVARIANCE = Link(
+    "covariance", "cholesky(u)", None, "u is the covariance of all samples", in_c=False
+)
 
 LINKS = (IDENTITY, SOFTPLUS, LOG, VARIANCE, LOG_VARIANCE, LOGIT, COVARIANCE)

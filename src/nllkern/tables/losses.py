@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 from . import options as o
 from . import supports as s
-from .links import COVARIANCE, IDENTITY, LOG, LOG_VARIANCE, LOGIT, SOFTPLUS, VARIANCE, Link
+from .links import COVARIANCE, IDENTITY, LINKS, LOG, LOG_VARIANCE, LOGIT, SOFTPLUS, VARIANCE, Link
 from .options import COMMON, Option
 from .supports import Support
+
+
+TARGET_KINDS = ("index", "probabilities", "real")  # bits 0, 1, 2 in C
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,27 @@ class Loss:
     def all_options(self) -> tuple[Option, ...]:
         """The keywords, in the order of the signature."""
         return (*self.options, *COMMON)
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """What the option ``link`` may be."""
+        option = self.option("link")
+        if option is None:
+            return ()
+        linked = [p for p in self.parameters if p.option is option]
+        return tuple(link.name for link in linked[0].links) if linked else option.choices
+
+    @property
+    def target_kinds(self) -> int:
+        """Of rows: what a target may be, a bit each."""
+        return sum(1 << TARGET_KINDS.index(kind) for kind in self.targets)
+
+    def words_of(self, k: int, link: int) -> str:
+        """What is expected of positional argument k, whose link has that number in C."""
+        if k == len(self.parameters):
+            return self.target.words if self.target else ""
+        raw = LINKS[link or self.parameters[k].links[0].number].raw
+        return (raw or self.parameters[k].support).words
 
     @property
     def linked(self) -> int:

@@ -97,7 +97,7 @@ DELTA = Option(
 )
 LINK = Option("link", "link", "identity", "one of")
 DF_LINK = Option("df_link", "link", "identity", "one of")
-FULL = Option("full", "flag", True, "True or False")
+FULL = Option("full", "flag", True, "True or False", field="drop_constants")
 
 # Of losses of vectors.
 TRIPLET_MARGIN = Option("margin", "number", 1.0, "a finite number")
