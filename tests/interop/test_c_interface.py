@@ -105,7 +105,7 @@ def test_errors_of_encode():
         "an input is NULL": (5, None, 2, edges, 0, 0, index),
         "NULL": (5, x, 2, edges, 0, 0, None),
         "edges that are not finite or do not increase": (5, x, 2, flat, 0, 0, index),
-        "edges that do not": (5, x, 2, None, 1, 1, index),
+        "edges that are not": (5, x, 2, None, 1, 1, index),
         "edges that": (5, x, 2, None, 0, np.inf, index),
         "edges": (5, x, 2, None, 1e16, 1e16 + 2, index),
     }
