@@ -1,4 +1,4 @@
-"""Prints the polynomials of functions/vecmath.h, functions/vecspecial.h and rows/divergence.h.  Needs mpmath only.
+"""Prints the polynomials of functions/*.h and rows/divergence.h.  Needs mpmath only.
 
     python tools/coefficients.py [--check] [name ...]
 

@@ -109,7 +109,7 @@ typedef struct {
 typedef void (*nllk_kernel)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums);
 typedef void (*nllk_vector_function)(const void *x, void *y, ptrdiff_t n);
 
-/* One number per loss, and per function of vecmath.h and vecspecial.h, in the order of the tables. */
+/* One number per loss, and per function of functions.inc, in the order of the tables. */
 #define NLLK_ROWWISE(NAME, ...) NLLK_LOSS_##NAME,
 #define NLLK_POINTWISE(NAME, ...) NLLK_LOSS_##NAME,
 #define NLLK_VECTORS(NAME, ...) NLLK_LOSS_##NAME,
