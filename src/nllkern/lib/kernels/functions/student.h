@@ -2,11 +2,15 @@
  *
  *     c(nu) = lgamma(nu/2) - lgamma((nu + 1)/2) + log(nu/2)/2,        ~ 1/(4 nu), 0 at infinity
  *
- * is by how much minus the logarithm of the density's peak exceeds that of the normal distribution.  It, nu c'(nu) and
- * nu^2 c''(nu) have a polynomial each, with coefficients selected by the size of nu:
- *     nu <  SPLIT:  p(u),    u = (SPLIT - nu) / (nu + BELOW);  of c(nu) + log(nu)/2 in the first
+ * is by how much minus the logarithm of the density's peak exceeds that of the normal distribution.  It and its first two
+ * derivatives by log(nu),
+ *
+ *     d1 = nu c'(nu), from -1/2 at 0 to 0        d2_log = nu c'(nu) + nu^2 c''(nu), ~ nu log(2) at 0, ~ 1/(4 nu) at infinity
+ *
+ * have a polynomial each, with coefficients selected by the size of nu:
+ *     nu <  SPLIT:  p(u),    u = (SPLIT - nu) / (nu + BELOW);  of c(nu) + log(nu)/2 in the first, of d2_log / nu in the last
  *     nu >= SPLIT:  u p(u),  u = 1 / (nu + ABOVE)
- * Below, all three grow in size towards nu = 0: from the split on, nothing cancels. */
+ * d1 < 0 < d2_log: in nu^2 c''(nu) = d2_log - d1 nothing cancels. */
 #ifndef NLLK_STUDENT_H
 #define NLLK_STUDENT_H
 
@@ -24,10 +28,9 @@ NLLK_INLINE REAL student_argument(REAL nu)
     return SELECT(STUDENT_SPLIT - nu, R(1.0)) / (nu + SELECT(STUDENT_BELOW, STUDENT_ABOVE));
 }
 
-/* c(nu); log_nu is the caller's, as in gamma_parts_.  Error 0.06 eps (float), 0.12 eps (double), with log_(nu) and in units of
- * eps max(|exact|, 1):
- * Worst: float 1.87 ulp at 0x1.8a78dp-4, double 1.80 ulp at 0x1.2e1313e57fc10p-4. */
-NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
+/* c(nu) + log(nu)/2 where nu < SPLIT, c(nu) above: the logarithm is left to the caller, who has others to add it to.
+ * Error 0.06 eps (float), 0.12 eps (double), absolute. */
+NLLK_INLINE REAL student_smooth_(REAL nu)
 {
     REAL u = student_argument(nu);
 #if NLLK_BITS == 32
@@ -59,12 +62,12 @@ NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
     STEP(-0x1.cc79ef4d30d7ap-1, 0x1.00000000000dap-2)
     STEP(0x1.f6bb8b092cdbcp-2, 0.0)
 #endif
-    return mul_add(R(-0.5), SELECT(log_nu, R(0.0)), q);
+    return q;
 }
 
 /* nu c'(nu), from -1/2 at 0 to 0.  Error 0.52 eps (float), 1.1 eps (double).
  * Worst: float 2.27 ulp at 0x1.28dfp-8, double 2.91 ulp at 0x1.ec3daccc0cf94p-46. */
-NLLK_INLINE REAL student_slope_(REAL nu)
+NLLK_INLINE REAL student_d1_(REAL nu)
 {
     REAL u = student_argument(nu);
 #if NLLK_BITS == 32
@@ -102,47 +105,57 @@ NLLK_INLINE REAL student_slope_(REAL nu)
     return q;
 }
 
-/* nu^2 c''(nu), from 1/2 at 0 to 0.  Error 0.5 eps (float), 0.66 eps (double).
- * Worst: float 2.01 ulp at 0x1.d59962p+1, double 2.12 ulp at 0x1.f6e9f92b674f9p+5. */
-NLLK_INLINE REAL student_curve_(REAL nu)
+/* nu c'(nu) + nu^2 c''(nu).  Error 0.57 eps (float), 1.2 eps (double). */
+NLLK_INLINE REAL student_d2_log_(REAL nu)
 {
     REAL u = student_argument(nu);
 #if NLLK_BITS == 32
-    REAL q = SELECT(-0x1.6d77eap-3f, -0x1.8aa852p+2f);
-    STEP(0x1.1b9754p-2f, 0x1.e60a0cp+3f)
-    STEP(-0x1.5e2394p-2f, -0x1.e8a04ep+3f)
-    STEP(0x1.ea1e5ap-5f, 0x1.c65c42p+2f)
-    STEP(-0x1.783802p-3f, -0x1.b5e838p-2f)
-    STEP(-0x1.4f3d8cp-3f, -0x1.c6c30cp-1f)
-    STEP(-0x1.9961ep-4f, -0x1.c1c06ep-3f)
-    STEP(0x1.29bae2p-3f, 0x1.8002f6p-2f)
-    STEP(0x1.a494p-2f, 0x1.fffffep-2f)
-    STEP(0x1.06760ap-2f, 0.0f)
+    REAL q = SELECT(0x1.87aa7ep-3f, -0x1.7a525ep+2f);
+    STEP(-0x1.0daf18p-2f, 0x1.c6881ep+3f)
+    STEP(0x1.5ba7dap-2f, -0x1.bbb64p+3f)
+    STEP(-0x1.a4b73cp-10f, 0x1.8b25cep+2f)
+    STEP(0x1.fb107p-3f, -0x1.182582p-2f)
+    STEP(0x1.494adep-2f, -0x1.6f287ep-1f)
+    STEP(0x1.c0df6ap-2f, -0x1.e15e48p-3f)
+    STEP(0x1.c1a90ep-2f, 0x1.80043ap-3f)
+    STEP(0x1.186304p-2f, 0x1.fffffep-3f)
+    STEP(0x1.333618p-4f, 0.0f)
 #else
-    REAL q = SELECT(-0x1.156ae302ded29p-5, -0x1.5393f6512aba9p+21);
-    STEP(0x1.d476c04ecc98p-3, 0x1.5384dc70d255fp+23)
-    STEP(-0x1.7a6e9df68d8b6p-1, -0x1.35013e66fbf88p+24)
-    STEP(0x1.7e326f26c6053p+0, 0x1.5501ce76400e8p+24)
-    STEP(-0x1.0d718931dff85p+1, -0x1.fe96e79c38314p+23)
-    STEP(0x1.17d04722c3fa5p+1, 0x1.11a05001a7cd8p+23)
-    STEP(-0x1.bbb37546335d5p+0, -0x1.acfe30051e36ep+21)
-    STEP(0x1.0fed74ad8a0e1p+0, 0x1.e88b1fe49c326p+19)
-    STEP(-0x1.09af5009a67b9p-1, -0x1.80e6e6944f32ap+17)
-    STEP(0x1.8342e274e793fp-3, 0x1.6a32942669b42p+14)
-    STEP(-0x1.210adcbf77134p-4, -0x1.edc56f17dda02p+9)
-    STEP(-0x1.05b451b206931p-8, 0x1.f45efe9b31093p+6)
-    STEP(-0x1.f2dbebea2f8c3p-6, -0x1.83842c9994679p+6)
-    STEP(-0x1.550a070d7e7c2p-5, -0x1.25b8c0aaa462ap+0)
-    STEP(-0x1.f393a58f7deep-5, 0x1.47c2e9a03dddcp+3)
-    STEP(-0x1.571686ceddf2bp-4, 0x1.22aea9bc42163p+0)
-    STEP(-0x1.9e1729390ddd6p-4, -0x1.f780353c54759p+0)
-    STEP(-0x1.4d1059ff96f28p-4, -0x1.cbffff1421ac1p-1)
-    STEP(0x1.3a41b54c14827p-6, 0x1.1ffffffdda7ddp-2)
-    STEP(0x1.8f6c9fac7a9cfp-3, 0x1.40000000007c7p-1)
-    STEP(0x1.64e0150604c6bp-2, 0x1.fffffffffffffp-2)
-    STEP(0x1.9b4a376233492p-3, 0.0)
+    REAL q = SELECT(0x1.052151897ac4dp-5, -0x1.712f7e36fdd9ap+21);
+    STEP(-0x1.ac4ad5e505788p-3, 0x1.6611de1493b07p+23)
+    STEP(0x1.50792fdae3502p-1, -0x1.3e6b20b90dd34p+24)
+    STEP(-0x1.4a3230fe06274p+0, 0x1.58fc0c3baaa35p+24)
+    STEP(0x1.c41d5f848d43fp+0, -0x1.fcc6a7da9aa8cp+23)
+    STEP(-0x1.c72a52e892dc2p+0, 0x1.0d279d0d48ee2p+23)
+    STEP(0x1.5dad3f27f63efp+0, -0x1.a13088c6de611p+21)
+    STEP(-0x1.9d8351f248b53p-1, 0x1.d6262be486902p+19)
+    STEP(0x1.88875feba4453p-2, -0x1.6ecdc349f56d3p+17)
+    STEP(-0x1.0a142fa4c725bp-3, 0x1.569448bd5ce3cp+14)
+    STEP(0x1.bf5edcd51cb31p-5, -0x1.df938bd64f436p+9)
+    STEP(0x1.d4fb81da5a181p-7, 0x1.fcd1648d83e5cp+6)
+    STEP(0x1.4075c0a440172p-5, -0x1.62158a53bfe4dp+6)
+    STEP(0x1.e3d74b94e659fp-5, -0x1.123892f36c64cp+1)
+    STEP(0x1.78c8c9f7c0e74p-4, 0x1.223fb407b71a4p+3)
+    STEP(0x1.1d20a22e76da3p-3, 0x1.405dbe6524f2cp+0)
+    STEP(0x1.9e8aa55606b4ep-3, -0x1.a7c031dc7c341p+0)
+    STEP(0x1.1589f1f05ae6ep-2, -0x1.d5ffff2309b6p-1)
+    STEP(0x1.3f2da550d3422p-2, 0x1.ffffffbf83e66p-7)
+    STEP(0x1.1e9eeaf0752e6p-2, 0x1.4000000000eb8p-2)
+    STEP(0x1.4fe1f5ab4fd89p-3, 0x1.ffffffffffffep-3)
+    STEP(0x1.65f85fc7f3fcep-5, 0.0)
 #endif
-    return q;
+    return SELECT(nu, R(1.0)) * q;
+}
+
+/* nu^2 c''(nu), from 1/2 at 0 to 0. */
+NLLK_INLINE REAL student_d2_(REAL nu) { return student_d2_log_(nu) - student_d1_(nu); }
+
+/* c(nu); log_nu is the caller's: nu may have underflowed, to 0 even, where log_nu is still right.  With log_(nu) and in units of
+ * eps max(|exact|, 1):
+ * Worst: float 1.87 ulp at 0x1.8a78dp-4, double 1.80 ulp at 0x1.2e1313e57fc10p-4. */
+NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
+{
+    return mul_add(R(-0.5), SELECT(log_nu, R(0.0)), student_smooth_(nu));
 }
 
 NLLK_INLINE REAL student_normalizer_(REAL nu) { return student_normalizer_of(nu, log_(nu)); }
