@@ -111,7 +111,7 @@ typedef struct {
 typedef void (*nllk_kernel)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums);
 typedef void (*nllk_vector_function)(const void *x, void *y, ptrdiff_t n);
 
-/* One number per function of vecmath.h and vecspecial.h, in the order of the table. */
+/* One number per function of functions.inc, in the order of the table. */
 #define NLLK_VECFN(NAME, ...) NLLK_VECFN_##NAME,
 enum {
 #include "functions.inc"

@@ -8,7 +8,7 @@
  * with delta the Stirling remainder of lgamma.  b y - a is rounded once, and log r comes from x = (b y - a) / a where
  * r is near 1.  Loader (2000) has the form for the Poisson and binomial cases. */
 #include "links.h"
-#include "functions/vecspecial.h"
+#include "functions/gamma.h"
 
 NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
 {

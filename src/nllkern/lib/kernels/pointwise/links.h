@@ -16,7 +16,7 @@
 #ifndef NLLK_LINKS_H
 #define NLLK_LINKS_H
 
-#include "functions/vecmath.h"
+#include "functions/logarithm.h"
 
 enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE, LINK_COUNT, LINK_LOGIT = LINK_COUNT };
 #define OWN_LINK_COUNT 3 /* the links that a third parameter may have for itself are the first of the list */

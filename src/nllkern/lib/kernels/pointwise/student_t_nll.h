@@ -8,10 +8,10 @@
  *                                                    d2L/d(log sigma)2 = 2 (a + s) r
  *   nu dL/dnu       = (nu h - s)/2 + nu c'(nu)       nu^2 d2L/dnu2 = s (1 + r - a)/2 + nu^2 c''(nu)
  *
- * with c of vecspecial.h.  The first forms serve q < 1, where nu may be infinite (the Gaussian), the second the rest, where
+ * with c of functions/student.h.  The first forms serve q < 1, where nu may be infinite (the Gaussian), the second the rest, where
  * z^2 may overflow.  -s = r - 1 takes the place of q in the logarithm, so that h comes without cancellation. */
 #include "links.h"
-#include "functions/vecspecial.h"
+#include "functions/student.h"
 
 #define STUDENT_USUAL C(19.5, 194.5) /* |log(theta)|: a little more than what links.h calls ordinary */
 
