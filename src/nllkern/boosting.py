@@ -13,32 +13,23 @@ as shape and rate do, more rounds are needed than for the mean.
 
 import contextlib
 import weakref
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._losses import loss_named
-from .reference._math import apply_link
-from .tables import LOSSES
-from .tables.links import LOG, LOGIT
-from .tables.losses import Loss
-from .tables.supports import POSITIVE, REAL, SIGN
+from ._raw_scores import ROWS, TINY, Array, RawScores
 
 __all__ = ["Objective"]
 
-Array = NDArray[Any]
 Floats = NDArray[np.float32]
 
-_ROWS = {row.name: row for row in LOSSES if row.kind in ("pointwise", "rows")}
-_FROM_BOOSTER = ("reduction", "out", "sample_weight", "normalizer")
-_TINY = np.finfo(np.float64).tiny
 _LARGEST = np.finfo(np.float32).max
-# Raw scores at which `constant` looks for a start, on so many samples.
-_STARTS = np.concatenate(
-    [np.arange(-30.0, 31.0), 10.0 ** np.arange(-12, 0), 10.0 ** np.arange(2, 13)]
+# Raw scores at which `constant` looks for a start, those of small size first, on so many samples.
+_SIZES = np.concatenate(
+    [[0.0], 10.0 ** np.arange(-12, 0), np.arange(1.0, 31.0), 10.0 ** np.arange(2, 13)]
 )
+_STARTS = np.stack([_SIZES, -_SIZES], axis=-1).ravel()
 _START_SAMPLES = 10_000
 
 
@@ -94,11 +85,9 @@ class Objective:
         target: ArrayLike | None = None,
         **options: Any,
     ) -> None:
-        if loss not in _ROWS:
-            raise ValueError(f"Objective: loss is {loss!r}, expected one of {', '.join(_ROWS)}")
-        self.loss, self.__name__ = loss_named(loss), loss
-        row = self._row
-        modes = ["true", "bounded"]
+        if loss not in ROWS:
+            raise ValueError(f"Objective: loss is {loss!r}, expected one of {', '.join(ROWS)}")
+        row, modes = ROWS[loss], ["true", "bounded"]
         if row.hess_is_expected or row.typical_target is not None:
             modes.append("fisher")
         self.hessian = modes[-1] if hessian is None else hessian
@@ -110,14 +99,11 @@ class Objective:
             )
         if not isinstance(floor, (int, float, np.number)) or np.isnan(floor):
             raise ValueError(f"Objective: floor is {floor!r}, expected a number")
-        self.floor = floor
-        self.options = self._checked(options)
+        self._raw = RawScores(loss, options)
+        self.loss, self.options, self.floor = self._raw.loss, self._raw.options, floor
+        self.__name__ = loss
         self._target = None if target is None else np.asarray(target)
         self._training_data: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    @property
-    def _row(self) -> Loss:
-        return _ROWS[self.loss.name]
 
     def __repr__(self) -> str:
         return f"Objective({self.loss.name!r}, hessian={self.hessian!r})"
@@ -138,10 +124,11 @@ class Objective:
         """(gradient, second derivative), of (scores, data set) or (labels, scores[, weight])."""
         adapted = self.hessian != "true"
         if not hasattr(second, "get_label"):
-            return self._derivatives(first, second, sample_weight, adapted)
+            return self._derivatives(self._training(first), second, sample_weight, adapted)
         with contextlib.suppress(TypeError):  # not every class has weak references
             self._training_data.add(second)
-        return self._derivatives(second.get_label(), first, second.get_weight(), adapted)
+        labels = self._training(second.get_label())
+        return self._derivatives(labels, first, second.get_weight(), adapted)
 
     def derivatives(
         self, labels: ArrayLike, scores: ArrayLike, weight: ArrayLike | None = None
@@ -162,11 +149,11 @@ class Objective:
         tuple of numpy.ndarray
             Two float32 arrays in the shape of the scores.
         """
-        return self._derivatives(labels, scores, weight, adapted=False)
+        return self._derivatives(self._training(labels), scores, weight, adapted=False)
 
     def nll(self, labels: ArrayLike, scores: ArrayLike, weight: ArrayLike | None = None) -> float:
         """The mean loss of raw scores: what to judge a booster by."""
-        raw, target, keywords = self._inputs(labels, scores, weight)
+        raw, target, keywords = self._raw.inputs(labels, scores, weight)
         return float(self.loss(*raw, target, **keywords))
 
     def metric(self, scores: Any, data: Any) -> tuple[str, float] | tuple[str, float, bool]:
@@ -176,7 +163,7 @@ class Objective:
         `target` is used for the data sets that the objective was called with, labels for others.
         """
         has_target = self._target is not None and data in self._training_data
-        labels = self._target if has_target else data.get_label()
+        labels: Any = self._target if has_target else data.get_label()
         value = self.nll(labels, scores, data.get_weight())
         if hasattr(data, "get_init_score"):  # LightGBM
             return self.loss.name, value, False
@@ -192,9 +179,9 @@ class Objective:
         numpy.ndarray
             One number per parameter.
         """
-        if self._row.kind == "rows":
+        if self._raw.row.kind == "rows":
             raise ValueError(f"Objective: constant is not offered for {self.loss.name}")
-        y, parameters = np.asarray(labels).reshape(-1), range(len(self._row.parameters))
+        y, parameters = np.asarray(labels).reshape(-1), range(len(self._raw.row.parameters))
         w = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
         scores = self._start(y, w)
         value = self.nll(y, self._repeated(scores, len(y)), w)
@@ -202,15 +189,16 @@ class Objective:
             raise ValueError(f"{self.loss.name}: no constant has a finite loss for these labels")
         for _ in range(steps):
             repeated = self._repeated(scores, len(y))
-            grads, hesss = (
-                x.astype(np.float64).reshape(len(y), -1) for x in self.derivatives(y, repeated, w)
+            with np.errstate(all="ignore"):
+                grads, hesss, _ = self._columns(y, repeated, w, is_bounded=True)
+            step = _newton_step(grads, hesss, w)
+            raw, target, _ = self._raw.inputs(y, repeated, w)
+            longest = np.array(
+                [np.max(self._raw.longest_step(k, raw, target, w)) for k in parameters]
             )
-            step = _newton_step(grads, hesss.sum(axis=0), w)
-            raw, target, _ = self._inputs(y, repeated, w)
-            longest = np.array([np.max(self._longest_step(k, raw, target, w)) for k in parameters])
-            limit = np.where([self._has_units(k) for k in parameters], np.inf, 0.5 * longest)
-            step /= max(1.0, (np.abs(step) / limit).max())
-            while (np.abs(step) > 1e-7 * np.maximum(1.0, np.abs(scores))).any():
+            limit = np.where([self._raw.has_units(k) for k in parameters], np.inf, 0.5 * longest)
+            step = np.clip(step, -limit, limit)
+            while (np.abs(step) > 1e-7 * longest).any():
                 found = self._unchecked_nll(y, scores - step, w)
                 if found < value:
                     break
@@ -226,159 +214,43 @@ class Objective:
         """``constant``, repeated for every sample: XGBoost's base_margin, LightGBM's init_score."""
         return self._repeated(self.constant(labels, weight), np.size(labels))
 
-    # ---- options, labels and scores ----
-
-    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options with the defaults of an objective, after a trial call of the loss."""
-        row = self._row
-        known = sorted([*(option.name for option in row.options), "check", "num_threads"])
-        for key in options:
-            if key in _FROM_BOOSTER:
-                raise TypeError(f"Objective: {key} is the booster's, it cannot be given")
-            if key not in known:
-                raise TypeError(
-                    f"{row.name}: unknown keyword {key!r}, expected one of {', '.join(known)}"
-                )
-        links = {
-            p.option.name: next(x for x in (LOG, LOGIT, *p.links) if x in p.links).name
-            for p in row.parameters
-            if p.option is not None
-        }
-        options = {**links, "check": True, **options}
-        shapes = {
-            option.kind: np.shape(options[option.name])
-            for option in row.options
-            if options.get(option.name) is not None
-        }
-        if row.kind == "rows":
-            edges = shapes.get("edges") or (0,)
-            classes = (shapes.get("per_class") or (max(edges[0] - 1, 2),))[0]
-            inputs = [np.zeros((0, classes))]
-            shape = (0,) if {"index", "real"} & set(row.targets) else (0, classes)
-            target = np.zeros(shape, np.int64 if "index" in row.targets else np.float64)
-        else:
-            inputs = [np.ones(shapes.get("per_sample") or 1)] * len(row.parameters)
-            target = inputs[0]
-        keywords = _converted(row, options, np.float64)
-        self.loss.value_grad_hess(*inputs, target, reduction="sum", **keywords)
-        return options
-
-    def _inputs(
-        self, labels: Any, scores: Any, weight: Any
-    ) -> tuple[list[Array], Array, dict[str, Any]]:
-        """Raw parameters, target, and keywords of the loss."""
-        name, count = self.loss.name, len(self._row.parameters)
-        raw = np.asarray(scores)
-        raw = raw if raw.dtype == np.float32 else np.asarray(raw, np.float64)
-        is_rows = self._row.kind == "rows"
-        columns = raw[:, None] if raw.ndim == 1 and not is_rows else raw
-        if columns.ndim != 2 or not (is_rows or columns.shape[1] == count):
-            expected = "(n, K)" if is_rows else f"(n, {count})" if count > 1 else "(n,)"
-            of = "" if is_rows else f" for {', '.join(self.loss.parameters)}"
-            raise ValueError(
-                f"{name}: scores have shape {raw.shape}, expected {expected}{of}: set num_class"
-            )
-        target = np.asarray(labels)
-        if target.ndim == 0 or len(target) != len(columns):
-            raise ValueError(
-                f"{name}: labels have shape {target.shape}, expected {len(columns)} of them, "
-                "as of the scores"
-            )
-        target = self._target_of(target)
-        if target.dtype.kind == "f" or not is_rows:
-            target = target.astype(raw.dtype)
-        keywords = _converted(self._row, self.options, raw.dtype)
-        if weight is not None and np.size(weight):
-            keywords["sample_weight"] = np.asarray(weight, raw.dtype)
-        if is_rows:
-            return [columns], target, keywords
-        return [np.ascontiguousarray(columns[:, k]) for k in range(count)], target, keywords
-
-    def _target_of(self, labels: Array) -> Array:
-        """Labels as the loss takes them; boosters have indices as floats, signs as 0 and 1."""
-        row = self._row
-        if row.kind == "pointwise":
-            labels = labels.reshape(-1)
-            if row.target is SIGN and np.isin(labels, (0, 1)).all():
-                return np.where(labels == 0, -1, 1)
-        elif labels.ndim == 1 and labels.dtype.kind == "f" and "index" in row.targets:
-            if not (labels == np.floor(labels)).all():
-                raise ValueError(f"{row.name}: labels hold fractions, expected classes")
-            return labels.astype(np.int64)
-        return labels
-
     # ---- derivatives ----
+
+    def _training(self, labels: Any) -> Any:
+        """The targets of the training data, whose labels these are."""
+        return labels if self._target is None else self._target
 
     def _derivatives(
         self, labels: Any, scores: Any, weight: Any, adapted: bool
     ) -> tuple[Floats, Floats]:
-        """`derivatives`, or what a call returns."""
-        row = self._row
-        labels = labels if self._target is None else self._target
-        raw, target, keywords = self._inputs(labels, scores, weight)
+        """What `derivatives` returns or, if `adapted`, a call."""
+        is_variable = adapted and not self._raw.row.hess_is_expected
+        with np.errstate(all="ignore"):
+            is_bounded = is_variable or self.hessian == "bounded"
+            grads, hesss, weights = self._columns(labels, scores, weight, is_bounded)
+            for k in filter(self._raw.has_units, range(len(grads) if is_variable else 0)):
+                mean = hesss[k].sum(dtype=np.float64) / max(weights.sum(), TINY)
+                if TINY < mean < np.inf:
+                    grads[k], hesss[k] = grads[k] / mean, hesss[k] / mean
+            least = self.floor * weights
+            hesss = [np.fmax(h, least if h.ndim == 1 else least[:, None]) for h in hesss]
+        return _joined(grads, np.shape(scores)), _joined(hesss, np.shape(scores))
+
+    def _columns(
+        self, labels: Any, scores: Any, weight: Any, is_bounded: bool
+    ) -> tuple[list[Array], list[Array], Array]:
+        """Gradients and second derivatives of each parameter, and the weights."""
+        raw, target, keywords = self._raw.inputs(labels, scores, weight)
         _, *found = self.loss.value_grad_hess(*raw, target, reduction="sum", **keywords)
         grads, hesss = (list(x) if isinstance(x, tuple) else [x] for x in found)
         weights = np.asarray(keywords.get("sample_weight", np.ones(len(raw[0]))), np.float64)
-        if self.hessian == "fisher" and row.typical_target is not None:
-            hesss = self._fisher(raw, keywords, weights)
-        if self.hessian == "bounded" or (adapted and not row.hess_is_expected):
+        if self.hessian == "fisher" and self._raw.row.typical_target is not None:
+            hesss = self._raw.fisher(raw, keywords, weights)
+        if is_bounded:
             for k, grad in enumerate(grads):
-                bound = np.abs(grad) / self._longest_step(k, raw, target, weights)
+                bound = np.abs(grad) / self._raw.longest_step(k, raw, target, weights)
                 hesss[k] = np.fmax(hesss[k], bound)
-        if adapted and not row.hess_is_expected:
-            for k in filter(self._has_units, range(len(raw))):
-                mean = hesss[k].sum(dtype=np.float64) / max(weights.sum(), _TINY)
-                if _TINY < mean < np.inf:
-                    grads[k], hesss[k] = grads[k] / mean, hesss[k] / mean
-        least = self.floor * weights
-        hesss = [np.fmax(h, least if h.ndim == 1 else least[:, None]) for h in hesss]
-        return _joined(grads, np.shape(scores)), _joined(hesss, np.shape(scores))
-
-    def _has_units(self, k: int) -> bool:
-        """Whether parameter k is a prediction in units of a real target."""
-        row = self._row
-        return row.kind == "pointwise" and row.parameters[k].support is REAL and row.target is REAL
-
-    def _link(self, k: int) -> str:
-        """The name of the link of parameter k."""
-        p = self._row.parameters[k]
-        return p.links[0].name if p.option is None else self.options[p.option.name]
-
-    def _longest_step(
-        self, k: int, raw: Sequence[Array], target: Array, weights: Array
-    ) -> Array | float:
-        """How far each sample may ask the raw score of parameter k to move in one step."""
-        x = raw[k].astype(np.float64)
-        if self._row.parameters[k].support is POSITIVE:
-            return np.asarray(1.0 / apply_link(self._link(k), x).slope)
-        if self._has_units(k):
-            distance = np.abs(x - target)
-            mean = (weights * distance).sum() / max(weights.sum(), _TINY)
-            return np.maximum(distance, max(mean, _TINY))
-        return 1.0
-
-    def _fisher(
-        self, raw: Sequence[Array], keywords: dict[str, Any], weights: Array
-    ) -> list[Array]:
-        """Expected second derivatives: by the parameters themselves, times the link's slope^2."""
-        row = self._row
-        values, slopes = [], []
-        for k, u in enumerate(raw):
-            x = u.astype(np.float64)
-            slope = np.ones_like(x)
-            if row.parameters[k].is_linked:
-                with np.errstate(all="ignore"):
-                    p = apply_link(self._link(k), x)
-                x, slope = p.value, p.value * p.slope
-            values.append(x)
-            slopes.append(slope)
-        rest = {k: v for k, v in keywords.items() if k not in ("check", "sample_weight")}
-        rest |= {p.option.name: "identity" for p in row.parameters if p.option is not None}
-        assert row.typical_target is not None
-        target = row.typical_target(*values)
-        _, _, found = self.loss.value_grad_hess(*values, target, reduction="sum", **rest)
-        found = found if isinstance(found, tuple) else (found,)
-        return [weights * h * slope**2 for h, slope in zip(found, slopes, strict=True)]
+        return grads, hesss, weights
 
     # ---- constants ----
 
@@ -388,36 +260,32 @@ class Objective:
 
     def _unchecked_nll(self, y: Array, scores: NDArray[np.float64], w: Array) -> float:
         """The mean loss of constant scores, which may be outside the domain: then NaN or inf."""
-        raw, target, keywords = self._inputs(y, self._repeated(scores, len(y)), w)
+        raw, target, keywords = self._raw.inputs(y, self._repeated(scores, len(y)), w)
         return float(self.loss(*raw, target, **{**keywords, "check": False}))
 
     def _start(self, y: Array, w: Array) -> NDArray[np.float64]:
-        """Constant scores from which to descend: the best of a grid, one parameter at a time."""
+        """Constant scores from which to descend: the best of a grid, one parameter at a time.
+
+        Of those that are about as good, the smallest: far out derivatives vanish.
+        """
         counts = np.flatnonzero(w > 0)
         if not len(counts):
             raise ValueError(f"{self.loss.name}: no label has a positive weight")
-        some = counts[np.linspace(0, len(counts) - 1, min(len(counts), _START_SAMPLES)).astype(int)]
-        y, w = y[some], w[some]
-        parameters = range(len(self._row.parameters))
-        units = [self._has_units(k) for k in parameters]
-        scores = np.where(units, np.median(y), 1.0)
-        for k in 2 * [k for k in parameters if not units[k]]:
+        median = np.median(y[counts])
+        if not self._raw.is_per_sample and len(counts) > _START_SAMPLES:
+            some = counts[np.linspace(0, len(counts) - 1, _START_SAMPLES).astype(int)]
+            y, w = y[some], w[some]
+        parameters = range(len(self._raw.row.parameters))
+        units = [self._raw.has_units(k) for k in parameters]
+        scores = np.where(units, median, 1.0)
+        # Scales and rates come last in the order of the parameters, and have to fit first.
+        for k in 2 * [k for k in reversed(parameters) if not units[k]]:
             trials = np.tile(scores, (len(_STARTS), 1))
             trials[:, k] = _STARTS
             values = np.array([self._unchecked_nll(y, trial, w) for trial in trials])
-            scores = trials[np.argmin(np.where(np.isnan(values), np.inf, values))]
+            values[np.isnan(values)] = np.inf
+            scores = trials[np.argmax(values <= values.min() + 1e-3)]
         return scores
-
-
-def _converted(row: Loss, options: dict[str, Any], dtype: Any) -> dict[str, Any]:
-    """The options, arrays of numbers among them in the dtype of the scores."""
-    found = dict(options)
-    for option in row.options:
-        value = found.get(option.name)
-        if option.kind in ("per_sample", "per_class") and np.ndim(value) > 0:
-            array = np.asarray(value)
-            found[option.name] = array.astype(dtype) if array.dtype.kind in "iuf" else value
-    return found
 
 
 def _joined(columns: list[Array], shape: tuple[int, ...]) -> Floats:
@@ -426,17 +294,17 @@ def _joined(columns: list[Array], shape: tuple[int, ...]) -> Floats:
     return np.clip(whole, -_LARGEST, _LARGEST).astype(np.float32, order="C").reshape(shape)
 
 
-def _newton_step(grads: Array, hess: Array, weights: Array) -> NDArray[np.float64]:
-    """A Newton step from the gradients of all samples and the sums of their second derivatives.
+def _newton_step(grads: list[Array], hesss: list[Array], weights: Array) -> NDArray[np.float64]:
+    """A Newton step from the derivatives of all samples.
 
     The mixed derivatives are as in the Fisher information: parameters hang together as their
     gradients do.
     """
     counts = weights > 0
-    scaled = grads[counts] / np.sqrt(weights[counts, None])
-    size = np.sqrt((scaled**2).sum(axis=0))
-    scaled /= np.maximum(size, _TINY)
+    grad = np.stack(grads, axis=-1).astype(np.float64)
+    scaled = grad[counts] / np.sqrt(weights[counts, None])
+    scaled /= np.maximum(np.sqrt((scaled**2).sum(axis=0)), TINY)
     correlation = 0.999 * scaled.T @ scaled
     np.fill_diagonal(correlation, 1.0)
-    root = np.sqrt(np.maximum(hess, _TINY))
-    return np.linalg.solve(correlation, grads.sum(axis=0) / root) / root
+    root = np.sqrt([max(h.sum(dtype=np.float64), TINY) for h in hesss])
+    return np.linalg.solve(correlation, grad.sum(axis=0) / root) / root
