@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 _LARGEST = np.finfo(np.float32).max
 # Raw scores at which `constant` looks for a start, those of small size first, on so many samples.
 _SIZES = np.concatenate(
-    [[0.0], 10.0 ** np.arange(-12, 0), np.arange(1.0, 31.0), 10.0 ** np.arange(2, 13)]
+    [[0.0], 10.0 ** np.arange(-12, 0), np.arange(1.0, 31.0), 10.0 ** np.arange(2, 25)]
 )
 _STARTS = np.stack([_SIZES, -_SIZES], axis=-1).ravel()
 _START_SAMPLES = 10_000
@@ -181,31 +181,26 @@ class Objective:
         """
         if self._raw.row.kind == "rows":
             raise ValueError(f"Objective: constant is not offered for {self.loss.name}")
-        y, parameters = np.asarray(labels).reshape(-1), range(len(self._raw.row.parameters))
+        y = np.asarray(labels).reshape(-1)
         w = np.ones(len(y)) if weight is None else np.asarray(weight, np.float64)
         scores = self._start(y, w)
         value = self.nll(y, self._repeated(scores, len(y)), w)
         if not np.isfinite(value):
             raise ValueError(f"{self.loss.name}: no constant has a finite loss for these labels")
         for _ in range(steps):
-            repeated = self._repeated(scores, len(y))
-            with np.errstate(all="ignore"):
-                grads, hesss, _ = self._columns(y, repeated, w, is_bounded=True)
-            step = _newton_step(grads, hesss, w)
-            raw, target, _ = self._raw.inputs(y, repeated, w)
-            longest = np.array(
-                [np.max(self._raw.longest_step(k, raw, target, w)) for k in parameters]
-            )
-            limit = np.where([self._raw.has_units(k) for k in parameters], np.inf, 0.5 * longest)
-            step = np.clip(step, -limit, limit)
-            while (np.abs(step) > 1e-7 * longest).any():
-                found = self._unchecked_nll(y, scores - step, w)
-                if found < value:
-                    break
-                step *= 0.5
-            else:
+            before = value
+            for step in self._steps(y, scores, w):
+                for half in range(24):
+                    trial = scores - step * 0.5**half
+                    found = self._unchecked_nll(y, trial, w)
+                    if found < value:
+                        break
+                else:
+                    continue
+                scores, value = trial, found
                 break
-            scores, value = scores - step, found
+            if value == before:
+                break
         return scores
 
     def base_margin(
@@ -262,6 +257,21 @@ class Objective:
         """The mean loss of constant scores, which may be outside the domain: then NaN or inf."""
         raw, target, keywords = self._raw.inputs(y, self._repeated(scores, len(y)), w)
         return float(self.loss(*raw, target, **{**keywords, "check": False}))
+
+    def _steps(self, y: Array, scores: NDArray[np.float64], w: Array) -> list[Array]:
+        """Steps to try from constant scores: a Newton step, and one for each parameter alone."""
+        repeated, parameters = self._repeated(scores, len(y)), range(len(scores))
+        with np.errstate(all="ignore"):
+            grads, hesss, _ = self._columns(y, repeated, w, is_bounded=True)
+        raw, target, _ = self._raw.inputs(y, repeated, w)
+        longest = [np.max(self._raw.longest_step(k, raw, target, w)) for k in parameters]
+        has_units = [self._raw.has_units(k) for k in parameters]
+        limit = np.where(has_units, np.inf, np.multiply(0.5, longest))
+        step = _newton_step(grads, hesss, w)
+        alone = [
+            g.sum(dtype=np.float64) / max(h.sum(), TINY) for g, h in zip(grads, hesss, strict=True)
+        ]
+        return [step / max(1.0, (np.abs(step) / limit).max()), np.clip(alone, -limit, limit)]
 
     def _start(self, y: Array, w: Array) -> NDArray[np.float64]:
         """Constant scores from which to descend: the best of a grid, one parameter at a time.
