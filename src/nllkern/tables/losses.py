@@ -1,6 +1,8 @@
 """Losses: one row each."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from . import options as o
 from . import supports as s
@@ -40,6 +42,10 @@ class Loss:
     targets: tuple[str, ...] = ()  # of rows: index, probabilities, real (put into bins)
     has_hess: bool = True
     in_c: bool = True
+    # The expected second derivatives: those at every target, as none depends on it, ...
+    hess_is_expected: bool = False
+    # ... or those by the parameters themselves at the target that this makes of the parameters.
+    typical_target: Callable[..., Any] | None = None
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -93,17 +99,26 @@ def _positive(name: str, option: Option = o.LINK) -> Parameter:
 
 
 def _pointwise(
-    name: str, *parameters: Parameter, target: Support, options: tuple[Option, ...] = ()
+    name: str,
+    *parameters: Parameter,
+    target: Support,
+    options: tuple[Option, ...] = (),
+    **columns: Any,
 ) -> Loss:
-    return Loss(name, "pointwise", parameters, target, options)
+    return Loss(name, "pointwise", parameters, target, options, **columns)
 
 
 def _rows(
-    name: str, prediction: str, support: Support, targets: tuple[str, ...], *options: Option
+    name: str,
+    prediction: str,
+    support: Support,
+    targets: tuple[str, ...],
+    *options: Option,
+    **columns: Any,
 ) -> Loss:
     parameter = Parameter(prediction, support, kind="classes")
     target = s.REAL if "real" in targets else s.NONNEGATIVE
-    return Loss(name, "rows", (parameter,), target, options, targets)
+    return Loss(name, "rows", (parameter,), target, options, targets, **columns)
 
 
 def _vectors(name: str) -> Parameter:
@@ -121,6 +136,7 @@ LOSSES = (
         o.IGNORE_INDEX,
         o.Z_LOSS,
         o.SOFTCAP,
+        hess_is_expected=True,
     ),
     _rows(
         "normalized_sigmoid_nll",
@@ -131,7 +147,14 @@ LOSSES = (
         o.LABEL_SMOOTHING,
         o.IGNORE_INDEX,
     ),
-    _rows("kl_divergence", "logits", s.LOGIT, ("probabilities",), o.PREDICTED),
+    _rows(
+        "kl_divergence",
+        "logits",
+        s.LOGIT,
+        ("probabilities",),
+        o.PREDICTED,
+        hess_is_expected=True,
+    ),
     _rows(
         "multiclass_hinge",
         "scores",
@@ -152,14 +175,18 @@ LOSSES = (
         o.LABEL_SMOOTHING,
         o.Z_LOSS,
         o.SOFTCAP,
+        hess_is_expected=True,
     ),
     _pointwise(
         "binary_cross_entropy",
         Parameter("logits", s.UNIT, (LOGIT,)),
         target=s.UNIT,
         options=(o.POS_WEIGHT,),
+        hess_is_expected=True,
     ),
-    _pointwise("squared_error", Parameter("prediction", s.REAL), target=s.REAL),
+    _pointwise(
+        "squared_error", Parameter("prediction", s.REAL), target=s.REAL, hess_is_expected=True
+    ),
     _pointwise("absolute_error", Parameter("prediction", s.REAL), target=s.REAL),
     _pointwise("huber", Parameter("prediction", s.REAL), target=s.REAL, options=(o.DELTA,)),
     _pointwise("log_cosh", Parameter("prediction", s.REAL), target=s.REAL),
@@ -171,6 +198,7 @@ LOSSES = (
         Parameter("scale", s.POSITIVE, _SCALE, o.LINK),
         target=s.REAL,
         options=_LIKELIHOOD,
+        typical_target=lambda mean, scale: mean + scale,
     ),
     _pointwise(
         "laplace_nll",
@@ -187,14 +215,27 @@ LOSSES = (
         target=s.REAL,
         options=(o.LINK, o.DF_LINK, o.FULL),
     ),
-    _pointwise("poisson_nll", _positive("rate"), target=s.NONNEGATIVE, options=_LIKELIHOOD),
-    _pointwise("exponential_nll", _positive("rate"), target=s.NONNEGATIVE, options=_LIKELIHOOD),
+    _pointwise(
+        "poisson_nll",
+        _positive("rate"),
+        target=s.NONNEGATIVE,
+        options=_LIKELIHOOD,
+        typical_target=lambda rate: rate,
+    ),
+    _pointwise(
+        "exponential_nll",
+        _positive("rate"),
+        target=s.NONNEGATIVE,
+        options=_LIKELIHOOD,
+        typical_target=lambda rate: 1 / rate,
+    ),
     _pointwise(
         "gamma_nll",
         _positive("shape"),
         _positive("rate"),
         target=s.NONNEGATIVE,
         options=_LIKELIHOOD,
+        typical_target=lambda shape, rate: shape / rate,
     ),
     Loss(
         "multivariate_gaussian_nll",
