@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._engine import simd_levels, use_simd_level
-from ._losses import LossInfo
-from ._losses import loss_infos, loss_named
+from ._losses import LossInfo, loss_infos, loss_named
 from ._selfcheck_data import (
     DTYPES,
     Array,

@@ -52,7 +52,7 @@ def _fields(struct: Iterable[Member]) -> tuple[tuple[str, Any], ...]:
     found = []
     for m in struct:
         kind = TYPES.get(m.type, c_void_p)
-        found.append((m.name, kind * m.count if m.count else kind))
+        found.append((m.name, kind * m.length if m.length else kind))
     return tuple(found)
 
 

@@ -53,7 +53,7 @@ def laplace_nll(f, mean, scale, target, full):
 
 
 def student_t_nll(f, mean, scale, df, target, full):
-    """log sigma + (nu + 1)/2 log(1 + z^2/nu) + c(nu) + log(2 pi)/2.
+    """Log sigma + (nu + 1)/2 log(1 + z^2/nu) + c(nu) + log(2 pi)/2.
 
     c(nu) = lgamma(x) - lgamma(x + 1/2) + log(x)/2 with x = nu/2; nu = inf is the normal
     distribution.
@@ -92,7 +92,7 @@ def poisson_nll(f, rate, target, full):
     b, y = rate, target
 
     def deviance():
-        """b - y - y log(b/y)."""
+        """B - y - y log(b/y)."""
         x = (b - y) / y
         near = abs(x.value) < 0.5
         apart = f.where(near, lambda: -y * f.log1pmx(x), lambda: b - y - y * (f.log(b) - f.log(y)))

@@ -2,7 +2,7 @@
 
 Whatever exists once a loss (C prototypes and structs, validation, Python signatures, type stubs,
 the interfaces to other frameworks, tables of the documentation, self-check, tests) is made from
-these rows: at build time by ``generate.py``, at run time by import.  They need nothing but Python.
+these rows: at build time by ``generate/``, at run time by import.  They need nothing but Python.
 """
 
 from .links import LINKS, Link

@@ -10,7 +10,6 @@ from .links import COVARIANCE, IDENTITY, LINKS, LOG, LOG_VARIANCE, LOGIT, SOFTPL
 from .options import COMMON, Option
 from .supports import Support
 
-
 TARGET_KINDS = ("index", "probabilities", "real")  # bits 0, 1, 2 in C
 
 

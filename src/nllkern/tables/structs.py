@@ -1,4 +1,7 @@
-"""The structs of nllkern.h: their members, in order.  ``nllk_options`` ends with what the options' rows add."""
+"""The structs of nllkern.h: their members, in order.
+
+``nllk_options`` has a member for each row of an option that is a number or a choice.
+"""
 
 from typing import NamedTuple
 
@@ -10,11 +13,11 @@ CALL_WORDS = 112  # of nllk_call, 8 bytes each
 
 
 class Member(NamedTuple):
-    """A member: its C type, its name, how many (0: one), its default in C, and what it is."""
+    """A member: its C type, name, length (0: no array), default in C, and what it is."""
 
     type: str
     name: str
-    count: int
+    length: int
     default: str
     words: str
 

@@ -1,6 +1,6 @@
 """At build time: what C and Cython have of the tables.
 
-python generate.py nllkern.h.in FOLDER    writes into FOLDER
+python c_interface.py nllkern.h.in FOLDER    writes into FOLDER
     nllkern.h       the C interface, flat
     tables.c        the rows of the losses and options, for validation
     entry_losses.c  the functions of the losses, and the table of all functions
@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tables import LOSSES, SUPPORTS, Loss, Support
 from tables import LINKS as ALL_LINKS
+from tables import LOSSES, SUPPORTS, Loss, Support
 from tables.options import COMMON, MAX, Option
 from tables.structs import (
     CALL_WORDS,
@@ -27,7 +27,7 @@ from tables.structs import (
     number_default,
 )
 
-MADE = "/* Made from src/nllkern/tables by generate.py. */\n"
+MADE = "/* Made from src/nllkern/tables by src/nllkern/generate/c_interface.py. */\n"
 LINKS = [link for link in ALL_LINKS if link.in_c]
 IN_C = [loss for loss in LOSSES if loss.in_c]
 BITS = {"f32": "float", "f64": "double"}
@@ -39,7 +39,7 @@ BITS = {"f32": "float", "f64": "double"}
 def declaration(m: Member) -> str:
     """A member as C declares it."""
     space = "" if m.type.endswith("*") else " "
-    return f"{m.type}{space}{m.name}{f'[{m.count}]' if m.count else ''};"
+    return f"{m.type}{space}{m.name}{f'[{m.length}]' if m.length else ''};"
 
 
 def members(struct: Iterable[Member]) -> str:
@@ -54,7 +54,7 @@ def members(struct: Iterable[Member]) -> str:
 
 def initializer(struct: Iterable[Member]) -> str:
     """The defaults of a struct: in order, which C++ can read too."""
-    values = [f"{{{', '.join([m.default] * m.count)}}}" if m.count else m.default for m in struct]
+    values = [f"{{{', '.join([m.default] * m.length)}}}" if m.length else m.default for m in struct]
     return "{" + ", ".join(values) + "}"
 
 
