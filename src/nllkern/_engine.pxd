@@ -20,8 +20,7 @@ cdef extern from "kernels.h" nogil:
 
     ctypedef struct nllk_pointwise:
         int want
-        int link
-        int own_link
+        int link[3]
         const void *parameter[3]
         int parameter_stride[3]
         const void *target
@@ -29,6 +28,7 @@ cdef extern from "kernels.h" nogil:
         const void *weight
         const void *extra
         ptrdiff_t extra_period
+        double extra_value
         int full
         void *loss
         void *grad[3]

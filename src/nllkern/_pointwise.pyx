@@ -64,14 +64,17 @@ cdef class PointwiseLoss(Loss):
         self.expect_arguments(args)
         a.want = want
         a.full = 1
+        a.extra_value = 1
         extra = None
         for key, value in kwargs.items():
             if call.take(key, value):
                 continue
             elif key == "link" and self.links:
-                a.link = self.link_index(key, value)
+                a.link[0] = a.link[1] = self.link_index(key, value)
+                if not self.own:
+                    a.link[2] = a.link[0]
             elif key == self.own and self.own:
-                a.own_link = self.link_index(key, value)
+                a.link[2] = self.link_index(key, value)
             elif key == "full" and self.links:
                 a.full = bool(value)
             elif key == self.extra and self.extra:
@@ -135,7 +138,7 @@ cdef class PointwiseLoss(Loss):
             a.extra = cnp.PyArray_DATA(array)
             a.extra_period = max(cnp.PyArray_SIZE(array), 1)
         if call.check:
-            self.check_domain(args, extra_array, a.link, a.own_link)
+            self.check_domain(args, extra_array, a.link[0], a.link[2])
 
         outs = call.outs(count) if want > WANT_VALUE else []
         results = [None] * len(outs)

@@ -126,12 +126,13 @@ static int open_points(nllk_work *w, const nllk_options *o, const nllk_results *
         if (!inputs[k] && w->samples > 0)
             return NLLK_NULL_POINTER;
     a->want = o->want;
-    a->link = o->link;
-    a->own_link = o->own_link;
+    for (int k = 0; k < count; k++)
+        a->link[k] = k == 2 ? o->own_link : o->link;
     a->full = !o->drop_constants;
     a->weight = o->sample_weight;
     a->extra = o->extra;
     a->extra_period = o->extra_period ? o->extra_period : w->samples;
+    a->extra_value = 1;
     a->target = inputs[count];
     a->target_stride = !(o->shared >> 3 & 1);
     a->loss = r->loss;

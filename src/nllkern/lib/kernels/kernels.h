@@ -23,8 +23,8 @@ typedef struct {
 enum { WANT_VALUE, WANT_GRAD, WANT_HESS, WANT_COUNT };
 
 typedef struct {
-    int want, link;
-    int own_link;                               /* of the third parameter, where it has one for itself */
+    int want;
+    int link[NLLK_MAX_PARAMETERS];              /* of each parameter */
     const void *parameter[NLLK_MAX_PARAMETERS]; /* raw predictions; stride 0: one number for all samples */
     int parameter_stride[NLLK_MAX_PARAMETERS];  /* 1 or 0 */
     const void *target;
@@ -32,6 +32,7 @@ typedef struct {
     const void *weight;     /* per sample, or NULL for 1 */
     const void *extra;      /* a loss's own per-sample input (pos_weight), or NULL for 1 */
     ptrdiff_t extra_period; /* how many there are before they repeat */
+    double extra_value;     /* where extra is NULL: the one number of all samples */
     double scale;           /* multiplies gradients and second derivatives: 1 / the mean's denominator */
     int full;               /* keep the constants */
     void *loss;             /* per sample, or NULL */
