@@ -64,7 +64,7 @@ link_numbers SYMBOL(link_numbers)(int link, double raw)
     if (is_meaningless)
         return (link_numbers){REAL_NAN, 1, REAL_NAN, REAL_NAN, REAL_NAN, 0};
     const scaled_parameter p = SYMBOL(scaled_link)(link, raw);
-    const double e = -p.value.e, limited = e > 2000 ? 2000 : e < -2000 ? -2000 : e, half = (double)((int)limited / 2);
+    const int64_t e = -p.value.e, limited = e > 2000 ? 2000 : e < -2000 ? -2000 : e, half = limited / 2;
     return (link_numbers){.inverse = power_of_2(limited - 2 * half) / p.value.m,
                           .again = power_of_2(half),
                           .rate = scaled_to_double(p.rate),

@@ -4,8 +4,7 @@
  * and log(theta) - u do without. */
 #include "loops.h"
 
-/* u > 0 is theta itself but for e^-u, which is limited to a normal number. */
-#define SOFTPLUS_LOW C(-80.0, -700.0)
+#define SOFTPLUS_LOW C(-87.3, -708.3) /* e^-|u| is next to the smallest normal number */
 
 static range softplus_range(int bits)
 {
@@ -15,7 +14,7 @@ static range softplus_range(int bits)
 NLLK_INLINE REAL softplus_exponential(REAL u)
 {
     const REAL x = -fabs_(u);
-    return exp_ordinary(x < SOFTPLUS_LOW ? SOFTPLUS_LOW : x);
+    return x < SOFTPLUS_LOW ? R(0.0) : exp_ordinary(x);
 }
 
 NLLK_INLINE linked softplus_apply(REAL u, REAL e)

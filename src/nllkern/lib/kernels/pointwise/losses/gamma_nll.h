@@ -51,7 +51,9 @@ static void gamma_nll_scaled(const scaled_sample *s, scaled_result *to)
     const scaled a = shape->value, y = scaled_of(s->target), product = scaled_mul(rate->value, y);
     const scaled excess = scaled_mul_sub(rate->value, y, a);
     const double a_double = scaled_to_double(a), x = scaled_to_double(scaled_div(excess, a)); /* r - 1 */
-    const double log_r = x > -0.5 && x < 1 ? log1p_(x) : scaled_log(scaled_div(product, a));
+    double log_r = x > -0.5 && x < 1 ? log1p_(x) : scaled_log(scaled_div(product, a));
+    if (fabs_(log_r) == REAL_INF && s->target > 0)
+        log_r = rate->log + log_(s->target) - shape->log;
     const scaled gap = x > -0.5 && x < 1 ? scaled_of(-log1pmx_(x)) : scaled_sub(scaled_div(excess, a), scaled_of(log_r));
     const scaled a_log_r = scaled_times(a, log_r);
     const gamma_parts g = gamma_parts_(a_double, shape->log);

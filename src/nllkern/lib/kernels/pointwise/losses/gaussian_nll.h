@@ -9,10 +9,11 @@
 NLLK_INLINE void gaussian_nll(const sample *s, result *to)
 {
     const parameter *sigma = &s->p[1];
-    const REAL z = (s->target - s->p[0].raw) * sigma->inverse, z2 = z * z;
+    const REAL difference = s->target - s->p[0].raw, inverse2 = sigma->inverse * sigma->inverse;
+    const REAL z = difference * sigma->inverse, z2 = z * z;
     to->value = mul_add(R(0.5) * z, z, sigma->log) + (s->full ? HALF_LOG_2PI : R(0.0));
-    to->d1[0] = -z * sigma->inverse;
-    to->d2[0] = sigma->inverse * sigma->inverse;
+    to->d1[0] = -(difference * inverse2); /* where z is subnormal, z / sigma has lost digits */
+    to->d2[0] = inverse2;
     to->d1[1] = mul_add(-z, z, R(1.0));
     to->d2[1] = mul_add(R(3.0), z2, -R(1.0));
     to->d2_log[1] = R(2.0) * z2;
@@ -25,7 +26,7 @@ static void gaussian_nll_scaled(const scaled_sample *s, scaled_result *to)
     const scaled_parameter *sigma = &s->p[1];
     const scaled one = scaled_of(1), difference = scaled_difference(s->target, s->p[0].raw);
     const scaled z = scaled_div(difference, sigma->value), z2 = scaled_mul(z, z);
-    const double half = 0.5 * scaled_to_double(z2), value = half + sigma->log;
+    const double half = scaled_to_double(scaled_times(z2, 0.5)), value = half + sigma->log;
     to->value = half == REAL_INF ? half : value + (s->full ? HALF_LOG_2PI : 0);
     to->d1[0] = scaled_negative(scaled_div(z, sigma->value));
     to->d2[0] = scaled_div(scaled_div(one, sigma->value), sigma->value);

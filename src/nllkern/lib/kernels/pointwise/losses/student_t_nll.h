@@ -25,14 +25,15 @@ NLLK_INLINE alone_terms student_t_nll_alone(REAL nu, REAL log_nu)
 NLLK_INLINE void student_t_nll(const sample *x, result *to)
 {
     const parameter *sigma = &x->p[1], *nu = &x->p[2];
-    const REAL z = (x->target - x->p[0].raw) * sigma->inverse, z2 = z * z, q = z * (z * nu->inverse);
+    const REAL difference = x->target - x->p[0].raw, inverse2 = sigma->inverse * sigma->inverse;
+    const REAL z = difference * sigma->inverse, z2 = z * z, q = z * (z * nu->inverse);
     const REAL r = R(1.0) / (R(1.0) + q), s = q * r, a = z2 * r;
     const log_ratio ratio = log_ratio_(r, -s);
     const REAL log1p_q = -ratio.log, h = -s < LOG_RATIO_SMALL ? log1p_q - s : -ratio.remainder;
-    const REAL half_log = R(0.5) * log1p_q, nu_h = nu->value * h, pull = sigma->inverse + sigma->inverse * nu->inverse;
+    const REAL half_log = R(0.5) * log1p_q, nu_h = nu->value * h, pull = inverse2 + inverse2 * nu->inverse;
     to->value = mul_add(nu->value, half_log, half_log + sigma->log) + (nu->alone.value + (x->full ? HALF_LOG_2PI : R(0.0)));
-    to->d1[0] = -pull * (z * r);
-    to->d2[0] = pull * sigma->inverse * ((r - s) * r);
+    to->d1[0] = -(difference * pull) * r; /* where z is subnormal, z / sigma has lost digits */
+    to->d2[0] = pull * ((r - s) * r);
     to->d1[1] = mul_add(-z, z, R(1.0)) * r;
     to->d2[1] = mul_add(r, mul_add(R(2.0), a + s, R(-1.0)), a);
     to->d2_log[1] = R(2.0) * (a + s) * r;
@@ -64,13 +65,13 @@ typedef struct {
     scaled log1p_q, h;
 } student_logs;
 
-static student_logs student_logs_scaled(scaled q, scaled r, scaled s)
+static student_logs student_logs_scaled(scaled q, double log_q, scaled r, scaled s)
 {
     const double size = scaled_to_double(q), s_double = scaled_to_double(s);
     if (size < 0x1p-60)
         return (student_logs){q, scaled_times(scaled_mul(q, q), 0.5)};
     if (size > 0x1p60)
-        return (student_logs){scaled_of(scaled_log(q)), scaled_of(scaled_log(q) - 1)};
+        return (student_logs){scaled_of(log_q), scaled_of(log_q - 1)};
     const log_ratio ratio = log_ratio_(scaled_to_double(r), -s_double);
     return (student_logs){scaled_of(-ratio.log),
                           scaled_of(-s_double < LOG_RATIO_SMALL ? -ratio.log - s_double : -ratio.remainder)};
@@ -84,14 +85,14 @@ static void student_t_nll_scaled(const scaled_sample *x, scaled_result *to)
     const scaled r = scaled_div(one, scaled_add(one, q)), s = scaled_mul(q, r);
     const int is_near = scaled_to_double(q) < 0x1p-60, is_far = scaled_to_double(q) > 0x1p60;
     const scaled a = is_far ? nu->value : scaled_mul(z2, r), both = scaled_add(a, s);
-    const student_logs l = student_logs_scaled(q, r, s);
+    const double log_size = scaled_log(scaled_size(difference)), log_q = 2 * (log_size - sigma->log) - nu->log;
+    const student_logs l = student_logs_scaled(q, log_q, r, s);
     const student_terms c = student_alone_scaled(nu);
     const scaled nu_h = scaled_mul(nu->value, l.h), a_s = scaled_mul(a, s);
 
-    /* log(sigma) + log(1 + q)/2, where log(sigma) would cancel */
-    const double far = scaled_log(scaled_size(difference)) - 0.5 * nu->log;
-    const double part = is_far ? far : 0.5 * scaled_to_double(l.log1p_q) + sigma->log;
-    to->value = 0.5 * scaled_to_double(scaled_mul(nu->value, l.log1p_q)) + part +
+    /* log(sigma) + log(1 + q)/2; far from the centre log(sigma) cancels. */
+    const double part = is_far ? log_size - 0.5 * nu->log : 0.5 * scaled_to_double(l.log1p_q) + sigma->log;
+    to->value = scaled_to_double(scaled_times(scaled_mul(nu->value, l.log1p_q), 0.5)) + part +
                 student_normalizer_of(scaled_to_double(nu->value), nu->log) + (x->full ? HALF_LOG_2PI : 0);
 
     const scaled pull = scaled_div(scaled_add(one, scaled_div(one, nu->value)), sigma->value);
