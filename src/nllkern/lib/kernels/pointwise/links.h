@@ -28,16 +28,19 @@ typedef struct {
 /* What a link makes of one raw number.  log(theta) = log(log_of) + log_plus, or log_plus alone where `has_log` is 0. */
 typedef struct {
     REAL value, inverse, rate;
-    REAL curve; /* of the first form if >= 0, of the second, plus 1, if negative */
+    REAL curve; /* under softplus: that of the first form, or, if negative, that of the second less 1 */
     int has_log;
     REAL log_of, log_plus;
 } linked;
 
 #define TILE PICK(128, 64) /* 512 bytes: what hardware fetches ahead of a stream; a multiple of LANES */
 
+/* Buffers begin at cache lines: a register of 64 bytes that lies across two takes twice as long. */
+#define ALIGNED _Alignas(64)
+
 /* The same for the samples of a tile. */
 typedef struct {
-    REAL e[TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
+    ALIGNED REAL e[TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
 } prepared;
 
 /* What the chain rule of one parameter reads and writes.  Derivatives are multiplied by `factor`, an array or one number;

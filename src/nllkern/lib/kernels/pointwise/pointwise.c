@@ -16,10 +16,10 @@ enum { INPUTS = NLLK_MAX_PARAMETERS + 2, TARGET = NLLK_MAX_PARAMETERS, EXTRA, OU
 
 /* An output: the array that it goes to, or the lanes that sum it. */
 typedef struct {
+    ALIGNED double lanes[LANES];
+    REAL buffer[TILE];
     REAL *array; /* or NULL */
     int summed;
-    double lanes[LANES];
-    REAL buffer[TILE];
 } output;
 
 /* One call of the kernel: output 0 is the loss, then come the gradients, then the second derivatives. */
@@ -33,10 +33,10 @@ typedef struct {
     int all_apart;     /* what all samples share is not ordinary */
     range ordinary[INPUTS];
     const REAL *input[INPUTS]; /* of the tile at hand */
-    REAL input_buffer[INPUTS][TILE], weight[TILE], factor[TILE];
+    ALIGNED REAL input_buffer[INPUTS][TILE], weight[TILE], factor[TILE];
     prepared linked[NLLK_MAX_PARAMETERS];
     alone_arrays alone;
-    REAL log_target[TILE], derivative[NLLK_MAX_PARAMETERS][3][TILE];
+    ALIGNED REAL log_target[TILE], derivative[NLLK_MAX_PARAMETERS][3][TILE];
     output out[OUTPUTS];
     int set_apart_count; /* samples of the tile that were set apart */
     unsigned char set_apart[TILE];
@@ -101,7 +101,7 @@ static void replace_set_apart(run *r, int k)
 /* Set apart what is not ordinary among the n samples of a tile. */
 static void set_apart_outside(run *r, ptrdiff_t first, ptrdiff_t n)
 {
-    UBITS mark[TILE] = {0};
+    ALIGNED UBITS mark[TILE] = {0};
     for (int j = 0; j < r->count; j++)
         if (!(r->shared >> j & 1))
             mark_outside(r->input[j], r->ordinary[j], TILE, mark);

@@ -6,7 +6,7 @@
 #include "functions/lanes.h"
 
 typedef struct {
-    REAL value[TILE], d1[TILE], d2[TILE], d2_log[TILE];
+    ALIGNED REAL value[TILE], d1[TILE], d2[TILE], d2_log[TILE];
 } alone_arrays;
 
 typedef struct {

@@ -4,18 +4,12 @@
  * and log(theta) - u do without. */
 #include "loops.h"
 
-#define SOFTPLUS_LOW C(-87.3, -708.3) /* e^-|u| is next to the smallest normal number */
-
 static range softplus_range(int bits)
 {
     return (range){(REAL)(-bits * (double)LOG_2), real_power_of_2(bits)};
 }
 
-NLLK_INLINE REAL softplus_exponential(REAL u)
-{
-    const REAL x = -fabs_(u);
-    return x < SOFTPLUS_LOW ? R(0.0) : exp_ordinary(x);
-}
+NLLK_INLINE REAL softplus_exponential(REAL u) { return exp_nonpositive_(-fabs_(u)); }
 
 NLLK_INLINE linked softplus_apply(REAL u, REAL e)
 {
