@@ -3,8 +3,13 @@
 python c_interface.py nllkern.h.in FOLDER    writes into FOLDER
     nllkern.h       the C interface, flat
     tables.c        the rows of the losses and options, for validation
+    supports.h      the supports
+    losses.inc, links.inc  the lists of losses and links that the kernels read
     entry_losses.c  the functions of the losses, and the table of all functions
     _capi.pyx, _capi.pxd   the same functions for Cython
+    LOSS.c          the translation unit of each pointwise loss
+
+python c_interface.py    prints the names of the pointwise losses
 """
 
 import re
@@ -142,9 +147,7 @@ def tables() -> str:
     lines += ["const nllk_support_info nllk_supports[NLLK_SUPPORT_COUNT] = {"]
     lines += ['    [NLLK_ANY] = {"any", "a number"},']
     lines += [f'    [{support(x)}] = {{"{x.name}", "{x.words}"}},' for x in SUPPORTS]
-    lines += ["};", "", "int nllk_is_inside(int support, double x)", "{", "    switch (support) {"]
-    lines += [f"    case {support(x)}: return {x.test};" for x in SUPPORTS]
-    lines += ["    default: return 1;", "    }", "}", ""]
+    lines += ["};", ""]
     lines += ["const int nllk_raw_supports[NLLK_LINK_COUNT] = {"]
     lines += [f"    [NLLK_{x.name.upper()}] = {support(x.raw)}," for x in LINKS]
     lines += ["};", ""]
@@ -203,10 +206,47 @@ def row(loss: Loss, rows: list[Option]) -> str:
     return "    {" + ", ".join(f".{key} = {value}" for key, value in columns.items()) + "},"
 
 
-def tables_header() -> str:
-    """The enumerators of tables.c, for tables.h to include."""
+def supports() -> str:
+    """supports.h."""
     names = ["NLLK_ANY", *map(support, SUPPORTS), "NLLK_SUPPORT_COUNT"]
-    return MADE + f"enum {{ {', '.join(names)} }};\nenum {{ NLLK_LINK_COUNT = {len(LINKS)} }};\n"
+    lines = [
+        MADE,
+        "#ifndef NLLK_SUPPORTS_H",
+        "#define NLLK_SUPPORTS_H",
+        "",
+        "#include <math.h>",
+        "",
+    ]
+    lines += [f"enum {{ {', '.join(names)} }};", ""]
+    lines += [
+        "static inline int nllk_is_inside(int support, double x)",
+        "{",
+        "    switch (support) {",
+    ]
+    lines += [f"    case {support(x)}: return {x.test};" for x in SUPPORTS]
+    return "\n".join([*lines, "    default: return 1;", "    }", "}", "", "#endif", ""])
+
+
+# ---- what the kernels read ----
+
+
+def losses_inc() -> str:
+    """losses.inc."""
+    return MADE + "".join(f"NLLK_LOSS({loss.name})\n" for loss in IN_C)
+
+
+def links_inc() -> str:
+    """links.inc."""
+    return MADE + "".join(f"NLLK_LINK({link.name}, {link.name.upper()})\n" for link in LINKS)
+
+
+def pointwise(loss: Loss) -> str:
+    """The translation unit of a pointwise loss."""
+    direct = int(all(len(p.links) == 1 for p in loss.parameters))
+    lines = [MADE, f'#include "pointwise/losses/{loss.name}.h"', f"#define LOSS {loss.name}"]
+    lines += [f"#define COUNT {len(loss.parameters)}", f"#define LINKED {loss.linked}"]
+    lines += [f"#define DIRECT {direct}", f"#define TARGET {support(loss.target)}"]
+    return "\n".join([*lines, '#include "pointwise/kernel.h"', ""])
 
 
 # ---- entry_losses.c and Cython ----
@@ -289,12 +329,15 @@ def main(template: str, folder: str) -> None:
     pyx, pxd = cython(text)
     written = {
         "nllkern.h": text,
-        "tables.inc": tables_header(),
+        "supports.h": supports(),
+        "losses.inc": losses_inc(),
+        "links.inc": links_inc(),
         "tables.c": tables(),
         "entry_losses.c": entry(text),
         "_capi.pyx": pyx,
         "_capi.pxd": pxd,
     }
+    written |= {f"{loss.name}.c": pointwise(loss) for loss in IN_C if loss.kind == "pointwise"}
     for name, content in written.items():
         (Path(folder) / name).write_text(content)
 
@@ -302,4 +345,7 @@ def main(template: str, folder: str) -> None:
 if __name__ == "__main__":
     assert all(option in loss.all_options for loss in LOSSES for option in COMMON)
     assert len({x.c_field for x in distinct_options()}) == len(distinct_options())
-    main(*sys.argv[1:])
+    if len(sys.argv) == 1:
+        print(*(loss.name for loss in IN_C if loss.kind == "pointwise"))
+    else:
+        main(*sys.argv[1:])

@@ -57,10 +57,6 @@ typedef struct {
     double denominator; /* 0: nothing counts, and all results are 0 */
     ptrdiff_t unit;     /* samples that the kernel counts as one */
     ptrdiff_t bad;      /* the sample whose class index is out of range */
-    union {
-        float single;
-        double wide;
-    } extra; /* the per-sample option where it is one number */
     nllk_batch batch;
 } nllk_work;
 

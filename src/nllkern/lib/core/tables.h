@@ -3,7 +3,14 @@
 #define NLLK_TABLES_H
 
 #include "nllkern/nllkern.h"
-#include "nllkern/tables.inc"
+#include "nllkern/supports.h"
+
+#define NLLK_LINK(NAME, UPPER) +1
+enum {
+    NLLK_LINK_COUNT = 0
+#include "nllkern/links.inc"
+};
+#undef NLLK_LINK
 
 enum { NLLK_KIND_POINTWISE, NLLK_KIND_ROWS, NLLK_KIND_VECTORS };
 enum { NLLK_TAKES_INDEX = 1, NLLK_TAKES_PROBABILITIES = 2, NLLK_TAKES_REAL = 4 };
@@ -46,6 +53,5 @@ extern const nllk_number_info nllk_numbers[];
 extern const int nllk_number_count;
 extern const nllk_support_info nllk_supports[NLLK_SUPPORT_COUNT];
 extern const int nllk_raw_supports[NLLK_LINK_COUNT]; /* of the raw number; NLLK_ANY: that of the parameter */
-int nllk_is_inside(int support, double x);
 
 #endif

@@ -114,13 +114,6 @@ static int set_points(nllk_work *w, const nllk_loss_info *info, const nllk_optio
     a->extra = o->extra;
     a->extra_period = o->extra_period ? o->extra_period : w->samples;
     a->extra_value = o->extra_value;
-    if (!a->extra && info->extra && a->extra_value != 1) { /* TODO K */
-        w->extra.wide = a->extra_value;
-        if (!w->is_double)
-            w->extra.single = (float)a->extra_value;
-        a->extra = &w->extra;
-        a->extra_period = 1;
-    }
     a->target = inputs[count];
     a->target_stride = !(o->shared >> count & 1);
     a->loss = r->loss;
