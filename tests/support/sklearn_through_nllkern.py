@@ -1,4 +1,4 @@
-"""A plugin of pytest: scikit-learn's own tests of losses, with nllkern's kernels behind six of them.
+"""A plugin of pytest: scikit-learn's own tests of losses, with nllkern behind six of them.
 
     python -m pytest -p sklearn_through_nllkern --pyargs sklearn._loss
 
