@@ -281,7 +281,8 @@ class Objective:
         counts = np.flatnonzero(w > 0)
         if not len(counts):
             raise ValueError(f"{self.loss.name}: no label has a positive weight")
-        median = np.median(y[counts])
+        known = y[counts][np.isfinite(y[counts])]
+        median = np.median(known) if len(known) else 0.0
         if not self._raw.is_per_sample and len(counts) > _START_SAMPLES:
             some = counts[np.linspace(0, len(counts) - 1, _START_SAMPLES).astype(int)]
             y, w = y[some], w[some]

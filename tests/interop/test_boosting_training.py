@@ -155,6 +155,44 @@ def test_lightgbm_gaussian(diabetes):
 
 
 @pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_metric_while_training(library):
+    """Of probabilities on the training data, of class indices on the other."""
+    module = pytest.importorskip(library)
+    x, y, _ = problem(ROWS["cross_entropy"], 1.0)
+    soft = 0.8 * np.eye(3)[y] + 0.2 / 3
+    objective = Objective("cross_entropy", target=soft)
+    found = {}
+    if library == "xgboost":
+        sets = {"train": module.DMatrix(x, np.zeros(1000)), "valid": module.DMatrix(x, y)}
+        booster = module.train(
+            {"num_class": 3, "disable_default_eval_metric": 1, "nthread": 1},
+            sets["train"],
+            5,
+            evals=[(data, name) for name, data in sets.items()],
+            obj=objective,
+            custom_metric=objective.metric,
+            evals_result=found,
+            verbose_eval=False,
+        )
+        scores = booster.predict(sets["valid"], output_margin=True)
+    else:
+        sets = {"train": module.Dataset(x, np.zeros(1000)), "valid": module.Dataset(x, y)}
+        booster = module.train(
+            {"num_class": 3, "objective": objective, "verbose": -1, "num_threads": 1},
+            sets["train"],
+            5,
+            valid_sets=list(sets.values()),
+            valid_names=list(sets),
+            feval=objective.metric,
+            callbacks=[module.record_evaluation(found)],
+        )
+        scores = booster.predict(x, raw_score=True)
+    for name, target in (("train", soft), ("valid", y)):
+        want = nk.cross_entropy(np.float64(scores), target)
+        assert found[name]["cross_entropy"][-1] == pytest.approx(want, rel=1e-4)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
 def test_fractional_targets(library):
     """Probabilities as binary targets, through the scikit-learn class."""
     module = pytest.importorskip(library)
