@@ -122,7 +122,7 @@ _C_API = PyCapsule_New(<void *> nllk_get_api(), "nllkern._C_API", NULL)  # as Py
 
 
 def vecmath_table():
-    """Name, domain, and largest error in ulp (float32, float64) of each function of vecmath.h and vecspecial.h."""
+    """Name, domain, and largest error in ulp (float32, float64) of each function of functions.inc."""
     return [
         (nllk_vecfns[k].name.decode(), nllk_vecfns[k].low, nllk_vecfns[k].high, nllk_vecfns[k].ulp_f32,
          nllk_vecfns[k].ulp_f64)
@@ -131,7 +131,7 @@ def vecmath_table():
 
 
 def vecmath(str name, x, str level=None):
-    """A function of vecmath.h or vecspecial.h over a float32 or float64 array, for the tests."""
+    """A function of functions.inc over a float32 or float64 array, for the tests."""
     cdef cnp.ndarray source = np.ascontiguousarray(x)
     cdef cnp.ndarray result = np.empty_like(source)
     cdef int which = [row[0] for row in vecmath_table()].index(name)

@@ -23,7 +23,7 @@ enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE,
 
 /* What a likelihood's normalizer may need of a parameter alone, beside its logarithm. */
 typedef struct {
-    REAL normalizer, slope, curve;
+    REAL normalizer, slope, curve; /* the derivatives by log(theta) */
 } functions;
 
 typedef struct {
