@@ -7,6 +7,9 @@ BERNOULLI = [(1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6),
 SHIFT = 20  # from which on the expansions with these eight Bernoulli numbers are good for 70 bits
 with mp.workdps(40):
     LOG_SCALE = mp.nstr(mp.log(mp.rf(SHIFT + 1, SHIFT - 1)), 30)  # (SHIFT + 1) ... (2 SHIFT - 1)
+    LGAMMA_SERIES = [mp.nstr(1 - mp.euler, 30)] + [
+        mp.nstr((mp.zeta(k) - 1) * (-1) ** k / k, 30) for k in range(2, 40)
+    ]
 
 
 # ---- the functions in NumPy, for any float type ------------------------------------------------
@@ -88,9 +91,12 @@ def stirling_remainder(a):
 
 
 def poisson_saturated(y):
-    """lgamma(1 + y) - y log(y) + y."""
+    """lgamma(1 + y) - y log(y) + y; small y: log1p(y) + lgamma(1 + y) = (1 - euler) y + ..."""
     pi = np.arccos(y.dtype.type(-1))
-    return stirling(y, 0.0) + np.log(2 * pi) / 2
+    near, u = y < 0.5, np.minimum(y, 0.5)
+    lgamma = u * sum_series(u, [y.dtype.type(c) for c in LGAMMA_SERIES]) - np.log1p(u)
+    small = lgamma + u * (1 - np.log(np.where(u > 0, u, 1)))
+    return np.where(near, small, stirling(y, 0.0) + np.log(2 * pi) / 2)
 
 
 def digamma_minus_log(a):

@@ -23,7 +23,7 @@ DTYPES = [np.float32, np.float64]
 LONG_DOUBLE = np.finfo(np.longdouble).eps < 1e-18
 
 # A likelihood adds these to terms of order one: their error is measured against max(|exact|, 1).
-FLOOR_ONE = {"log_softplus", "stirling_remainder", "poisson_saturated", "student_normalizer"}
+FLOOR_ONE = {"log_softplus", "stirling_remainder", "student_normalizer"}
 
 
 # ---- points ------------------------------------------------------------------------------------
