@@ -21,7 +21,7 @@ TINY = mp.mpf(10) ** -10  # below this the limits at 0 are taken; 1 / TINY: any 
 # a < SPLIT: polynomials in a; above: in 1 / (a + SHIFT).  Format, degree of lgamma's derivative and
 # degrees of the second derivative's two polynomials, SPLIT, SHIFT.
 GAMMA = {
-    "f32": (24, 6, (8, 7), mp.mpf("0.5625"), mp.mpf("0.1875")),
+    "f32": (24, 7, (8, 7), mp.mpf("0.5625"), mp.mpf("0.1875")),
     "f64": (53, 18, (20, 18), mp.mpf("0.78125"), mp.mpf("0.5625")),
 }
 BERNOULLI = [mp.bernoulli(2 * k) for k in range(1, 16)]
@@ -93,7 +93,7 @@ def scaled_digamma(a):
 
 
 def gamma_second(a):
-    """a (digamma(a) - log(a)) + a^2 trigamma(a) - a."""
+    """A (digamma(a) - log(a)) + a^2 trigamma(a) - a."""
     if a > 30:
         return sum(
             b * (1 - mp.mpf(1) / (2 * k + 2)) * a ** (-2 * k - 1) for k, b in enumerate(BERNOULLI)
@@ -108,7 +108,8 @@ def gamma_fits(kind):
         return mp.digamma(1 + a)
 
     def slope_below_weight(a):
-        return abs(scaled_digamma(a)) / a if a > 0 else 1 / TINY
+        """Relative to D(a) / a, up to 4: for a small y of Poisson, p(y) is not small beside L."""
+        return min(abs(scaled_digamma(a)) / a, mp.mpf(4)) if a > 0 else mp.mpf(4)
 
     def slope_above(v):
         """From D = -1/2 - a v^2 delta'(v), the derivative being with respect to v."""

@@ -28,7 +28,7 @@ typedef struct {
     REAL dp; /* its derivative */
 } gamma_polynomial;
 
-/* p = u q(u), u = a or v.  Error of D: 0.47 eps (float), 0.35 eps (double). */
+/* p = u q(u), u = a or v.  Error of D, and of p' where a < SPLIT: 0.2 eps (float), 0.37 eps (double). */
 NLLK_INLINE gamma_polynomial gamma_polynomial_(REAL a)
 {
     REAL v = R(1.0) / (a + GAMMA_SHIFT);
@@ -37,41 +37,43 @@ NLLK_INLINE gamma_polynomial gamma_polynomial_(REAL a)
     q = mul_add(q, u, SELECT(below, above));                                                                           \
     dq = mul_add(dq, u, q);
 #if NLLK_BITS == 32
-    REAL q = SELECT(-0x1.7217d2p-6f, 0x1.98543p-15f), dq = q;
-    STEP(0x1.5ea8b8p-4f, -0x1.6ef134p-12f)
-    STEP(-0x1.5ad65ep-3f, 0x1.23aa1p-10f)
-    STEP(0x1.09fa6ep-2f, -0x1.697c5p-10f)
-    STEP(-0x1.9867b2p-2f, 0x1.0069f6p-12f)
-    STEP(0x1.a50386p-1f, 0x1.ff9db6p-7f)
-    STEP(-0x1.2787dp-1f, 0x1.5555ep-4f)
+    REAL q = SELECT(0x1.2a43d4p-6f, -0x1.4efecap-19f), dq = q;
+    STEP(-0x1.1bb2fp-4f, 0x1.0c59ccp-14f)
+    STEP(0x1.14c40ap-3f, -0x1.97d55cp-12f)
+    STEP(-0x1.944b5cp-3f, 0x1.31a886p-10f)
+    STEP(0x1.134f3cp-2f, -0x1.74954ep-10f)
+    STEP(-0x1.9a2348p-2f, 0x1.14e408p-12f)
+    STEP(0x1.a5198ep-1f, 0x1.ff74p-7f)
+    STEP(-0x1.2788cep-1f, 0x1.555684p-4f)
 #else
-    REAL q = SELECT(-0x1.cdd84f385c2eap-14, -0x1.56268f4c64bd6p-17), dq = q;
-    STEP(0x1.0bbefd503d349p-10, -0x1.837e1513da2f7p-17)
-    STEP(-0x1.290d1da923f81p-8, 0x1.7f321de6d0d04p-11)
-    STEP(0x1.a73f51e303c9ap-7, -0x1.fcb5a3e506bdcp-9)
-    STEP(-0x1.b859970f5e33p-6, 0x1.5deb68b51b82cp-7)
-    STEP(0x1.6aae39c38ab4fp-5, -0x1.33243d4396defp-6)
-    STEP(-0x1.f7d2e89b213c2p-5, 0x1.75111181a1bd3p-6)
-    STEP(0x1.37f4a7de6fff6p-4, -0x1.3ccabfa8d43ep-6)
-    STEP(-0x1.6966ca807d9a2p-4, 0x1.6d4c0cef27ab6p-7)
-    STEP(0x1.969e8e3b8cc28p-4, -0x1.b0470d5e75325p-9)
-    STEP(-0x1.c7350134a65e8p-4, 0x1.bb7a4d497f27fp-13)
-    STEP(0x1.00f767fce4dp-3, 0x1.6098c969c61e7p-11)
-    STEP(-0x1.2700c021f65ep-3, 0x1.b2601d576dee3p-10)
-    STEP(0x1.5b407a7eb829p-3, 0x1.0370db6527ffp-9)
-    STEP(-0x1.a8b9bb174038cp-3, 0x1.fa57681cabf2ap-9)
-    STEP(0x1.1513227f9416ep-2, 0x1.4c6659833ac49p-7)
-    STEP(-0x1.9a4d55bd131aap-2, 0x1.827d2806541fep-6)
-    STEP(0x1.a51a66252c4cap-1, 0x1.7fffffff886dfp-5)
-    STEP(-0x1.2788cfc6fb572p-1, 0x1.5555555555d6bp-4)
+    REAL q = SELECT(-0x1.1917938ea5735p-13, -0x1.56268f4c64bd6p-17), dq = q;
+    STEP(0x1.3d267a4b0cd02p-10, -0x1.837e1513da2f7p-17)
+    STEP(-0x1.5600367a681c4p-8, 0x1.7f321de6d0d04p-11)
+    STEP(0x1.d95cf4998e57dp-7, -0x1.fcb5a3e506bdcp-9)
+    STEP(-0x1.dea2e402746d1p-6, 0x1.5deb68b51b82cp-7)
+    STEP(0x1.7fe9ea02554e7p-5, -0x1.33243d4396defp-6)
+    STEP(-0x1.04bf579041dd5p-4, 0x1.75111181a1bd3p-6)
+    STEP(0x1.3d945ea3d558ep-4, -0x1.3ccabfa8d43ep-6)
+    STEP(-0x1.6c2abe412a6ffp-4, 0x1.6d4c0cef27ab6p-7)
+    STEP(0x1.97ac5cecdfb7cp-4, -0x1.b0470d5e75325p-9)
+    STEP(-0x1.c7847d5fe1ed4p-4, 0x1.bb7a4d497f27fp-13)
+    STEP(0x1.010061ad52c97p-3, 0x1.6098c969c61e7p-11)
+    STEP(-0x1.27024828ba35dp-3, 0x1.b2601d576dee3p-10)
+    STEP(0x1.5b40abeaa938ap-3, 0x1.0370db6527ffp-9)
+    STEP(-0x1.a8b9bf8c2fc45p-3, 0x1.fa57681cabf2ap-9)
+    STEP(0x1.151322a2ae032p-2, 0x1.4c6659833ac49p-7)
+    STEP(-0x1.9a4d55be728adp-2, 0x1.827d2806541fep-6)
+    STEP(0x1.a51a66253033p-1, 0x1.7fffffff886dfp-5)
+    STEP(-0x1.2788cfc6fb616p-1, 0x1.5555555555d6bp-4)
 #endif
 #undef STEP
     return (gamma_polynomial){v, q * u, dq};
 }
 
-/* What a second derivative by log(a) needs.  a < SPLIT: digamma(1 + a) + a trigamma(1 + a), the derivative of a digamma(1 + a);
- * above: (a digamma(a) + a^2 trigamma(a) - a log(a) - a) / v.  Error 0.44 eps, absolute, and 0.2 eps of the sum that it is part of
- * (float); 0.23 and 0.34 eps (double). */
+/* What the second derivative by log(a) needs.
+ * a <  SPLIT:  digamma(1 + a) + a trigamma(1 + a), the derivative of a digamma(1 + a).
+ *              Absolute error 0.44 eps (float), 0.23 eps (double).
+ * a >= SPLIT:  (D(a) + a^2 trigamma(a) - a) / v.  Error of D + a^2 trigamma 0.2 eps (float), 0.34 eps (double). */
 NLLK_INLINE REAL gamma_second_polynomial_(REAL a, REAL v)
 {
     REAL u = SELECT(a, v);
@@ -137,7 +139,7 @@ NLLK_INLINE gamma_terms gamma_terms_(REAL a)
 }
 
 /* D(a) from its parts.
- * Worst: float 1.89 ulp at 0x1.1400ecp-1, double 2.45 ulp at 0x1.83391a9f66bd8p-1. */
+ * Worst: float 1.61 ulp at 0x1.1400ecp-1, double 2.45 ulp at 0x1.83391a9f66bd8p-1. */
 NLLK_INLINE REAL gamma_d_(REAL a, REAL log_a, gamma_polynomial g)
 {
     REAL below = mul_add(a, g.dp - log_a, R(-1.0));
@@ -161,7 +163,8 @@ NLLK_INLINE gamma_parts gamma_parts_(REAL a, REAL log_a)
     return (gamma_parts){mul_add(-factor, log_a, g.p + constant), gamma_d_(a, log_a, g)};
 }
 
-/* a^2 trigamma(a): from 1 at 0, ~ a + 1/2 at infinity. */
+/* a^2 trigamma(a): from 1 at 0, ~ a + 1/2 at infinity.
+ * Worst: float 1.55 ulp at 0x1.1cb746p-1, double 2.01 ulp at 0x1.88434c2491544p-1. */
 NLLK_INLINE REAL trigamma_scaled_(REAL a)
 {
     gamma_terms g = gamma_terms_(a);
@@ -169,15 +172,15 @@ NLLK_INLINE REAL trigamma_scaled_(REAL a)
 }
 
 /* lgamma(1 + y) - y log(y) + y, y >= 0: what remains of a Poisson likelihood where the rate is y.  0 at y = 0, whatever
- * finite log_y is there; ~ log(2 pi y)/2 for large y.  In units of eps max(|exact|, 1):
- * Worst: float 1.52 ulp at 0x1.fd4bfcp-2, double 1.29 ulp at 0x1.fff0000000001p-1. */
+ * finite log_y is there; ~ log(2 pi y)/2 for large y.
+ * Worst: float 1.41 ulp at 0x1.f76ddap-96, double 1.46 ulp at 0x1.9790a83ce2479p-1. */
 NLLK_INLINE REAL poisson_saturated_of(REAL a, REAL log_a)
 {
     return mul_add(SELECT(-a, R(0.5)), log_a, gamma_polynomial_(a).p + SELECT(a, HALF_LOG_2PI));
 }
 
 /* delta(a), in units of eps max(|exact|, 1): not accurate relative to delta itself for large a.
- * Worst: float 4.12 ulp at 0x1.2c09ep-6, double 3.04 ulp at 0x1.200430553f694p-6. */
+ * Worst: float 3.03 ulp at 0x1.a6de46p-7, double 2.69 ulp at 0x1.6a09e667f3bcep-6. */
 NLLK_INLINE REAL stirling_remainder_(REAL a)
 {
     gamma_polynomial g = gamma_polynomial_(a);
@@ -185,14 +188,15 @@ NLLK_INLINE REAL stirling_remainder_(REAL a)
 }
 
 /* digamma(a) - log(a), negative.
- * Worst: float 2.10 ulp at 0x1.16bf3ep-1, double 2.71 ulp at 0x1.83391a9f66bd8p-1. */
+ * Worst: float 1.84 ulp at 0x1.0f3ddcp-1, double 2.78 ulp at 0x1.8e3d1915f1f09p-1. */
 NLLK_INLINE REAL digamma_minus_log_(REAL a) { return gamma_d_(a, log_(a), gamma_polynomial_(a)) / a; }
 
 /* The second derivative of lgamma.
- * Worst: float 1.97 ulp at 0x1.e23e52p+2, double 2.12 ulp at 0x1.fc2a1fcffd7cdp+5. */
+ * Worst: float 2.24 ulp at 0x1.161f4p-1, double 2.32 ulp at 0x1.88434c2491544p-1. */
 NLLK_INLINE REAL trigamma_(REAL a) { return trigamma_scaled_(a) / a / a; }
 
-/* The second derivative by log(a) of lgamma(a) - a log(a) + a, and a: positive, ~ -a log(a) at 0, ~ a at infinity. */
+/* The second derivative by log(a) of lgamma(a) - a log(a) + a, and a: positive, ~ -a log(a) at 0, ~ a at infinity.
+ * Worst: float 2.38 ulp at 0x1.1ba8ap-1, double 2.37 ulp at 0x1.2d12b118a0c93p-1. */
 NLLK_INLINE REAL gamma_d2_log_(REAL a)
 {
     gamma_terms g = gamma_terms_(a);

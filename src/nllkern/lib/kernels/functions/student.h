@@ -105,7 +105,8 @@ NLLK_INLINE REAL student_d1_(REAL nu)
     return q;
 }
 
-/* nu c'(nu) + nu^2 c''(nu).  Error 0.57 eps (float), 1.2 eps (double). */
+/* nu c'(nu) + nu^2 c''(nu).  Error 0.57 eps (float), 1.2 eps (double).
+ * Worst: float 3.51 ulp at 0x1.82e08p-7, double 4.62 ulp at 0x1.e3ba5fbc6b17p-4. */
 NLLK_INLINE REAL student_d2_log_(REAL nu)
 {
     REAL u = student_argument(nu);
@@ -147,7 +148,8 @@ NLLK_INLINE REAL student_d2_log_(REAL nu)
     return SELECT(nu, R(1.0)) * q;
 }
 
-/* nu^2 c''(nu), from 1/2 at 0 to 0. */
+/* nu^2 c''(nu), from 1/2 at 0 to 0.
+ * Worst: float 2.39 ulp at 0x1.c6a282p+1, double 3.02 ulp at 0x1.f3db9213e8f9dp+2. */
 NLLK_INLINE REAL student_d2_(REAL nu) { return student_d2_log_(nu) - student_d1_(nu); }
 
 /* c(nu); log_nu is the caller's: nu may have underflowed, to 0 even, where log_nu is still right.  With log_(nu) and in units of
