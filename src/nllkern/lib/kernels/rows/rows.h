@@ -1,6 +1,6 @@
 /* What every row of the softmax family needs once its exponentials are summed.
  *
- *   s       the scores of the logits (rows_score.h),  top = max_k s_k,  e_k = exp(s_k - top)
+ *   s       the scores of the logits (score.h),  top = max_k s_k,  e_k = exp(s_k - top)
  *   rest  = sum_k e_k without one occurrence of the maximum;  total = 1 + rest
  *   tau_k = class_weight_k ((1 - smoothing) t_k + smoothing / K),  mass = sum_k tau_k
  *   loss  = sum_k tau_k (top - s_k) + mass log1p(rest) + z_loss lse^2,   lse = top + log1p(rest)
@@ -11,7 +11,7 @@
 #ifndef NLLK_ROWS_H
 #define NLLK_ROWS_H
 
-#include "kernels.h"
+#include "targets.h"
 #include "functions/lanes.h"
 #include "functions/logistic.h"
 
@@ -29,7 +29,9 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
     return x < C(-126.0, -792.0) ? R(0.0) : y;
 }
 
-#define ROWS 32 /* rows handled together, at most */
+#define ROWS 32           /* rows handled together, at most */
+#define CHUNK (8 * LANES) /* columns summed in REAL before the sum goes to a wider accumulator */
+#define WIDE_ROWS 16      /* rows in a batch, at most */
 
 /* Weights and options may be far outside the range of REAL: what is formed of them, once per row, is double. */
 typedef struct {
@@ -61,35 +63,48 @@ typedef struct {
 #define ADD(a, b) ((a) + (b))
 DEFINE_REDUCE(reduce_max, REAL, max_)
 DEFINE_REDUCE(reduce_sum, double, ADD)
+DEFINE_REDUCE(reduce_ties, REAL, ADD)
 #undef ADD
 
-NLLK_INLINE int64_t index_of(const nllk_rowwise *a, ptrdiff_t i)
+/* The maxima of LANES interleaved parts of a row. */
+static void row_max(const REAL *z, ptrdiff_t n, REAL *restrict top)
 {
-    return a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
+    REAL m[LANES];
+    for (int j = 0; j < LANES; j++)
+        m[j] = z[n - LANES + j];
+    for (ptrdiff_t i = 0; i + LANES <= n; i += LANES) {
+#pragma omp simd
+        for (int j = 0; j < LANES; j++)
+            m[j] = max_(z[i + j], m[j]);
+    }
+    for (int j = 0; j < LANES; j++)
+        top[j] = m[j];
 }
 
-/* Whether row i with a class index counts: it is not ignored and its weight is not 0.  If not, its index may be anything. */
-NLLK_INLINE int index_counts(const nllk_rowwise *a, ptrdiff_t i)
-{
-    return !(a->has_ignore && index_of(a, i) == a->ignore_index) && !(a->weight && ((const REAL *)a->weight)[i] == 0);
-}
+/* Ask for the LANES columns at x to be brought into cache; any address will do. */
+#define PREFETCH(x, to_write)                                                                                          \
+    do {                                                                                                               \
+        __builtin_prefetch((x), to_write, 2);                                                                          \
+        if (sizeof(REAL) * LANES > 64)                                                                                 \
+            __builtin_prefetch((x) + LANES / 2, to_write, 2);                                                          \
+    } while (0)
 
-/* The target's column of row i, or -1 where the row does not count. */
-NLLK_INLINE ptrdiff_t target_of(const nllk_rowwise *a, ptrdiff_t i)
+/* The weighted losses from the rows' values, which they overwrite; returns the sum of `count` of them. */
+NLLK_INLINE double weigh_losses(row_block *b, int rows, ptrdiff_t count, double *value)
 {
-    return index_counts(a, i) ? (ptrdiff_t)index_of(a, i) : -1;
-}
-
-/* The weighted loss of row r from its value; returns it unrounded. */
-NLLK_INLINE double weigh_loss(row_block *b, ptrdiff_t r, double value)
-{
-    double weighted = b->weight[r] == 0 ? 0 : (double)b->weight[r] * value;
-    b->loss[r] = (REAL)weighted;
-    return weighted;
+    double sum = 0;
+#pragma omp simd
+    for (int r = 0; r < rows; r++) {
+        value[r] = b->weight[r] == 0 ? 0 : (double)b->weight[r] * value[r];
+        b->loss[r] = (REAL)value[r];
+    }
+    for (ptrdiff_t r = 0; r < count; r++)
+        sum += value[r];
+    return sum;
 }
 
 /* From the sums to the losses and what the gradients need; returns the sum of the losses of `count` rows.  `rows` are
- * computed: no fewer, and a number that suits the registers.  `tau_unit` as in rows_general.h. */
+ * computed: no fewer, and a number that suits the registers.  `tau_unit` as in general.h. */
 NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count, double tau_unit)
 {
     double z_loss = a->z_loss, from_unit = 1 / tau_unit, scale = a->scale * from_unit, value[ROWS];
@@ -102,12 +117,9 @@ NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, pt
         value[r] = mul_add_double(b->mass[r], excess, b->gap[r]) * from_unit;
         value[r] += any_z ? z_loss * lse * lse : 0;
         b->pull[r] = any_z ? tau_unit * (2 * z_loss * lse) : 0;
-        b->inverse[r] = scale * b->weight[r] * b->over[r];
+        b->inverse[r] = b->weight[r] == 0 ? 0 : scale * b->weight[r] * b->over[r];
     }
-    double sum = 0;
-    for (ptrdiff_t r = 0; r < count; r++)
-        sum += weigh_loss(b, r, value[r]);
-    return sum;
+    return weigh_losses(b, rows, count, value);
 }
 
 #endif

@@ -2,7 +2,8 @@
 #ifndef NLLK_SURVEY_H
 #define NLLK_SURVEY_H
 
-#include "rows_general.h"
+#include "functions/lanes.h"
+#include "targets.h"
 
 /* The sign bit tells that a class index t is out of range: no comparison, no exit, so that a loop of it vectorises. */
 NLLK_INLINE uint64_t beyond_classes(int64_t t, ptrdiff_t classes)

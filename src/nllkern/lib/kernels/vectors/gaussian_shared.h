@@ -4,7 +4,7 @@
 #ifndef NLLK_GAUSSIAN_SHARED_H
 #define NLLK_GAUSSIAN_SHARED_H
 
-#include "rows/rows.h"
+#include "functions/lanes.h"
 #include "triangular.h"
 
 /* The derivatives by a raw number of the diagonal; or their weighted sums, if N w^2, b w, 1 - b w and 1 are. */

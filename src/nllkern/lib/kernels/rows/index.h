@@ -6,10 +6,10 @@
  * Under LOG_SIGMOID both times s'_k, where the block holds shares of sigmoid(z) / exp(base) and their products with s'.
  *
  * The exponentials of the other classes are summed without the target's, so that total - e_t is not a difference. */
-#ifndef NLLK_ROWS_INDEX_H
-#define NLLK_ROWS_INDEX_H
+#ifndef NLLK_INDEX_H
+#define NLLK_INDEX_H
 
-#include "rows_score.h"
+#include "score.h"
 
 typedef struct {
     row_block row;

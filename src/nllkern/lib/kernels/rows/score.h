@@ -3,6 +3,7 @@
  *   PLAIN        s = z
  *   SOFTCAP      s = c tanh(z / c),   s' = sech^2(z / c),   s'' = -2 s s' / c^2
  *   LOG_SIGMOID  s = log sigmoid(z),  s' = sigmoid(-z),     s'' = -sigmoid(z) sigmoid(-z)
+ *   LOG_PROBABILITY  s = z, which is a logarithm of a probability already: there is no softmax
  *
  * The shares exp(s_k - s*) of a row, * its largest logit, come for LOG_SIGMOID without a logarithm and without cancellation
  * from one exponential and one division, also where every sigmoid is tiny.  With base = min(z*, 0):
@@ -11,13 +12,13 @@
  *   sigmoid(z) / exp(base) = (z > 0 ? 1 : x) r,   and that times sigmoid(-z) = x r^2
  *   s - s* = (min(z, 0) - base) - (log1p(e) - log1p(exp(-|z*|)))
  *   exp(s - s*) = sigmoid(z) / exp(base) * ratio,   ratio = 1 + exp(-|z*|) */
-#ifndef NLLK_ROWS_SCORE_H
-#define NLLK_ROWS_SCORE_H
+#ifndef NLLK_SCORE_H
+#define NLLK_SCORE_H
 
 #include "functions/hyperbolic.h"
 #include "rows.h"
 
-enum { PLAIN, SOFTCAP, LOG_SIGMOID };
+enum { PLAIN, SOFTCAP, LOG_SIGMOID, LOG_PROBABILITY };
 
 /* What the logits of a row are seen against. */
 typedef struct {
@@ -51,15 +52,17 @@ NLLK_INLINE row_view view_of(int score, REAL peak, REAL softcap)
 /* The same of ROWS rows side by side. */
 typedef struct {
     REAL peak[ROWS], top[ROWS], base[ROWS], unit[ROWS], ratio[ROWS], head[ROWS];
+    REAL origin[ROWS]; /* what the stage holds, less this, is the score less the top (general.h) */
 } row_views;
 
-NLLK_INLINE void view_rows(int score, const REAL *peak, REAL softcap, int rows, row_views *views)
+NLLK_INLINE void view_rows_as(int score, const REAL *peak, REAL softcap, int rows, row_views *views)
 {
 #pragma omp simd
     for (int r = 0; r < rows; r++) {
         row_view v = view_of(score, peak[r], softcap);
         views->peak[r] = v.peak;
         views->top[r] = v.top;
+        views->origin[r] = score == PLAIN ? v.top : 0;
         views->base[r] = v.base;
         views->unit[r] = v.unit;
         views->ratio[r] = v.ratio;

@@ -5,37 +5,12 @@
  *
  * A row that is not a multiple of LANES ends with one step over its last LANES columns, some of them for the
  * second time: they are loaded before the pass writes anything, so that it may work in place. */
-#ifndef NLLK_ROWS_WIDE_H
-#define NLLK_ROWS_WIDE_H
+#ifndef NLLK_INDEX_WIDE_H
+#define NLLK_INDEX_WIDE_H
 
-#include "rows_index.h"
+#include "index.h"
 
-#define CHUNK (8 * LANES) /* columns summed in REAL before the sum goes to a wider accumulator */
-#define WIDE_ROWS 16      /* rows in a batch, at most */
-#define STAGE NLLK_STAGE  /* exponentials kept in a block's own buffer; longer rows keep them in scratch */
-
-/* The maxima of LANES interleaved parts of a row. */
-static void row_max(const REAL *z, ptrdiff_t n, REAL *restrict top)
-{
-    REAL m[LANES];
-    for (int j = 0; j < LANES; j++)
-        m[j] = z[n - LANES + j];
-    for (ptrdiff_t i = 0; i + LANES <= n; i += LANES) {
-#pragma omp simd
-        for (int j = 0; j < LANES; j++)
-            m[j] = max_(z[i + j], m[j]);
-    }
-    for (int j = 0; j < LANES; j++)
-        top[j] = m[j];
-}
-
-/* Ask for the LANES columns at x to be brought into cache; any address will do. */
-#define PREFETCH(x, to_write)                                                                                          \
-    do {                                                                                                               \
-        __builtin_prefetch((x), to_write, 2);                                                                          \
-        if (sizeof(REAL) * LANES > 64)                                                                                 \
-            __builtin_prefetch((x) + LANES / 2, to_write, 2);                                                          \
-    } while (0)
+#define STAGE NLLK_STAGE /* exponentials kept in a block's own buffer; longer rows keep them in scratch */
 
 /* How many columns of a row there are before the first at a multiple of 64 bytes. */
 NLLK_INLINE ptrdiff_t columns_to_line(const REAL *row)
@@ -181,7 +156,7 @@ NLLK_INLINE void open_rows(int score, const nllk_rowwise *a, row_batch *b, ptrdi
     memcpy(b->block.row.top, tops, rows * sizeof *tops);
     read_rows(a, first, rows, b->count, &b->block);
     if (score != PLAIN)
-        view_rows(score, tops, 0, rows, &b->block.view);
+        view_rows_as(score, tops, 0, rows, &b->block.view);
 }
 
 NLLK_INLINE double close_rows(int score, const nllk_rowwise *a, row_batch *b, int rows, double *sums)

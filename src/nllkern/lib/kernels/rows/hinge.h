@@ -5,11 +5,10 @@
  *
  * The gradient is +1 at each class j whose term is positive (at the first of the largest) and minus their number at y; the
  * second derivative is 0.  A score of -inf is a masked class, which has no term and gradient 0. */
-#ifndef NLLK_ROWS_HINGE_H
-#define NLLK_ROWS_HINGE_H
+#ifndef NLLK_HINGE_H
+#define NLLK_HINGE_H
 
-#include "rows_general.h"
-#include "rows_wide.h"
+#include "block.h"
 
 #define HINGE_MARGIN_MAX (REAL_MAX / 64) /* sums of a few terms stay finite */
 
@@ -148,7 +147,7 @@ static double hinge_of_largest(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t
     for (ptrdiff_t first = begin; first < end;) {
         ptrdiff_t count = n <= NARROW && end - first >= ROWS ? ROWS : 1;
         if (count == ROWS) {
-            transpose_in(logits + first * stride, stride, n, ROWS, z);
+            transpose_in(logits + first * stride, stride, n, ROWS, ROWS, z);
             for (ptrdiff_t r = 0; r < ROWS; r++)
                 target[r] = (BITS)target_of(a, first + r);
             largest_others(z, n, target, top, odd, at);
@@ -206,7 +205,7 @@ static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdi
     memset(sums, 0, sizeof sums);
     memset(low, 0, sizeof low);
     memset(z, 0, n * ROWS * sizeof *z);
-    transpose_in(logits + first * stride, stride, n, count, z);
+    transpose_in(logits + first * stride, stride, n, count, ROWS, z);
     for (ptrdiff_t r = 0; r < ROWS; r++) {
         t[r] = -1;
         weight[r] = 0;
@@ -235,7 +234,7 @@ static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdi
         wide_add(sums[1], low[1], part[1], ROWS);
     }
     if (a->grad)
-        transpose_out(z, n, count, (REAL *)a->grad + first * n);
+        transpose_out(z, n, count, ROWS, (REAL *)a->grad + first * n);
     for (ptrdiff_t r = 0; r < count; r++)
         sum += finish_each(a, first + r, t[r], weight[r], own[r], sums[0][r] + low[0][r], sums[1][r], odd[r]);
     return sum;
