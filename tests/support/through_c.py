@@ -14,16 +14,31 @@ WANTS = ("value", "value_and_grad", "value_grad_hess")
 SUFFIX = {"float32": "f32", "float64": "f64"}
 
 
-class CProblem:
-    """Arguments of a function of nllkern.h, and arrays for its results."""
+def as_it_is(array):
+    return array
 
-    def __init__(self, problem, method="value_grad_hess", reduction="mean", **more):
+
+class CProblem:
+    """Arguments of a function of nllkern.h, and arrays for its results.
+
+    `place` and `place_input` say where in memory they are: they return the array, or a copy.
+    """
+
+    def __init__(
+        self,
+        problem,
+        method="value_grad_hess",
+        reduction="mean",
+        place=as_it_is,
+        place_input=as_it_is,
+        **more,
+    ):
         info = TABLE[problem.loss.name]
         self.info, self.dtype, self.reduction = info, problem.dtype, reduction
         self.options, self.results = Options(want=WANTS.index(method), **more), Results()
         self.options.reduction = REDUCTIONS.index(reduction)
         self.name = f"nllk_{info.name}_{SUFFIX[self.dtype.name]}"
-        args = [np.ascontiguousarray(x) for x in problem.args]
+        args = [place_input(np.asarray(x, order="C")) for x in problem.args]
         self.keep = [self.options, self.results, *args]
         options = dict(problem.options)
         for key in ("sample_weight", "class_weight", info.extra):
@@ -31,7 +46,7 @@ class CProblem:
                 setattr(
                     self.options,
                     "extra" if key == info.extra else key,
-                    self.address(options.pop(key)),
+                    self.address(place_input(options.pop(key))),
                 )
         if "ignore_index" in options:
             self.options.has_ignore_index = 1
@@ -61,10 +76,10 @@ class CProblem:
             self.options.shared = 2 * is_shared(problem)
         self.inputs = [int(np.prod(self.shape)), *sizes, *(self.address(x) for x in args)]
         self.like = args[: len(info.parameters)]
-        self.loss = np.full(self.shape, 7, self.dtype)
+        self.loss = place(np.full(self.shape, 7, self.dtype))
         self.results.loss = self.address(self.loss)
         self.grads, self.hesss = (
-            [np.full(x.shape, 7, self.dtype) for x in self.like] for _ in "gh"
+            [place(np.full(x.shape, 7, self.dtype)) for x in self.like] for _ in "gh"
         )
         for k in range(len(self.like)):
             self.results.grad[k] = self.address(self.grads[k])
