@@ -9,9 +9,16 @@ from nllkern import _engine
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "support")]  # for golden/ and the modules of support/
 
+from thin import thin  # noqa: E402
+
 
 @pytest.fixture(params=nk.simd_levels())
 def simd_level(request):
     """Runs the test once per SIMD level that this machine has, with that level in use."""
     with _engine.use_simd_level(request.param):
         yield request.param
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+def pytest_collection_modifyitems(items):
+    thin(items)

@@ -9,6 +9,7 @@ number of the first call.  Every call is made on ordinary arrays too, and has to
 import os
 import sys
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -178,7 +179,7 @@ def info_nce(size, dtype, form, edge, guarded):
 def calls(scale):
     """(name, function of the guarded memory)"""
     for name, layouts, sizes, make in subjects(scale):
-        places = covering(layouts, WANTS, REDUCTIONS, EDGES, (False, True))
+        places = covering(product(layouts, WANTS, REDUCTIONS, EDGES, (False, True)))
         turn = 0
         for dtype in DTYPES:
             for size in sizes:
@@ -187,9 +188,10 @@ def calls(scale):
                     turn += 1
                     what = f"{name} {dtype} {size} {' '.join(map(str, place))}"
                     yield what, partial(call, make, size, dtype, *place)
+    places = covering(product(DTYPES, (False, True), EDGES))
     for bins in (1, 2, 3, 17, 64, 256):
         for size in MANY[scale]:
-            for dtype, has_edges, edge in covering(DTYPES, (False, True), EDGES, seed=size):
+            for dtype, has_edges, edge in places:
                 what = f"encode {dtype} {size} {bins} {has_edges} {edge}"
                 yield what, partial(encode, size, dtype, bins, has_edges, edge)
     for form in ("queries", "symmetric", "nt_xent"):

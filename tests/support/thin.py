@@ -1,48 +1,64 @@
-"""Fewer, better chosen cases: each pair of values of two parameters occurs in one of them."""
+"""Fewer, better chosen cases: every pair of values of two parameters, not every combination.
 
-import itertools
+    @pytest.mark.thin          # in the quick suite: cases that hold every pair of values
+    @pytest.mark.thin(1)       # every value
+
+on a test, or as `pytestmark` of a module, marks its other cases as slow.  A fixture's parameter,
+such as `simd_level`, counts as well.
+"""
+
 import random
+from itertools import combinations
+
+import pytest
 
 
-def covering(*axes, seed=0):
-    """Tuples with one value of each axis, so that every pair of values of two axes occurs in one.
+def covering(rows, strength=2):
+    """Some of the rows, in their order: what any `strength` columns hold in one, they hold in one
+    of these.
 
-    Greedy, and the same for the same axes.  Three axes of 2, 3 and 20 values need 60 tuples or a
-    little more instead of 120; ten axes of 2 values need about 10 instead of 1024.
+    Almost as few as possible, by a greedy search; always the same ones.
     """
-    rng = random.Random(seed)
-    axes = [list(axis) for axis in axes]
-    if len(axes) < 2:
-        return list(itertools.product(*axes))
-    columns = list(itertools.combinations(range(len(axes)), 2))
-    left = {
-        (i, a, j, b) for i, j in columns for a in range(len(axes[i])) for b in range(len(axes[j]))
-    }
+    rows = list(rows)
 
-    def pairs(row):
-        return {(i, row[i], j, row[j]) for i, j in columns}
+    def combined(row):
+        indexed = list(enumerate(row))
+        return set(combinations(indexed, min(strength, len(indexed))))
 
-    rows = []
-    for wanted in sorted(left):
-        if wanted not in left:
-            continue
-        best, most = None, 0
-        for _ in range(20):
-            row = [rng.randrange(len(axis)) for axis in axes]
-            row[wanted[0]], row[wanted[2]] = wanted[1], wanted[3]
-            for k in rng.sample(range(len(axes)), len(axes)):  # one axis after the other, greedily
-                if k not in (wanted[0], wanted[2]):
-                    others = [j for j in range(len(axes)) if j != k]
-                    row[k] = max(
-                        range(len(axes[k])),
-                        key=lambda a, k=k, row=row, others=others: sum(
-                            (min((j, row[j]), (k, a)) + max((j, row[j]), (k, a))) in left
-                            for j in others
-                        ),
-                    )
-            found = len(pairs(row) & left)
-            if found > most:
-                best, most = list(row), found
-        left -= pairs(best)
-        rows.append(tuple(axis[k] for axis, k in zip(axes, best, strict=True)))
-    return rows
+    missing = set().union(*map(combined, rows))
+    order = list(range(len(rows)))
+    random.Random(0).shuffle(order)
+    chosen = []
+    for least in range(max((len(combined(row)) for row in rows), default=0), 0, -1):
+        for k in order:
+            found = combined(rows[k]) & missing
+            if len(found) >= least:
+                chosen.append(k)
+                missing -= found
+    return [rows[k] for k in sorted(chosen)]
+
+
+def identity(parameter):
+    """Something hashable that is the same wherever the name and the value are."""
+    name, value = parameter
+    try:
+        hash(value)
+    except TypeError:
+        return name, id(value)
+    return name, value
+
+
+def thin(items):
+    """Marks the cases of the collected tests that are left out of the quick suite."""
+    groups = {}
+    for item in items:
+        mark = item.get_closest_marker("thin")
+        if mark and hasattr(item, "callspec"):
+            key = item.nodeid.partition("[")[0], mark.args
+            groups.setdefault(key, []).append(item)
+    for (_, arguments), group in groups.items():
+        rows = [tuple(map(identity, item.callspec.params.items())) for item in group]
+        quick = set(covering(rows, *arguments))
+        for row, item in zip(rows, group, strict=True):
+            if row not in quick:
+                item.add_marker(pytest.mark.slow)
