@@ -1,5 +1,11 @@
+import os
 import sys
 from pathlib import Path
+
+# Set before NumPy and OpenMP start.  pytest -n runs a process on each core: threads that spin while
+# they wait made the matrix products of the references ten times slower.
+for name, value in {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}.items():
+    os.environ.setdefault(name, value)
 
 import pytest
 
@@ -9,7 +15,7 @@ from nllkern import _engine
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "support")]  # for golden/ and the modules of support/
 
-from thin import thin  # noqa: E402
+from thin import thin
 
 
 @pytest.fixture(params=nk.simd_levels())
