@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ._engine import LossInfo
+from ._losses import LossInfo
 
 LEFT_OUT = ("out", "check")  # keywords that are for NumPy arrays alone
 

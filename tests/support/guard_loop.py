@@ -54,7 +54,7 @@ def points(case, size, dtype, layout, has_weights):
     if what == "period":
         few = np.random.default_rng(size).uniform(0.5, 2.0, min(PERIOD, size)).astype(dtype)
         return problem.having(**{TABLE[case.name].extra: few})
-    if what == "shared" and which != "target":
+    if what == "shared":
         args = list(problem.args)
         args[int(which)] = args[int(which)][0].reshape(())
         return problem.having(*args)
@@ -90,8 +90,8 @@ def subjects(scale):
     """(name, layouts, sizes, function that makes a problem)"""
     for case in (x for x in cases() if not x.rowwise):
         info = TABLE[case.name]
-        layouts = ["plain", "in place", "shared target", *(["period"] if info.extra else [])]
-        layouts += [f"shared {k}" for k in range(len(info.parameters))]
+        layouts = ["plain", "in place", *(["period"] if info.extra else [])]
+        layouts += [f"shared {k}" for k in range(len(info.parameters) + 1)]  # the target as well
         yield str(case), layouts, MANY[scale], partial(points, case)
     layouts = ["plain", "in place", "strided", "options", "strided options"]
     sizes = sizes_2d(scale)
@@ -124,10 +124,6 @@ def call(make, size, dtype, layout, want, reduction, edge, has_weights, guarded)
         for k, array in enumerate(through.keep[2 : 2 + len(through.like)]):
             through.results.grad[k] = through.address(array)
             through.grads[k] = array
-    if layout == "shared target":
-        for x, put in ((through, guarded.input), (plain, np.copy)):
-            x.options.shared |= 8
-            x.inputs[-1] = x.address(put(problem.args[-1][-1:]))
     if layout == "period":
         period = problem.options[TABLE[problem.loss.name].extra].size
         through.options.extra_period = plain.options.extra_period = period

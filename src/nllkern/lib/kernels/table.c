@@ -1,9 +1,12 @@
 /* The table of the kernels of one precision at one SIMD level. */
-#include "functions/vecspecial.h"
+#include "functions/gamma.h"
+#include "functions/hyperbolic.h"
+#include "functions/logistic.h"
+#include "functions/student.h"
 #include "kernels.h"
 #include "symbol.h"
 
-/* The functions of vecmath.h and vecspecial.h over arrays, for the tests. */
+/* The functions of functions/ over arrays, for the tests. */
 #define NLLK_VECFN(NAME, ...)                                                                                          \
     static void vector_##NAME(const void *x, void *y, ptrdiff_t n)                                                     \
     {                                                                                                                  \

@@ -4,11 +4,12 @@
  *           = log(y) + log(2 pi)/2 - log(a)/2 + delta(a) + a (r - 1 - log r),     r = b y / a
  *   a dL/da = a (digamma(a) - log(a)) - a log r       a^2 d2L/da2 = a^2 trigamma(a)
  *   b dL/db = b y - a                                 b^2 d2L/db2 = a,    d2L/d(log b)2 = b y
+ *   d2L/d(log a)2 = a (digamma(a) - log(a)) + a^2 trigamma(a) - a log r
  *
  * with delta the Stirling remainder of lgamma.  b y - a is rounded once, and log r comes from x = (b y - a) / a where
  * r is near 1.  Loader (2000) has the form for the Poisson and binomial cases. */
 #include "links.h"
-#include "functions/vecspecial.h"
+#include "functions/gamma.h"
 
 NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
 {
@@ -45,7 +46,9 @@ NLLK_INLINE void gamma_nll(const parameter *p, const target *t, REAL extra, int 
     out->value = !meaningful ? REAL_NAN : possible ? value : REAL_INF;
     out->slope[0] = (g.d - a_log_r) + defined;
     out->bend[0] = trigamma_scaled_(a) + defined;
-    out->log_bend[0] = out->slope[0] + out->bend[0];
+    /* For a small shape a log(a) goes out of the sum, and what remains is small. */
+    REAL small_bend = gamma_terms_(a).d2_log - (a_log_r + a * log_a);
+    out->log_bend[0] = a < GAMMA_SPLIT ? small_bend + defined : out->slope[0] + out->bend[0];
     out->slope[1] = excess + defined;
     out->bend[1] = a + defined;
     out->log_bend[1] = by.theta * by.x + defined;

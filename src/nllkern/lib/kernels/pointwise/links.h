@@ -16,14 +16,14 @@
 #ifndef NLLK_LINKS_H
 #define NLLK_LINKS_H
 
-#include "functions/vecmath.h"
+#include "functions/logarithm.h"
 
 enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE, LINK_COUNT, LINK_LOGIT = LINK_COUNT };
 #define OWN_LINK_COUNT 3 /* the links that a third parameter may have for itself are the first of the list */
 
 /* What a likelihood's normalizer may need of a parameter alone, beside its logarithm. */
 typedef struct {
-    REAL normalizer, slope, curve;
+    REAL normalizer, slope, curve; /* the derivatives by log(theta) */
 } functions;
 
 typedef struct {

@@ -2,6 +2,7 @@
  *
  *   L = log(cosh(d))        dL/dd = tanh(d)        d2L/dd2 = 1 / cosh(d)^2 */
 #include "links.h"
+#include "functions/hyperbolic.h"
 
 NLLK_INLINE void log_cosh(const parameter *p, const target *t, REAL extra, int full, point *out)
 {

@@ -65,6 +65,11 @@
 #define LINKS_third(F, ...)                                                                                            \
     LINKS_each(F, LINK_IDENTITY, __VA_ARGS__) LINKS_each(F, LINK_SOFTPLUS, __VA_ARGS__)                                \
         LINKS_each(F, LINK_LOG, __VA_ARGS__)
+#define OWN_OF_none 0
+#define OWN_OF_logit 0
+#define OWN_OF_positive 0
+#define OWN_OF_scale 0
+#define OWN_OF_third 1
 #define POSITIVE_real 0
 #define POSITIVE_unit 0
 #define POSITIVE_sign 0
@@ -79,7 +84,8 @@
             LINKS_##LINKS(ROW_, NAME, COUNT, LINKED, LOGS, POSITIVE_##SUPPORT)}; \
         const nllk_pointwise *a = arguments; \
         (void)scratch; \
-        run_pointwise(a, begin, end, COUNT, tiles[a->link][a->own_link][a->want], sums); \
+        const int first = LINKED ? __builtin_ctz(LINKED | 8) : 0, own = OWN_OF_##LINKS ? a->link[2] : 0; \
+        run_pointwise(a, begin, end, COUNT, tiles[a->link[first] % LINK_LOGIT][own][a->want], sums); \
     }
 /* clang-format on */
 #include "losses.inc"

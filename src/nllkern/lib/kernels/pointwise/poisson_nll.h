@@ -7,7 +7,7 @@
  * In the second form nothing large cancels (Loader 2000); r - 1 = (b - y) / y is exact but for its division where r is near 1.
  * Without the constant lgamma(1 + y) it is the first form. */
 #include "links.h"
-#include "functions/vecspecial.h"
+#include "functions/gamma.h"
 
 NLLK_INLINE void poisson_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
 {

@@ -7,11 +7,12 @@
  *   sigma dL/dsigma = (1 - z^2) r = r - a            sigma^2 d2L/dsigma2 = a + (2 (a + s) - 1) r
  *                                                    d2L/d(log sigma)2 = 2 (a + s) r
  *   nu dL/dnu       = (nu h - s)/2 + nu c'(nu)       nu^2 d2L/dnu2 = s (1 + r - a)/2 + nu^2 c''(nu)
+ *                                                    d2L/d(log nu)2 = (s r + nu h - a s)/2 + nu c'(nu) + nu^2 c''(nu)
  *
- * with c of vecspecial.h.  The first forms serve q < 1, where nu may be infinite (the Gaussian), the second the rest, where
+ * with c of functions/student.h.  The first forms serve q < 1, where nu may be infinite (the Gaussian), the second the rest, where
  * z^2 may overflow.  -s = r - 1 takes the place of q in the logarithm, so that h comes without cancellation. */
 #include "links.h"
-#include "functions/vecspecial.h"
+#include "functions/student.h"
 
 #define STUDENT_USUAL C(19.5, 194.5) /* |log(theta)|: a little more than what links.h calls ordinary */
 
@@ -102,7 +103,7 @@ NLLK_INLINE REAL times_nu(REAL x, const parameter *nu)
 NLLK_INLINE functions student_t_nll_of_own(const parameter *nu)
 {
     const REAL freedom = nu->value * nu->down * nu->down;
-    return (functions){student_normalizer_of(freedom, log_theta(nu)), student_slope_(freedom), student_curve_(freedom)};
+    return (functions){student_normalizer_of(freedom, log_theta(nu)), student_d1_(freedom), student_d2_log_(freedom)};
 }
 
 NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, int full, point *out)
@@ -165,11 +166,11 @@ NLLK_INLINE void student_t_nll(const parameter *p, const target *t, REAL extra, 
     /* nu may be finite where `freedom` is not. */
     int beyond = ordinary ? 0 : freedom > REAL_MAX;
     REAL c_slope = beyond ? over_theta(R(-0.25), nu) : c.slope;
-    REAL c_curve = beyond ? over_theta(R(0.5), nu) : c.curve;
+    REAL c_curve = beyond ? over_theta(R(0.25), nu) : c.curve;
     REAL nu_slope = mul_add(R(0.5), nu_h - s, c_slope);
-    REAL nu_bend = mul_add(R(0.5), mul_add(s, r, s - a_s), c_curve);
+    REAL nu_bend = mul_add(R(0.5), mul_add(s, r, s - a_s), c_curve - c_slope);
     out->slope[2] = nu->divides ? nu_slope / nu->value : nu_slope;
     out->bend[2] = nu->divides ? nu_bend / nu->value / nu->value : nu_bend;
     REAL rest = small ? -half_z2_q : nu_h - a_s; /* of nu_slope + nu_bend */
-    out->log_bend[2] = mul_add(R(0.5), mul_add(s, r, rest), c_slope + c_curve);
+    out->log_bend[2] = mul_add(R(0.5), mul_add(s, r, rest), c_curve);
 }

@@ -13,7 +13,7 @@
 
 #include "kernels.h"
 #include "functions/lanes.h"
-#include "functions/vecmath.h"
+#include "functions/logistic.h"
 
 /* exp(x) 2^64 (2^128 in double) for x <= 0.  Rows keep and sum their exponentials in this scale, in which the smallest that
  * matter in the sum of a million are still normal numbers, and which saves a multiplication. */
@@ -31,14 +31,16 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
 
 #define ROWS 32 /* rows handled together, at most */
 
+/* Weights and options may be far outside the range of REAL: what is formed of them, once per row, is double. */
 typedef struct {
-    REAL top[ROWS], rest[ROWS], mass[ROWS];
-    REAL gap[ROWS];    /* sum_k tau_k (top - s_k) */
-    REAL weight[ROWS]; /* of the sample; 0: it does not count */
-    REAL loss[ROWS];
-    REAL pull[ROWS];    /* 2 z_loss lse */
-    REAL inverse[ROWS]; /* weight * scale / total */
-    REAL over[ROWS];    /* 1 / total, of a divergence */
+    REAL top[ROWS], rest[ROWS];
+    REAL weight[ROWS]; /* sample weight; 0: the row does not count */
+    REAL loss[ROWS];   /* weighted */
+    REAL over[ROWS];   /* 1 / total */
+    double mass[ROWS];
+    double gap[ROWS];     /* sum_k tau_k (top - s_k) */
+    double pull[ROWS];    /* 2 z_loss lse */
+    double inverse[ROWS]; /* weight * scale / total */
 } row_block;
 
 /* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of
@@ -66,30 +68,45 @@ NLLK_INLINE int64_t index_of(const nllk_rowwise *a, ptrdiff_t i)
     return a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
 }
 
-/* The target's column of row i, or -1 where the row is ignored. */
+/* Whether row i with a class index counts: it is not ignored and its weight is not 0.  If not, its index may be anything. */
+NLLK_INLINE int index_counts(const nllk_rowwise *a, ptrdiff_t i)
+{
+    return !(a->has_ignore && index_of(a, i) == a->ignore_index) && !(a->weight && ((const REAL *)a->weight)[i] == 0);
+}
+
+/* The target's column of row i, or -1 where the row does not count. */
 NLLK_INLINE ptrdiff_t target_of(const nllk_rowwise *a, ptrdiff_t i)
 {
-    int64_t t = index_of(a, i);
-    return a->has_ignore && t == a->ignore_index ? -1 : (ptrdiff_t)t;
+    return index_counts(a, i) ? (ptrdiff_t)index_of(a, i) : -1;
+}
+
+/* The weighted loss of row r from its value; returns it unrounded. */
+NLLK_INLINE double weigh_loss(row_block *b, ptrdiff_t r, double value)
+{
+    double weighted = b->weight[r] == 0 ? 0 : (double)b->weight[r] * value;
+    b->loss[r] = (REAL)weighted;
+    return weighted;
 }
 
 /* From the sums to the losses and what the gradients need; returns the sum of the losses of `count` rows.  `rows` are
- * computed: no fewer, and a number that suits the registers. */
-NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count)
+ * computed: no fewer, and a number that suits the registers.  `tau_unit` as in rows_general.h. */
+NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count, double tau_unit)
 {
-    REAL z_loss = (REAL)a->z_loss, scale = (REAL)a->scale;
-    int any_z = a->z_loss != 0; /* 0 * inf is not wanted where lse^2 overflows */
+    double z_loss = a->z_loss, from_unit = 1 / tau_unit, scale = a->scale * from_unit, value[ROWS];
+    int any_z = z_loss != 0; /* 0 * inf must not be formed where lse^2 overflows */
+    for (int r = 0; r < rows; r++)
+        b->over[r] = 1 / (1 + b->rest[r]);
 #pragma omp simd
     for (int r = 0; r < rows; r++) {
         REAL excess = log1p_(b->rest[r]), lse = b->top[r] + excess;
-        REAL value = mul_add(b->mass[r], excess, b->gap[r]) + (any_z ? z_loss * lse * lse : 0);
-        b->pull[r] = any_z ? 2 * z_loss * lse : 0;
-        b->inverse[r] = scale * b->weight[r] / (1 + b->rest[r]);
-        b->loss[r] = b->weight[r] == 0 ? 0 : b->weight[r] * value;
+        value[r] = mul_add_double(b->mass[r], excess, b->gap[r]) * from_unit;
+        value[r] += any_z ? z_loss * lse * lse : 0;
+        b->pull[r] = any_z ? tau_unit * (2 * z_loss * lse) : 0;
+        b->inverse[r] = scale * b->weight[r] * b->over[r];
     }
     double sum = 0;
     for (ptrdiff_t r = 0; r < count; r++)
-        sum += b->loss[r];
+        sum += weigh_loss(b, r, value[r]);
     return sum;
 }
 

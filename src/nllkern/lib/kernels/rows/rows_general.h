@@ -7,7 +7,10 @@
  *   dL/dz_k   = s'_k dL/ds_k
  *   d2L/dz_k2 = s'_k^2 d2L/ds_k2 + s''_k dL/ds_k
  *
- * A class whose logit is -inf is masked: probability and derivatives are 0 there, also under softcap. */
+ * A class whose logit is -inf is masked: probability and derivatives are 0 there, also under softcap.
+ *
+ * Class weights and z_loss may be so large or small that sums of tau over- or underflow: all of them are then multiplied by
+ * `unit`, a power of two, which the weight of the row takes back in double. */
 #ifndef NLLK_ROWS_GENERAL_H
 #define NLLK_ROWS_GENERAL_H
 
@@ -24,9 +27,47 @@ typedef struct {
     REAL rest, mass, pull, inverse, over, z_loss, softcap;
 } row_terms;
 
+/* What the options make of a call's targets. */
+typedef struct {
+    const REAL *class_weight; /* or NULL for 1 */
+    REAL keep, spread, softcap, unit, z_loss;
+} row_options;
+
+/* 1, or a power of two that brings the largest class weight, or z_loss, near 1. */
+NLLK_INLINE double tau_unit(const nllk_rowwise *a)
+{
+    const REAL *class_weight = a->class_weight;
+    const double far = C(0x1p60, 0x1p500);
+    double largest = 0;
+    for (ptrdiff_t k = 0; class_weight && k < a->classes; k++)
+        largest = class_weight[k] > largest && class_weight[k] <= REAL_MAX ? class_weight[k] : largest;
+    largest = class_weight ? largest : 1;
+    largest = a->z_loss > largest ? a->z_loss : largest;
+    if (largest == 0 || (largest < far && largest > 1 / far))
+        return 1;
+    const int most = PICK(126, 1022);
+    int exponent;
+    (void)__builtin_frexp(largest, &exponent);
+    return __builtin_ldexp(1, -(exponent > most ? most : exponent < -most ? -most : exponent));
+}
+
+NLLK_INLINE row_options options_of(const nllk_rowwise *a)
+{
+    double unit = tau_unit(a);
+    REAL softcap = a->softcap > REAL_MAX ? REAL_MAX : (REAL)a->softcap;
+    return (row_options){.class_weight = a->class_weight,
+                         .keep = (REAL)(1 - a->smoothing),
+                         .spread = (REAL)(a->smoothing / (double)a->classes),
+                         .softcap = softcap < REAL_TINY ? REAL_TINY : softcap,
+                         .unit = (REAL)unit,
+                         .z_loss = (REAL)(a->z_loss * unit)};
+}
+
+/* A class without a share of the target costs nothing, whatever its weight. */
 NLLK_INLINE REAL tau_of(REAL t, REAL class_weight, REAL keep, REAL spread)
 {
-    return class_weight * mul_add(keep, t, spread);
+    REAL part = mul_add(keep, t, spread);
+    return part == 0 ? 0 : class_weight * part;
 }
 
 /* Of one class: both derivatives by its logit, and its term of a divergence.  The compiler leaves out what is not used. */
@@ -94,49 +135,43 @@ NLLK_INLINE void general_target(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t *t
     *weight = ignored || no_mass ? 0 : weights ? weights[i] : 1;
 }
 
-NLLK_INLINE row_terms terms_of(const nllk_rowwise *a, const row_block *b, int r)
+NLLK_INLINE row_terms terms_of(const row_options *o, const row_block *b, int r)
 {
-    return (row_terms){b->rest[r], b->mass[r],      b->pull[r],      b->inverse[r],
-                       b->over[r], (REAL)a->z_loss, (REAL)a->softcap};
+    return (row_terms){b->rest[r], (REAL)b->mass[r], (REAL)b->pull[r], (REAL)b->inverse[r],
+                       b->over[r], o->z_loss,        o->softcap};
 }
 
 /* What a block's rows need for the second pass, and their losses if they are known by then; returns the sum of those. */
-NLLK_INLINE double finish_first_pass(row_rule rule, const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count)
+NLLK_INLINE double finish_first_pass(row_rule rule, const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count,
+                                     double unit)
 {
-    double sum = finish_rows(a, b, rows, count);
-    for (int r = 0; r < rows; r++)
-        b->over[r] = 1 / (1 + b->rest[r]);
+    double sum = finish_rows(a, b, rows, count, unit);
     if (rule.divergence != FROM_LOG)
         return sum;
     sum = 0;
-    for (int r = 0; r < rows; r++) {
-        b->loss[r] = b->weight[r] == 0 ? 0 : b->weight[r] * b->gap[r];
-        b->inverse[r] = b->gap[r] == b->gap[r] ? (REAL)a->scale * b->weight[r] : REAL_NAN;
-    }
+    for (int r = 0; r < rows; r++)
+        b->inverse[r] = b->gap[r] == b->gap[r] ? a->scale * b->weight[r] : (double)REAL_NAN;
     for (ptrdiff_t r = 0; r < count; r++)
-        sum += b->loss[r];
+        sum += weigh_loss(b, r, b->gap[r]);
     return sum;
 }
 
 /* The losses of a divergence from a softmax: `value` is the sum of the classes' terms, `excess` that of the targets less 1. */
-NLLK_INLINE double finish_second_pass(row_block *b, int rows, ptrdiff_t count, const double *value,
-                                      const double *excess)
+NLLK_INLINE double finish_second_pass(row_block *b, ptrdiff_t count, const double *value, const double *excess)
 {
     double sum = 0;
-    for (int r = 0; r < rows; r++)
-        b->loss[r] = b->weight[r] == 0 ? 0 : b->weight[r] * (REAL)(value[r] + excess[r]);
     for (ptrdiff_t r = 0; r < count; r++)
-        sum += b->loss[r];
+        sum += weigh_loss(b, r, value[r] + excess[r]);
     return sum;
 }
 
 /* One class of a block: z becomes the gradient, tau, if `second`, the second derivative; terms are added to `part`. */
-NLLK_INLINE void derive_column(row_rule rule, int second, const nllk_rowwise *a, const row_block *b,
+NLLK_INLINE void derive_column(row_rule rule, int second, const row_options *o, const row_block *b,
                                const row_views *views, REAL *z, REAL *tau, const REAL *share, REAL *part)
 {
 #pragma omp simd
     for (int r = 0; r < ROWS; r++) {
-        class_results c = class_derivatives(rule, z[r], tau[r], share[r], view_at(views, r), terms_of(a, b, r));
+        class_results c = class_derivatives(rule, z[r], tau[r], share[r], view_at(views, r), terms_of(o, b, r));
         z[r] = b->weight[r] == 0 ? 0 : c.grad;
         if (second)
             tau[r] = b->weight[r] == 0 ? 0 : c.hess;
@@ -146,8 +181,8 @@ NLLK_INLINE void derive_column(row_rule rule, int second, const nllk_rowwise *a,
 
 NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
-    const REAL keep = (REAL)(1 - a->smoothing), spread = (REAL)(a->smoothing / a->classes), softcap = (REAL)a->softcap;
-    const REAL *class_weight = a->class_weight, *prob = a->prob;
+    const row_options o = options_of(a);
+    const REAL *prob = a->prob;
     REAL *grad = a->grad, *hess = a->hess, *loss = a->loss;
     ptrdiff_t n = a->classes;
     REAL z[NARROW * ROWS], tau[NARROW * ROWS], share[NARROW * ROWS];
@@ -174,7 +209,7 @@ NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptr
             tau[i] = target_mass(tau[i]);
         block_max(z, n, ROWS, b.top);
         row_views views;
-        view_rows(rule.score, b.top, softcap, ROWS, &views);
+        view_rows(rule.score, b.top, o.softcap, ROWS, &views);
         double rest[ROWS], mass[ROWS], gap[ROWS], low[3][ROWS];
         memset(low, 0, sizeof low);
         for (int r = 0; r < ROWS; r++) {
@@ -187,14 +222,14 @@ NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptr
             REAL part[3][ROWS];
             memset(part, 0, sizeof part);
             for (ptrdiff_t k = k0; k < stop; k++) {
-                REAL w = class_weight ? class_weight[k] : 1;
+                REAL w = o.unit * (o.class_weight ? o.class_weight[k] : 1);
 #pragma omp simd
                 for (int r = 0; r < ROWS; r++) {
                     REAL t = prob ? tau[k * ROWS + r] : k == target[r] ? 1 : 0;
                     row_sums c = {part[0][r], ties[r], part[1][r], part[2][r]};
-                    t = rule.divergence ? t : tau_of(t, w, keep, spread);
+                    t = rule.divergence ? t : tau_of(t, w, o.keep, o.spread);
                     tau[k * ROWS + r] = t;
-                    c = add_class(rule, c, z[k * ROWS + r], view_at(&views, r), softcap, t, &share[k * ROWS + r]);
+                    c = add_class(rule, c, z[k * ROWS + r], view_at(&views, r), o.softcap, t, &share[k * ROWS + r]);
                     part[0][r] = c.rest;
                     ties[r] = c.ties;
                     part[1][r] = c.mass;
@@ -210,20 +245,20 @@ NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptr
         }
         for (int r = 0; r < ROWS; r++) {
             b.rest[r] = (REAL)((ties[r] - 1) + (rest[r] + low[0][r]) * ROW_UNLIFT_2);
-            b.mass[r] = (REAL)(mass[r] + low[1][r]);
-            b.gap[r] = (REAL)(gap[r] + low[2][r]);
+            b.mass[r] = mass[r] + low[1][r];
+            b.gap[r] = gap[r] + low[2][r];
             mass[r] = (mass[r] - 1) + low[1][r];
             gap[r] = low[2][r] = 0;
         }
-        double part_sum = finish_first_pass(rule, a, &b, ROWS, count);
+        double part_sum = finish_first_pass(rule, a, &b, ROWS, count, o.unit);
         for (ptrdiff_t k0 = 0; k0 < n && (grad || rule.divergence == FROM_SOFTMAX); k0 += GROUP) {
             ptrdiff_t stop = n - k0 < GROUP ? n : k0 + GROUP;
             REAL part[ROWS] = {0};
             for (ptrdiff_t k = k0; k < stop; k++) {
                 if (hess)
-                    derive_column(rule, 1, a, &b, &views, &z[k * ROWS], &tau[k * ROWS], &share[k * ROWS], part);
+                    derive_column(rule, 1, &o, &b, &views, &z[k * ROWS], &tau[k * ROWS], &share[k * ROWS], part);
                 else
-                    derive_column(rule, 0, a, &b, &views, &z[k * ROWS], &tau[k * ROWS], &share[k * ROWS], part);
+                    derive_column(rule, 0, &o, &b, &views, &z[k * ROWS], &tau[k * ROWS], &share[k * ROWS], part);
             }
             if (rule.divergence == FROM_SOFTMAX)
                 wide_add(gap, low[2], part, ROWS);
@@ -231,7 +266,7 @@ NLLK_INLINE double general_narrow_rows(row_rule rule, const nllk_rowwise *a, ptr
         if (rule.divergence == FROM_SOFTMAX) {
             for (int r = 0; r < ROWS; r++)
                 gap[r] += low[2][r];
-            part_sum = finish_second_pass(&b, ROWS, count, gap, mass);
+            part_sum = finish_second_pass(&b, count, gap, mass);
         }
         sum += part_sum;
         if (loss)

@@ -51,18 +51,19 @@ NLLK_INLINE void fold_lanes(lane_sums *s, int rows)
 typedef struct {
     const REAL *z, *prob, *class_weight; /* the last two may be NULL */
     ptrdiff_t target;                    /* or -1 */
-    REAL keep, spread;
+    REAL keep, spread, unit;
 } row_source;
 
-NLLK_INLINE row_source source_of(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t target)
+NLLK_INLINE row_source source_of(const nllk_rowwise *a, const row_options *o, ptrdiff_t i, ptrdiff_t target)
 {
     const REAL *prob = a->prob;
     return (row_source){.z = (const REAL *)a->logits + i * a->row_stride,
                         .prob = prob ? prob + i * a->classes : NULL,
-                        .class_weight = a->class_weight,
+                        .class_weight = o->class_weight,
                         .target = target,
-                        .keep = (REAL)(1 - a->smoothing),
-                        .spread = (REAL)(a->smoothing / a->classes)};
+                        .keep = o->keep,
+                        .spread = o->spread,
+                        .unit = o->unit};
 }
 
 /* LANES columns from k: logits and their maxima, and tau.  No memcpy here: for sizes like these it is slow to get going. */
@@ -74,8 +75,9 @@ NLLK_INLINE void load_lanes(row_rule rule, row_source from, ptrdiff_t k, REAL *z
     for (int j = 0; j < LANES; j++) {
         REAL t = prob ? prob[k + j] : (BITS)j == own ? 1 : 0, x = from.z[k + j];
         z[j] = x;
-        tau[j] = rule.divergence ? target_mass(t)
-                                 : tau_of(t, class_weight ? class_weight[k + j] : 1, from.keep, from.spread);
+        tau[j] = rule.divergence
+                     ? target_mass(t)
+                     : tau_of(t, from.unit * (class_weight ? class_weight[k + j] : 1), from.keep, from.spread);
         top[j] = max_(x, top[j]);
     }
 }
@@ -103,7 +105,8 @@ NLLK_INLINE void load_piece(row_rule rule, row_source from, ptrdiff_t k, ptrdiff
                              from.class_weight ? pad_lanes(from.class_weight + k + whole, m - whole, 0, rest[2]) : NULL,
                              from.target - (k + whole),
                              from.keep,
-                             from.spread};
+                             from.spread,
+                             from.unit};
     load_lanes(rule, last, 0, z + whole, tau + whole, top);
     for (ptrdiff_t j = m; j < whole + LANES; j++)
         tau[j] = 0;
@@ -215,6 +218,7 @@ typedef struct {
     row_stage stage;
     batch_sums sums;
     row_block block;
+    row_options options;
     row_source source[WIDE_ROWS];
     row_view view[WIDE_ROWS];
 } general_batch;
@@ -228,7 +232,7 @@ NLLK_INLINE void sum_row(row_rule rule, const nllk_rowwise *a, general_batch *b,
     general_target(a, i, &target, &b->block.weight[r]);
     if (b->block.weight[r] == 0)
         return;
-    b->source[r] = source_of(a, i, target);
+    b->source[r] = source_of(a, &b->options, i, target);
     for (int j = 0; j < LANES; j++)
         top[j] = -REAL_INF;
     if (b->at_once)
@@ -236,13 +240,13 @@ NLLK_INLINE void sum_row(row_rule rule, const nllk_rowwise *a, general_batch *b,
     else
         row_max(b->source[r].z, n, top);
     reduce_max(top, spare, 1);
-    b->view[r] = view_of(rule.score, top[0], (REAL)a->softcap);
+    b->view[r] = view_of(rule.score, top[0], b->options.softcap);
     b->block.top[r] = b->view[r].top;
     for (ptrdiff_t k = 0; k < n; k += PIECE) {
         ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
         if (!b->at_once)
             load_piece(rule, b->source[r], k, m, z, tau, top);
-        add_piece(rule, z, tau, share, m, b->view[r], (REAL)a->softcap, &b->sums, r, write + k);
+        add_piece(rule, z, tau, share, m, b->view[r], b->options.softcap, &b->sums, r, write + k);
     }
 }
 
@@ -262,12 +266,12 @@ NLLK_INLINE void derive_row(row_rule rule, const nllk_rowwise *a, general_batch 
     }
     const REAL *later = (const REAL *)a->logits + (i + ahead) * a->row_stride,
                *later_prob = a->prob ? (const REAL *)a->prob + (i + ahead) * n : later;
-    row_terms row = terms_of(a, &b->block, r);
+    row_terms row = terms_of(&b->options, &b->block, r);
     for (ptrdiff_t k = 0; k < n; k += PIECE) {
         ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
         if (!b->at_once) {
             load_piece(rule, b->source[r], k, m, z, tau, top);
-            share_piece(rule, z, m, b->view[r], (REAL)a->softcap, share);
+            share_piece(rule, z, m, b->view[r], b->options.softcap, share);
         }
         REAL *to = grad ? grad + k : z;
         if (hess)
@@ -281,6 +285,7 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
 {
     general_batch b;
     memset(&b.block, 0, sizeof b.block);
+    b.options = options_of(a);
     b.padded = (a->classes + LANES - 1) & ~(ptrdiff_t)(LANES - 1);
     b.at_once = b.padded <= PIECE;
     ptrdiff_t size = b.padded * WIDE_ROWS <= PIECE ? WIDE_ROWS : b.at_once ? PIECE / b.padded : 1;
@@ -303,11 +308,11 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
         double excess[WIDE_ROWS];
         for (int r = 0; r < rows; r++) {
             b.block.rest[r] = (REAL)((s->ties[r] - 1) + (s->rest.high[r] + s->rest.low[r]) * ROW_UNLIFT_2);
-            b.block.mass[r] = (REAL)(s->mass.high[r] + s->mass.low[r]);
-            b.block.gap[r] = (REAL)(s->gap.high[r] + s->gap.low[r]);
+            b.block.mass[r] = s->mass.high[r] + s->mass.low[r];
+            b.block.gap[r] = s->gap.high[r] + s->gap.low[r];
             excess[r] = (s->mass.high[r] - 1) + s->mass.low[r];
         }
-        double batch_sum = finish_first_pass(rule, a, &b.block, rows, count);
+        double batch_sum = finish_first_pass(rule, a, &b.block, rows, count, b.options.unit);
         lane_sums *value = &s->gap;
         clear_lanes(value, rows);
         for (int r = 0; r < count && (a->grad || rule.divergence == FROM_SOFTMAX); r++)
@@ -316,7 +321,7 @@ NLLK_INLINE double general_wide_rows(row_rule rule, const nllk_rowwise *a, ptrdi
             fold_lanes(value, rows);
             for (int r = 0; r < rows; r++)
                 value->high[r] += value->low[r];
-            batch_sum = finish_second_pass(&b.block, rows, count, value->high, excess);
+            batch_sum = finish_second_pass(&b.block, count, value->high, excess);
         }
         sum += batch_sum;
         if (loss)

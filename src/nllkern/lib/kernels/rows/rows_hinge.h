@@ -11,12 +11,28 @@
 #include "rows_general.h"
 #include "rows_wide.h"
 
+#define HINGE_MARGIN_MAX (REAL_MAX / 64) /* sums of a few terms stay finite */
+
+/* The margin is high + low + rest; the rest is what REAL cannot hold.  A margin > 0 stays so. */
+typedef struct {
+    REAL high, low;
+    double rest;
+} hinge_margin;
+
+NLLK_INLINE hinge_margin margin_of(const nllk_rowwise *a)
+{
+    REAL high = a->margin > HINGE_MARGIN_MAX ? HINGE_MARGIN_MAX : (REAL)a->margin;
+    high = a->margin > 0 && high == 0 ? REAL_TINY : high;
+    REAL low = high > REAL_TINY && high < HINGE_MARGIN_MAX ? (REAL)(a->margin - high) : 0;
+    return (hinge_margin){high, low, a->margin - high - low};
+}
+
 /* margin + other - own, to its last digit: its sign is exact, also where the difference or the sum is rounded. */
-NLLK_INLINE REAL hinge_of(REAL other, REAL own, REAL margin)
+NLLK_INLINE REAL hinge_of(REAL other, REAL own, hinge_margin margin)
 {
     REAL d = other - own, v = d - other;
     REAL lost = (other - (d - v)) - (own + v); /* the rounding of d, exactly (Knuth) */
-    return (margin + d) + (lost == lost ? lost : 0);
+    return (margin.high + d) + ((lost == lost ? lost : 0) + margin.low);
 }
 
 NLLK_INLINE void fill_row(REAL *row, ptrdiff_t n, REAL value)
@@ -26,13 +42,14 @@ NLLK_INLINE void fill_row(REAL *row, ptrdiff_t n, REAL value)
 }
 
 /* The weighted loss of row i, and its second derivatives. */
-NLLK_INLINE REAL finish_hinge(const nllk_rowwise *a, ptrdiff_t i, REAL weight, REAL value)
+NLLK_INLINE double finish_hinge(const nllk_rowwise *a, ptrdiff_t i, REAL weight, double value)
 {
-    REAL *hess = a->hess, *loss = a->loss, weighted = weight == 0 ? 0 : weight * value;
+    REAL *hess = a->hess, *loss = a->loss;
+    double weighted = weight == 0 ? 0 : (double)weight * value;
     if (hess)
         fill_row(hess + i * a->classes, a->classes, weighted == weighted ? 0 : REAL_NAN);
     if (loss)
-        loss[i] = weighted;
+        loss[i] = (REAL)weighted;
     return weighted;
 }
 
@@ -101,14 +118,15 @@ NLLK_INLINE void largest_others(const REAL *z, ptrdiff_t n, const BITS *target, 
     }
 }
 
-NLLK_INLINE REAL finish_largest(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t, REAL weight, REAL own,
-                                largest_score other)
+NLLK_INLINE double finish_largest(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t, REAL weight, REAL own,
+                                  largest_score other)
 {
     ptrdiff_t n = a->classes;
-    REAL term = hinge_of(other.score, own, (REAL)a->margin);
-    REAL value = other.odd == 0 && term == term ? max_(term, R(0.0)) : REAL_NAN;
+    hinge_margin margin = margin_of(a);
+    REAL term = hinge_of(other.score, own, margin);
+    double value = other.odd != 0 || term != term ? (double)REAL_NAN : term > 0 ? term + margin.rest : 0;
     if (a->grad) {
-        REAL *grad = (REAL *)a->grad + i * n, unit = (REAL)a->scale * weight;
+        REAL *grad = (REAL *)a->grad + i * n, unit = (REAL)(a->scale * weight);
         memset(grad, 0, n * sizeof *grad);
         if (weight != 0 && value != value) {
             fill_row(grad, n, REAL_NAN);
@@ -153,33 +171,34 @@ typedef struct {
     REAL value, count, odd;
 } class_hinge;
 
-NLLK_INLINE class_hinge hinge_of_class(REAL x, REAL own, REAL margin)
+NLLK_INLINE class_hinge hinge_of_class(REAL x, REAL own, hinge_margin margin)
 {
     REAL term = hinge_of(x, own, margin), odd = x == -REAL_INF ? R(0.0) : term;
     return (class_hinge){term > 0 ? term : R(0.0), term > 0 ? R(1.0) : R(0.0), odd == odd ? R(0.0) : odd};
 }
 
 /* What is left of a row when its `active` terms are summed, and `unit` stands at each of them in the gradient. */
-NLLK_INLINE REAL finish_each(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t, REAL weight, REAL own, double value,
-                             double active, REAL odd)
+NLLK_INLINE double finish_each(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t, REAL weight, REAL own, double value,
+                               double active, REAL odd)
 {
     ptrdiff_t n = a->classes;
     int lone = own == -REAL_INF && active == 0; /* no class is left */
     REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL;
-    REAL total = odd == 0 && own == own && !lone ? (REAL)value : REAL_NAN;
+    double total = odd == 0 && own == own && !lone ? value + active * margin_of(a).rest : (double)REAL_NAN;
     if (grad && weight == 0)
         memset(grad, 0, n * sizeof *grad);
     else if (grad && total != total)
         fill_row(grad, n, REAL_NAN);
     else if (grad)
-        grad[t] = own == -REAL_INF ? 0 : (REAL)a->scale * weight * -(REAL)active;
+        grad[t] = own == -REAL_INF ? 0 : (REAL)(a->scale * weight * -active);
     return finish_hinge(a, i, weight, total);
 }
 
 /* `count` rows of few classes. */
 static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdiff_t count)
 {
-    const REAL *logits = a->logits, margin = (REAL)a->margin;
+    const REAL *logits = a->logits;
+    const hinge_margin margin = margin_of(a);
     ptrdiff_t n = a->classes, stride = a->row_stride, t[ROWS];
     REAL z[NARROW * ROWS], own[ROWS], weight[ROWS], unit[ROWS], odd[ROWS] = {0};
     double sums[2][ROWS], low[2][ROWS], sum = 0;
@@ -195,7 +214,7 @@ static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdi
             general_target(a, first + r, &t[r], &weight[r]);
         target[r] = (BITS)t[r];
         own[r] = t[r] < 0 ? 0 : logits[(first + r) * stride + t[r]];
-        unit[r] = (REAL)a->scale * weight[r];
+        unit[r] = (REAL)(a->scale * weight[r]);
     }
     for (ptrdiff_t k0 = 0; k0 < n; k0 += GROUP) {
         ptrdiff_t stop = n - k0 < GROUP ? n : k0 + GROUP;
@@ -224,12 +243,13 @@ static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdi
 
 static double wide_hinge_of_each(const nllk_rowwise *a, ptrdiff_t i)
 {
-    const REAL *z = (const REAL *)a->logits + i * a->row_stride, margin = (REAL)a->margin;
+    const REAL *z = (const REAL *)a->logits + i * a->row_stride;
+    const hinge_margin margin = margin_of(a);
     ptrdiff_t n = a->classes, t;
     REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, weight, odd[LANES] = {0};
     double sums[2][LANES], low[2][LANES], totals[2] = {0, 0};
     general_target(a, i, &t, &weight);
-    REAL own = t < 0 ? 0 : z[t], unit = (REAL)a->scale * weight, any = 0;
+    REAL own = t < 0 ? 0 : z[t], unit = (REAL)(a->scale * weight), any = 0;
     memset(sums, 0, sizeof sums);
     memset(low, 0, sizeof low);
     for (ptrdiff_t k = 0; k < n; k += CHUNK) {

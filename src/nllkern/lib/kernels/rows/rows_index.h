@@ -71,20 +71,21 @@ NLLK_INLINE double finish_index_rows(int score, const nllk_rowwise *a, index_blo
         if (score == LOG_SIGMOID)
             others *= b->view.ratio[r];
         row->rest[r] = own == 1 ? (REAL)others : (REAL)((others - 1) + own);
-        row->gap[r] = row->mass[r] == 0 ? 0 : row->mass[r] * -fall;
+        row->gap[r] = row->mass[r] == 0 ? 0 : row->mass[r] * -(double)fall;
         b->own[r] = own;
     }
-    double sum = finish_rows(a, row, rows, count);
+    double sum = finish_rows(a, row, rows, count, 1);
 #pragma omp simd
     for (int r = 0; r < rows; r++) {
         REAL off = (1 - b->own[r]) + row->rest[r]; /* total - own */
-        REAL spike = (row->pull[r] * b->own[r] - row->mass[r] * off) * row->inverse[r];
-        b->factor[r] = (row->mass[r] + row->pull[r]) * row->inverse[r];
+        double spike = (row->pull[r] * b->own[r] - row->mass[r] * off) * row->inverse[r];
+        double factor = (row->mass[r] + row->pull[r]) * row->inverse[r];
         if (score == LOG_SIGMOID) {
             spike *= sigmoid_(-b->logit[r]);
-            b->factor[r] *= b->view.ratio[r];
+            factor *= b->view.ratio[r];
         }
-        b->spike[r] = b->logit[r] == -REAL_INF || row->weight[r] == 0 ? 0 : spike; /* a masked class keeps gradient 0 */
+        b->factor[r] = (REAL)factor;
+        b->spike[r] = b->logit[r] == -REAL_INF || row->weight[r] == 0 ? 0 : (REAL)spike; /* masked: gradient 0 */
     }
     return sum;
 }

@@ -14,6 +14,7 @@
 #ifndef NLLK_ROWS_SCORE_H
 #define NLLK_ROWS_SCORE_H
 
+#include "functions/hyperbolic.h"
 #include "rows.h"
 
 enum { PLAIN, SOFTCAP, LOG_SIGMOID };

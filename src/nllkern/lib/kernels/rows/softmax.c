@@ -41,9 +41,10 @@ GENERAL_PATHS(LOG_SIGMOID)
 KERNEL(cross_entropy)
 {
     const nllk_rowwise *a = arguments;
-    if (a->index && a->smoothing == 0 && a->softcap == 0 && a->want < WANT_HESS)
+    const int capped = a->softcap != 0 && a->softcap <= REAL_MAX;
+    if (a->index && a->smoothing == 0 && !capped && a->want < WANT_HESS)
         sums->value = index_PLAIN(a, begin, end, scratch);
-    else if (a->softcap != 0)
+    else if (capped)
         sums->value = general_SOFTCAP(a, begin, end);
     else
         sums->value = general_PLAIN(a, begin, end);
