@@ -19,6 +19,8 @@ from nllkern import _capi, _config
 from nllkern._engine import build_info, c_functions
 from nllkern.lowlevel import Call, Options, Results
 
+pytestmark = pytest.mark.thin
+
 HERE = Path(__file__).parent
 CASES = cases((5, 67))
 MESSAGES = [nk.ctypes_function("nllk_message")(k).decode() for k in range(13)]

@@ -13,21 +13,36 @@ WANTS = ("value", "value_and_grad", "value_grad_hess")
 SUFFIX = {"float32": "f32", "float64": "f64"}
 
 
-class CProblem:
-    """Arguments of a function of nllkern.h, and arrays for its results."""
+def as_it_is(array):
+    return array
 
-    def __init__(self, problem, method="value_grad_hess", reduction="mean", **more):
-        row = problem.loss.row
+
+class CProblem:
+    """Arguments of a function of nllkern.h, and arrays for its results.
+
+    `place` and `place_input` say where in memory they are: they return the array, or a copy.
+    """
+
+    def __init__(
+        self,
+        problem,
+        method="value_grad_hess",
+        reduction="mean",
+        place=as_it_is,
+        place_input=as_it_is,
+        **more,
+    ):
+        row, self.place_input = problem.loss.row, place_input
         self.row, self.dtype, self.reduction = row, problem.dtype, reduction
         self.options, self.results = Options(want=WANTS.index(method), **more), Results()
         self.name = f"nllk_{row.name}_{SUFFIX[self.dtype.name]}"
-        args = [np.ascontiguousarray(x) for x in problem.args]
+        args = [place_input(np.asarray(x, order="C")) for x in problem.args]
         self.keep = [self.options, self.results, *args]
         for key, value in {**problem.options, "reduction": reduction}.items():
             self.set_option(row.option(key), value)
         self.shape = args[0].shape[:-1]
         if row.kind == "pointwise":
-            self.shape = args[-1].shape
+            self.shape = np.broadcast_shapes(*(x.shape for x in args))
             self.options.shared = sum((x.ndim == 0) << k for k, x in enumerate(args))
             sizes = []
         elif row.kind == "rows":
@@ -41,10 +56,10 @@ class CProblem:
             self.options.shared = 2 * is_shared(problem)
         self.inputs = [int(np.prod(self.shape)), *sizes, *(self.address(x) for x in args)]
         self.like = args[: len(row.parameters)]
-        self.loss = np.full(self.shape, 7, self.dtype)
+        self.loss = place(np.full(self.shape, 7, self.dtype))
         self.results.loss = self.address(self.loss)
         self.grads, self.hesss = (
-            [np.full(x.shape, 7, self.dtype) for x in self.like] for _ in "gh"
+            [place(np.full(x.shape, 7, self.dtype)) for x in self.like] for _ in "gh"
         )
         for k in range(len(self.like)):
             self.results.grad[k] = self.address(self.grads[k])
@@ -61,7 +76,7 @@ class CProblem:
         elif option.kind == "per_sample" and np.ndim(value) == 0:
             self.options.extra_value = value
         elif isinstance(value, np.ndarray):
-            setattr(self.options, option.c_field, self.address(value))
+            setattr(self.options, option.c_field, self.address(self.place_input(value)))
         elif option.kind == "choice":
             setattr(self.options, option.c_field, option.choices.index(value))
         elif option.kind == "flag":

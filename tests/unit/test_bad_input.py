@@ -8,6 +8,8 @@ from cases import cases
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 Z = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)  # logits
 T = np.array([0, 2, 1, 0])  # their class indices
 V = np.linspace(0.1, 0.9, 4, dtype=np.float32)  # what a pointwise loss takes
@@ -216,6 +218,7 @@ def broken_outs(good, aliased):
     }
 
 
+@pytest.mark.thin(1)
 @pytest.mark.parametrize("what", broken_outs(np.zeros((2, 2), "f4"), None))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", cases((5,)), ids=str)
