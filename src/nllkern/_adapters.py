@@ -93,7 +93,8 @@ def expect_shapes(row: Loss, shapes: dict[str, tuple[int, ...]], is_index: bool)
             raise ValueError(f"{row.name}: {option.name} has shape {own}, expected {first[-1:]}")
         if option.kind == "per_sample" and not broadcasts(own, shape):
             raise ValueError(
-                f"{row.name}: {option.name} has shape {own}, expected one that broadcasts to {shape}"
+                f"{row.name}: {option.name} has shape {own}, "
+                f"expected one that broadcasts to {shape}"
             )
 
 

@@ -65,7 +65,14 @@ def _library() -> Path:
     if compiler is None:
         raise OSError("no C++ compiler")
     header = Path(get_include()) / "nllkern" / "nllkern.h"
-    parts = (source.read_text(), header.read_text(), jax.__version__, __version__, __file__, compiler)
+    parts = (
+        source.read_text(),
+        header.read_text(),
+        jax.__version__,
+        __version__,
+        __file__,
+        compiler,
+    )
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     target = Path(cache_home) / "nllkern" / f"jax-{key}.so"

@@ -43,7 +43,10 @@ def _difference(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class CrossEntropyLoss(_Loss):
-    """``torch.nn.CrossEntropyLoss``; a batch that is ignored whole has loss 0, not NaN."""
+    """``torch.nn.CrossEntropyLoss``; a batch that is ignored whole has loss 0, not NaN.
+
+    Class weights that sum to a negative number over a batch have no mean: ValueError.
+    """
 
     weight: Tensor | None
 

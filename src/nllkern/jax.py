@@ -128,8 +128,7 @@ def _validate(spec: Spec, described: tuple[Any, ...], types: Any) -> None:
     for name, shape, dtype in described[count:]:
         option = row.option(name)
         whole = option is not None and option.kind == "per_class"
-        of_samples = option is not None and option.kind == "sample_weight"
-        arrays[name] = np.ones(shape if whole else (0,) if of_samples else (), dtype)
+        arrays[name] = np.ones(shape if whole else (0,) * bool(shape), dtype)
     loss_named(spec.name)(*inputs, **dict(spec.constants), **arrays)
 
 

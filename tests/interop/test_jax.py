@@ -277,8 +277,8 @@ def test_errors():
         jax.jit(lambda e: nj.binned_cross_entropy(z, z[:, 0], edges=e))(jnp.arange(4.0))
     with pytest.raises(Exception, match=r"target\[2\] is 7, expected 0 <= index < 3"):
         nj.cross_entropy(z, jnp.array([0, 0, 7, 0])).block_until_ready()
+    target = jnp.array([0, -100, -1, 0], "int16")
     with pytest.raises(Exception, match=r"is -1, expected 0 <= index < 3 or ignore_index = -100"):
-        target = jnp.array([0, -100, -1, 0], "int16")
         nj.cross_entropy(z, target, ignore_index=-100).block_until_ready()
     with pytest.raises(TypeError, match="target is a masked array"):
         nj.squared_error(z, np.ma.array(np.zeros((4, 3))))

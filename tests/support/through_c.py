@@ -21,7 +21,7 @@ class CProblem:
         self.row, self.dtype, self.reduction = row, problem.dtype, reduction
         self.options, self.results = Options(want=WANTS.index(method), **more), Results()
         self.name = f"nllk_{row.name}_{SUFFIX[self.dtype.name]}"
-        args = [np.ascontiguousarray(x) for x in problem.args]
+        args = [np.asarray(x, order="C") for x in problem.args]
         self.keep = [self.options, self.results, *args]
         for key, value in {**problem.options, "reduction": reduction}.items():
             self.set_option(row.option(key), value)
