@@ -353,7 +353,10 @@ def test_capsule():
 
 
 def test_only_grows():
-    """golden/c_functions.txt: every function of nllkern.h so far, in C and in Cython."""
+    """golden/c_functions.txt: the functions that others may have been compiled with, in C and in Cython.
+
+    Those that came later are written there by NLLKERN_UPDATE_SNAPSHOT=1, before a release.
+    """
     found = {f"C {name}: {kind}" for name, kind, _ in c_functions()}
     capsule_name = ctypes.pythonapi.PyCapsule_GetName
     capsule_name.restype, capsule_name.argtypes = ctypes.c_char_p, (ctypes.py_object,)
@@ -363,7 +366,6 @@ def test_only_grows():
         snapshot.write_text("".join(f"{line}\n" for line in sorted(found)))
     known = set(snapshot.read_text().splitlines())
     assert not known - found, "these functions are gone, or are of another type"
-    assert not found - known, "new functions: set NLLKERN_UPDATE_SNAPSHOT=1 once"
 
 
 # ---- a program ----

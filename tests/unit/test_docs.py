@@ -87,14 +87,15 @@ def test_examples_of_the_pages(page):
     assert not log, "".join(log)
 
 
-@LOSSES
-def test_every_loss_is_on_the_pages(loss):
-    """In one section of the reference, and where losses are chosen."""
-    sections = " ".join(
-        re.findall(r"^\.\. losses::((?:.*\n)(?:   .*\n)*)", REFERENCE, re.MULTILINE)
-    )
-    assert sections.split().count(loss.name) == 1
-    assert f":func:`{loss.name}`" in (DOCS / "which_loss.rst").read_text()
+def test_every_loss_is_on_the_pages():
+    """By its family in the reference, and in the table of all losses."""
+    sections = re.findall(r"^\.\. losses:: (\w+)$", REFERENCE, re.MULTILINE)
+    source = (DOCS / "extensions" / "loss_pages.py").read_text()
+    body = next(n for n in ast.parse(source).body if getattr(n, "name", "") == "family")
+    names: dict = {}
+    exec(ast.unparse(body), names)
+    assert sorted({names["family"](loss.row) for loss in nk.losses()}) == sorted(sections)
+    assert ".. loss-table::" in (DOCS / "which_loss.rst").read_text()
 
 
 def public_functions():
@@ -153,9 +154,9 @@ def test_speed_table_was_measured():
     assert [line for line in table if line not in measured] == []
 
 
-def test_every_public_name_is_in_the_readme():
+def test_every_public_function_is_in_the_readme():
     text = README.read_text()
-    for name in nk.__all__:
+    for name in {*nk.__all__} - {loss.name for loss in nk.losses()}:
         assert name in text or name.startswith("_")
 
 
