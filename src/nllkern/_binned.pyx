@@ -17,7 +17,8 @@ from nllkern._engine cimport (
     run,
     table,
 )
-from nllkern._loss cimport Call, Loss
+from nllkern._inputs cimport Call
+from nllkern._loss cimport Loss
 
 import numpy as np
 
@@ -136,13 +137,13 @@ cdef tuple logits_and_bins(str name, logits, edges):
 cdef class BinnedLoss(Loss):
     # The target of a row of logits is a real number, which falls into one of the bins.
 
-    cdef cnp.ndarray indices(self, Call call, cnp.ndarray target, cnp.ndarray weight):
+    cdef cnp.ndarray indices(self, Call call):
         more = call.more or {}
         if "edges" not in more:
             raise TypeError(f"{self.name}: edges is missing, expected a pair (low, high) or an increasing array of "
                             f"{call.size + 1} numbers")
         cdef Bins bins = Bins(self.name, more["edges"], call.size)
-        return bins.encode(target, weight, more.get("outside", "clip"), call.t, call.o.num_threads)
+        return bins.encode(call.target, call.weight_array, more.get("outside", "clip"), call.t, call.o.num_threads)
 
     def encode(self, target, edges, K=None, *, outside="clip", num_threads=None):
         """The bins that numbers fall into.
