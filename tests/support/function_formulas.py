@@ -261,7 +261,9 @@ def mp_log_cosh(x):
 def mp_poisson_saturated(y):
     if y > 30:
         return mp_stirling_remainder(y) + mp.log(2 * mp.pi * y) / 2
-    return mp.loggamma(1 + y) - (y * mp.log(y) - y if y > 0 else 0)
+    if y < 1e-12:
+        return y * (1 - mp.euler - mp.log(y) + y * mp.zeta(2) / 2) if y > 0 else y
+    return mp.loggamma(1 + y) - y * mp.log(y) + y
 
 
 def mp_student(nu, exact, divide):
