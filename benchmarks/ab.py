@@ -202,6 +202,8 @@ def summary(comparisons, limit):
             lines.append(f"{x.cell.name} {x.simd or ''}: results differ by {x.difference:.1e}")
     slower = [x for x in measured if x.slower(limit)]
     lines.append(f"{len(slower)} of {len(measured)} cells are slower than {limit}x")
+    if unsure := [x for x in measured if x.undecided(limit) and not x.slower(limit)]:
+        lines.append(f"{len(unsure)} may be: a quieter machine, or more --pairs, would tell")
     return lines + [f"  {x.ratio:.3f} {x.cell.name} {x.simd or ''}" for x in slower]
 
 
