@@ -33,14 +33,16 @@ typedef struct {
     REAL log_of, log_plus;
 } linked;
 
-#define TILE PICK(128, 64) /* 512 bytes: what hardware fetches ahead of a stream; a multiple of LANES */
+/* Samples at a time.  A loss without links needs few arrays and takes more, for less work around its loop. */
+#define TILE PICK(128, 64)
+#define LONG_TILE PICK(256, 128)
 
 /* Buffers begin at cache lines: a register of 64 bytes that lies across two takes twice as long. */
 #define ALIGNED _Alignas(64)
 
 /* The same for the samples of a tile. */
 typedef struct {
-    ALIGNED REAL e[TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
+    ALIGNED REAL e[LONG_TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
 } prepared;
 
 /* What the chain rule of one parameter reads and writes.  Derivatives are multiplied by `factor`, an array or one number;
