@@ -3,6 +3,7 @@
  *   NAME_range(bits)         the raw numbers of ordinary parameters, 2^-bits <= theta <= 2^bits
  *   NAME_exponential(u)      the exponential that the link needs, if any
  *   NAME_apply(u, e)         theta and what goes with it, e being that exponential
+ *   NAME_rate(slope, inverse)  d log(theta)/du from d theta/du, if it needs that, and 1 / theta
  *   NAME_first, NAME_second  the chain rule: dL/du and d2L/du2 from the derivatives of formula.h
  *   NAME_scaled(u)           theta and what goes with it in scaled numbers, for any u
  *
@@ -27,7 +28,8 @@ typedef struct {
 
 /* What a link makes of one raw number.  log(theta) = log(log_of) + log_plus, or log_plus alone where `has_log` is 0. */
 typedef struct {
-    REAL value, inverse, rate;
+    REAL value, slope; /* theta and, under softplus, d theta/du */
+    REAL inverse, rate;
     REAL curve; /* under softplus: that of the first form, or, if negative, that of the second less 1 */
     int has_log;
     REAL log_of, log_plus;

@@ -99,9 +99,7 @@ static void set_apart_outside(run *r)
             mark_outside(r->input[j], r->ordinary[j], r->whole, mark);
     mark_outside(r->input[TARGET], r->ordinary[TARGET], r->whole, mark);
     for (ptrdiff_t i = 0; i < r->n; i += LANES) {
-        UBITS any = 0;
-        for (int j = 0; j < LANES; j++)
-            any |= mark[i + j];
+        const UBITS any = any_of(mark + i);
         for (ptrdiff_t k = i; any && k < i + LANES && k < r->n; k++)
             if (mark[k])
                 set_apart(r, k);
@@ -114,7 +112,7 @@ static void set_apart_outside(run *r)
 
 static void find_apart(run *r)
 {
-    UBITS found = 0;
+    ALIGNED UBITS found[LANES] = {0};
     r->set_apart_count = 0;
     if (r->all_apart) {
         for (ptrdiff_t i = 0; i < r->n; i++)
@@ -125,9 +123,9 @@ static void find_apart(run *r)
         return;
     for (int j = 0; j < r->count; j++)
         if (!is_shared(r, j))
-            found |= any_outside(r->input[j], r->ordinary[j], r->whole);
-    found |= any_outside(r->input[TARGET], r->ordinary[TARGET], r->whole);
-    if (found)
+            find_outside(found, r->input[j], r->ordinary[j], r->whole);
+    find_outside(found, r->input[TARGET], r->ordinary[TARGET], r->whole);
+    if (any_of(found))
         set_apart_outside(r);
 }
 
@@ -392,7 +390,7 @@ void SYMBOL(run_pointwise)(const pointwise_loss *loss, const nllk_pointwise *a, 
         r.n = end - r.first < r.tile ? end - r.first : r.tile;
         r.whole = (r.n + LANES - 1) & ~(ptrdiff_t)(LANES - 1);
         run_tile(&r);
-        if (r.list.count > APART_MAX - LONG_TILE)
+        if (r.list.count > APART_MAX - r.tile)
             finish_apart(&r);
     }
     finish_apart(&r);

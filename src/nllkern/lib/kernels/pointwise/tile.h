@@ -24,14 +24,33 @@ static void copy_padded(const REAL *x, ptrdiff_t n, ptrdiff_t whole, REAL *to)
         to[i] = x[i < n ? i : 0];
 }
 
-static UBITS any_outside(const REAL *x, range r, ptrdiff_t n)
+/* found[j] becomes nonzero if any of x[j], x[j + LANES] ... is not in the range. */
+NLLK_INLINE void find_columns(UBITS *restrict found, const REAL *restrict x, range r, ptrdiff_t n)
 {
-    UBITS found = 0;
-    n = WHOLE_LANES(n);
-#pragma omp simd reduction(| : found)
-    for (ptrdiff_t i = 0; i < n; i++)
-        found |= outside(x[i], r);
-    return found;
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        UBITS any = found[j];
+        for (ptrdiff_t i = 0; i < n; i += LANES)
+            any |= outside(x[i + j], r);
+        found[j] = any;
+    }
+}
+
+static void find_outside(UBITS *found, const REAL *x, range r, ptrdiff_t n)
+{
+    if (n == TILE)
+        find_columns(found, x, r, TILE);
+    else
+        find_columns(found, x, r, n);
+}
+
+static UBITS any_of(const UBITS *x)
+{
+    UBITS any = 0;
+#pragma omp simd reduction(| : any)
+    for (int j = 0; j < LANES; j++)
+        any |= x[j];
+    return any;
 }
 
 /* mark[i] becomes nonzero where x[i] is not in the range. */
