@@ -5,7 +5,7 @@
 
 #include "pointwise.h"
 
-#define APART_MAX 256 /* at least two tiles */
+#define APART_MAX PICK(256, 128) /* a long tile, two others */
 
 typedef struct {
     ptrdiff_t count, sample[APART_MAX];

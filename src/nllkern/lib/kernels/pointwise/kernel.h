@@ -52,16 +52,16 @@ NLLK_INLINE parameter read_parameter(int j, const tile *t, ptrdiff_t i)
 }
 
 /* Derivatives: for the chain rule, or, of a direct loss, the results. */
-NLLK_INLINE void write_derivatives(int j, int want, int weighted, const tile *t, const result *r, ptrdiff_t i)
+NLLK_INLINE void write_derivatives(int j, int want, int general, const tile *t, const result *r, ptrdiff_t i)
 {
     if (j >= COUNT || want < WANT_GRAD)
         return;
     REAL d1 = r->d1[j], d2 = LINKED >> j & DIRECT ? r->d2_log[j] : r->d2[j];
     if (DIRECT) {
-        const REAL factor = weighted ? t->factor[i] : t->one_factor;
+        const REAL factor = general ? t->factor[i] : t->one_factor;
         d2 = r->value == r->value ? d2 : REAL_NAN;
-        d1 = weighted && factor == R(0.0) ? R(0.0) : factor * d1;
-        d2 = weighted && factor == R(0.0) ? R(0.0) : factor * d2;
+        d1 = general && factor == R(0.0) ? R(0.0) : factor * d1;
+        d2 = general && factor == R(0.0) ? R(0.0) : factor * d2;
     }
     t->to[j].d1[i] = d1;
     if (want < WANT_HESS)
@@ -71,36 +71,37 @@ NLLK_INLINE void write_derivatives(int j, int want, int weighted, const tile *t,
         t->to[j].d2_log[i] = r->d2_log[j];
 }
 
-NLLK_INLINE void run_sample(int want, int weighted, const tile *t, ptrdiff_t i)
+NLLK_INLINE void run_sample(int want, int general, const tile *t, ptrdiff_t i)
 {
     const sample s = {.p = {read_parameter(0, t, i), read_parameter(1, t, i), read_parameter(2, t, i)},
                       .target = t->target[i],
                       .log_target = LOGS & LOG_TARGET ? t->log_target[i] : REAL_NAN,
-                      .extra = DIRECT ? t->extra[i] : R(1.0),
+                      .extra = general ? t->extra[i] : t->extra[0],
                       .full = t->full};
     result r;
     FORMULA(&s, &r);
     t->value[i] = r.value;
-    write_derivatives(0, want, weighted, t, &r, i);
-    write_derivatives(1, want, weighted, t, &r, i);
-    write_derivatives(2, want, weighted, t, &r, i);
+    write_derivatives(0, want, general, t, &r, i);
+    write_derivatives(1, want, general, t, &r, i);
+    write_derivatives(2, want, general, t, &r, i);
 }
 
 /* Outputs may be the inputs themselves: sample i is read before it is written, which is all that `simd` asks for. */
-NLLK_INLINE void run_samples(int want, int weighted, const tile *t, ptrdiff_t n)
+NLLK_INLINE void run_samples(int want, int general, const tile *t, ptrdiff_t n)
 {
     const tile local = *t;
     n &= ~(ptrdiff_t)(LANES - 1); /* tells the compiler that there is no remainder */
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        run_sample(want, weighted, &local, i);
+        run_sample(want, general, &local, i);
 }
 
 static void value_plain(const tile *t, ptrdiff_t n) { run_samples(WANT_VALUE, 0, t, n); }
 static void grad_plain(const tile *t, ptrdiff_t n) { run_samples(WANT_GRAD, 0, t, n); }
 static void hess_plain(const tile *t, ptrdiff_t n) { run_samples(WANT_HESS, 0, t, n); }
-static void grad_weighted(const tile *t, ptrdiff_t n) { run_samples(WANT_GRAD, 1, t, n); }
-static void hess_weighted(const tile *t, ptrdiff_t n) { run_samples(WANT_HESS, 1, t, n); }
+static void value_general(const tile *t, ptrdiff_t n) { run_samples(WANT_VALUE, 1, t, n); }
+static void grad_general(const tile *t, ptrdiff_t n) { run_samples(WANT_GRAD, 1, t, n); }
+static void hess_general(const tile *t, ptrdiff_t n) { run_samples(WANT_HESS, 1, t, n); }
 
 #ifdef ALONE
 NLLK_INLINE void alone_sample(int want, const prepared *p, alone_arrays *to, ptrdiff_t i)
@@ -154,9 +155,9 @@ static const pointwise_loss loss_row = {
     .theta_bits = THETA_BITS,
     .real_bits = REAL_BITS,
     .target_bits = TARGET_BITS,
-    .samples = {{value_plain, value_plain},
-                {grad_plain, DIRECT ? grad_weighted : grad_plain},
-                {hess_plain, DIRECT ? hess_weighted : hess_plain}},
+    .samples = {{value_plain, DIRECT ? value_general : value_plain},
+                {grad_plain, DIRECT ? grad_general : grad_plain},
+                {hess_plain, DIRECT ? hess_general : hess_plain}},
 #if NLLK_BITS == 32
     .in_double = IN_DOUBLE(LOSS),
 #elif defined(HAS_SCALED)

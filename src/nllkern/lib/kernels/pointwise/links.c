@@ -10,7 +10,7 @@
 #define PREPARE(NAME, EXPONENTIAL)                                                                                     \
     static void prepare_##NAME(const REAL *raw, ptrdiff_t n, int want, int log, prepared *to)                          \
     {                                                                                                                  \
-        prepare(EXPONENTIAL, NAME##_apply, raw, n, want, log, to);                                                     \
+        prepare(EXPONENTIAL, NAME##_apply, NAME##_rate, raw, n, want, log, to);                                                     \
     }
 PREPARE(identity, NULL)
 PREPARE(softplus, softplus_exponential)

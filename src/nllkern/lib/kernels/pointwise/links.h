@@ -3,6 +3,7 @@
  *   NAME_range(bits)         the raw numbers of ordinary parameters, 2^-bits <= theta <= 2^bits
  *   NAME_exponential(u)      the exponential that the link needs, if any
  *   NAME_apply(u, e)         theta and what goes with it, e being that exponential
+ *   NAME_rate(slope, inverse)  d log(theta)/du from d theta/du, if it needs that, and 1 / theta
  *   NAME_first, NAME_second  the chain rule: dL/du and d2L/du2 from the derivatives of formula.h
  *   NAME_scaled(u)           theta and what goes with it in scaled numbers, for any u
  *
@@ -34,20 +35,23 @@ typedef struct {
 
 /* What a link makes of one raw number.  log(theta) = log(log_of) + log_plus, or log_plus alone where `has_log` is 0. */
 typedef struct {
-    REAL value, inverse, rate;
+    REAL value, slope; /* theta and, under softplus, d theta/du */
+    REAL inverse, rate;
     REAL curve; /* under softplus: that of the first form, or, if negative, that of the second less 1 */
     int has_log;
     REAL log_of, log_plus;
 } linked;
 
-#define TILE PICK(128, 64) /* 512 bytes: what hardware fetches ahead of a stream; a multiple of LANES */
+/* Samples at a time.  A loss without links needs few arrays and takes more, for less work around its loop. */
+#define TILE PICK(128, 64)
+#define LONG_TILE PICK(256, 128)
 
 /* Buffers begin at cache lines: a register of 64 bytes that lies across two takes twice as long. */
 #define ALIGNED _Alignas(64)
 
 /* The same for the samples of a tile. */
 typedef struct {
-    ALIGNED REAL e[TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
+    ALIGNED REAL e[LONG_TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
 } prepared;
 
 /* What the chain rule of one parameter reads and writes.  Derivatives are multiplied by `factor`, an array or one number;

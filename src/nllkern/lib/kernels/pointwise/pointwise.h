@@ -35,7 +35,8 @@ typedef struct {
     int direct;        /* the formula's derivatives are those by the raw numbers: its loop writes the results */
     int target;        /* the support of the target */
     int theta_bits, real_bits, target_bits;
-    void (*samples[WANT_COUNT][2])(const tile *t, ptrdiff_t n); /* plain, and with an array of factors */
+    /* Plain; general: with arrays of factors and extra inputs, which only direct losses have. */
+    void (*samples[WANT_COUNT][2])(const tile *t, ptrdiff_t n);
     void (*compute_alone)(const prepared *p, alone_arrays *to, int want, ptrdiff_t n);
 #if NLLK_BITS == 32
     nllk_kernel in_double; /* the same loss, for samples that are not ordinary */

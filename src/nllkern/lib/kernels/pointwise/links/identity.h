@@ -6,8 +6,13 @@ static range identity_range(int bits) { return (range){real_power_of_2(-bits), r
 NLLK_INLINE linked identity_apply(REAL u, REAL e)
 {
     (void)e;
-    const REAL inverse = R(1.0) / u;
-    return (linked){.value = u, .inverse = inverse, .rate = inverse, .has_log = 1, .log_of = u};
+    return (linked){.value = u, .has_log = 1, .log_of = u};
+}
+
+NLLK_INLINE REAL identity_rate(REAL slope, REAL inverse)
+{
+    (void)slope;
+    return inverse;
 }
 
 NLLK_INLINE REAL identity_first(const linked *p, REAL d1) { return d1 * p->inverse; }

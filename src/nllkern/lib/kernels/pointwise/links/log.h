@@ -10,7 +10,13 @@ NLLK_INLINE REAL log_exponential(REAL u) { return exp_ordinary(u); }
 
 NLLK_INLINE linked log_apply(REAL u, REAL e)
 {
-    return (linked){.value = e, .inverse = R(1.0) / e, .rate = 1, .log_plus = u};
+    return (linked){.value = e, .log_plus = u};
+}
+
+NLLK_INLINE REAL log_rate(REAL slope, REAL inverse)
+{
+    (void)slope, (void)inverse;
+    return R(1.0);
 }
 
 NLLK_INLINE REAL log_first(const linked *p, REAL d1)

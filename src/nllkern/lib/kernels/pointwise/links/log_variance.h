@@ -10,7 +10,13 @@ NLLK_INLINE REAL log_variance_exponential(REAL u) { return exp_ordinary(R(0.5) *
 
 NLLK_INLINE linked log_variance_apply(REAL u, REAL e)
 {
-    return (linked){.value = e, .inverse = R(1.0) / e, .rate = R(0.5), .log_plus = R(0.5) * u};
+    return (linked){.value = e, .log_plus = R(0.5) * u};
+}
+
+NLLK_INLINE REAL log_variance_rate(REAL slope, REAL inverse)
+{
+    (void)slope, (void)inverse;
+    return R(0.5);
 }
 
 NLLK_INLINE REAL log_variance_first(const linked *p, REAL d1)

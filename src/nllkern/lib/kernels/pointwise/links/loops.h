@@ -8,27 +8,9 @@
 
 typedef REAL (*exponential_function)(REAL u);
 typedef linked (*apply_function)(REAL u, REAL e);
+typedef REAL (*rate_function)(REAL slope, REAL inverse);
 typedef REAL (*first_function)(const linked *p, REAL d1);
 typedef REAL (*second_function)(const linked *p, REAL d1, REAL d2, REAL d2_log);
-
-NLLK_INLINE void prepare_sample(apply_function apply, REAL u, REAL e, int hess, prepared *to, ptrdiff_t i)
-{
-    const linked p = apply(u, e);
-    to->value[i] = p.value;
-    to->inverse[i] = p.inverse;
-    to->rate[i] = p.rate;
-    to->log[i] = p.has_log ? p.log_of : p.log_plus;
-    if (hess)
-        to->curve[i] = p.curve;
-}
-
-NLLK_INLINE void prepare_samples(exponential_function exponential, apply_function apply, const REAL *raw, ptrdiff_t n,
-                                 int hess, prepared *to)
-{
-#pragma omp simd
-    for (ptrdiff_t i = 0; i < n; i++)
-        prepare_sample(apply, raw[i], exponential ? to->e[i] : R(0.0), hess, to, i);
-}
 
 NLLK_INLINE void exponentials(exponential_function exponential, const REAL *raw, ptrdiff_t n, prepared *to)
 {
@@ -38,21 +20,68 @@ NLLK_INLINE void exponentials(exponential_function exponential, const REAL *raw,
         to->e[i] = exponential(raw[i]);
 }
 
-/* `exponential` is NULL for links without. */
-NLLK_INLINE void prepare(exponential_function exponential, apply_function apply, const REAL *raw, ptrdiff_t n, int want,
-                         int log, prepared *to)
+/* Whether the logarithm and 1 / theta come together: where each takes a division, one division serves both. */
+#define LOG_WITH_INVERSE (NLLK_BITS == 64)
+
+/* theta and what goes with it; `finish`: also 1 / theta and the rate, which stands for d theta/du until then. */
+NLLK_INLINE void apply_sample(apply_function apply, rate_function rate, REAL u, REAL e, int finish, int hess,
+                              prepared *to, ptrdiff_t i)
 {
+    const linked p = apply(u, e);
+    const REAL inverse = R(1.0) / p.value;
+    to->value[i] = p.value;
+    to->rate[i] = finish ? rate(p.slope, inverse) : p.slope;
+    to->log[i] = p.has_log ? p.log_of : p.log_plus;
+    if (finish)
+        to->inverse[i] = inverse;
+    if (hess)
+        to->curve[i] = p.curve;
+}
+
+NLLK_INLINE void apply_samples(exponential_function exponential, apply_function apply, rate_function rate,
+                               const REAL *raw, ptrdiff_t n, int finish, int hess, prepared *to)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        apply_sample(apply, rate, raw[i], exponential ? to->e[i] : R(0.0), finish, hess, to, i);
+}
+
+NLLK_INLINE void log_sample(apply_function apply, REAL u, prepared *to, ptrdiff_t i)
+{
+    to->log[i] = log_ordinary_(to->log[i]) + apply(u, R(0.0)).log_plus;
+}
+
+NLLK_INLINE void log_and_inverse_sample(apply_function apply, rate_function rate, REAL u, prepared *to, ptrdiff_t i)
+{
+    const log_reduction of = log_reduce(to->log[i]);
+    const REAL divisor = R(2.0) + of.f, both = R(1.0) / (to->value[i] * divisor), inverse = both * divisor;
+    to->inverse[i] = inverse;
+    to->rate[i] = rate(to->rate[i], inverse);
+    to->log[i] = log_assemble(of, both * to->value[i]) + apply(u, R(0.0)).log_plus;
+}
+
+/* `exponential` is NULL for links without. */
+NLLK_INLINE void prepare(exponential_function exponential, apply_function apply, rate_function rate, const REAL *raw,
+                         ptrdiff_t n, int want, int log, prepared *to)
+{
+    const int takes_log = log && apply(R(1.0), R(1.0)).has_log, finish = !takes_log || !LOG_WITH_INVERSE;
     n &= ~(ptrdiff_t)(LANES - 1);
     if (exponential)
         exponentials(exponential, raw, n, to);
-    if (want >= WANT_HESS)
-        prepare_samples(exponential, apply, raw, n, 1, to);
-    else
-        prepare_samples(exponential, apply, raw, n, 0, to);
-    if (log && apply(R(1.0), R(1.0)).has_log) {
+    switch (2 * (want >= WANT_HESS) + finish) {
+    case 0: apply_samples(exponential, apply, rate, raw, n, 0, 0, to); break;
+    case 1: apply_samples(exponential, apply, rate, raw, n, 1, 0, to); break;
+    case 2: apply_samples(exponential, apply, rate, raw, n, 0, 1, to); break;
+    default: apply_samples(exponential, apply, rate, raw, n, 1, 1, to);
+    }
+    if (!finish) {
 #pragma omp simd
         for (ptrdiff_t i = 0; i < n; i++)
-            to->log[i] = log_ordinary_(to->log[i]) + apply(raw[i], R(0.0)).log_plus;
+            log_and_inverse_sample(apply, rate, raw[i], to, i);
+    } else if (takes_log) {
+#pragma omp simd
+        for (ptrdiff_t i = 0; i < n; i++)
+            log_sample(apply, raw[i], to, i);
     }
 }
 

@@ -15,15 +15,16 @@ NLLK_INLINE linked softplus_apply(REAL u, REAL e)
 {
     const int negative = u < R(0.0);
     const log1p_parts l = log1p_parts_(e);
-    const REAL soft = negative ? l.log1p : u + l.log1p, inverse = R(1.0) / soft;
+    const REAL soft = negative ? l.log1p : u + l.log1p;
     return (linked){.value = soft,
-                    .inverse = inverse,
-                    .rate = l.inverse * (negative ? inverse * e : inverse),
+                    .slope = negative ? e * l.inverse : l.inverse,
                     .curve = e * (negative ? l.q : soft), /* sigmoid(-u) / rate, less 1 if u < 0 */
                     .has_log = 1,
                     .log_of = negative ? mul_add(e, l.q, R(1.0)) : soft,
                     .log_plus = negative ? u : R(0.0)};
 }
+
+NLLK_INLINE REAL softplus_rate(REAL slope, REAL inverse) { return slope * inverse; }
 
 NLLK_INLINE REAL softplus_first(const linked *p, REAL d1) { return d1 * p->rate; }
 

@@ -7,7 +7,13 @@ NLLK_INLINE linked variance_apply(REAL u, REAL e)
 {
     (void)e;
     const REAL theta = SQRT(u);
-    return (linked){.value = theta, .inverse = R(1.0) / theta, .rate = R(0.5) / u, .has_log = 1, .log_of = theta};
+    return (linked){.value = theta, .has_log = 1, .log_of = theta};
+}
+
+NLLK_INLINE REAL variance_rate(REAL slope, REAL inverse)
+{
+    (void)slope;
+    return R(0.5) * inverse * inverse;
 }
 
 NLLK_INLINE REAL variance_first(const linked *p, REAL d1) { return d1 * p->rate; }
