@@ -11,7 +11,7 @@ from .reference._math import apply_link
 from .tables import LOSSES
 from .tables.links import LOG, LOGIT
 from .tables.losses import Loss
-from .tables.supports import POSITIVE, REAL, SIGN
+from .tables.supports import NONNEGATIVE, POSITIVE, REAL, SIGN
 
 Array = NDArray[Any]
 
@@ -142,7 +142,7 @@ class RawScores:
     ) -> Array | float:
         """How far each sample may ask the raw score of parameter k to move in one step."""
         x = raw[k].astype(np.float64)
-        if self.row.parameters[k].support is POSITIVE:
+        if self.row.parameters[k].support in (POSITIVE, NONNEGATIVE):
             step: Array = 1.0 / apply_link(self._link(k), x).slope
             return step
         if self.has_units(k):

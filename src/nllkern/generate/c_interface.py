@@ -31,6 +31,7 @@ from tables.structs import (
     distinct_options,
     number_default,
 )
+from tables.supports import NONNEGATIVE
 
 MADE = "/* Made from src/nllkern/tables by src/nllkern/generate/c_interface.py. */\n"
 LINKS = [link for link in ALL_LINKS if link.in_c]
@@ -246,6 +247,8 @@ def pointwise(loss: Loss) -> str:
     lines = [MADE, f'#include "pointwise/losses/{loss.name}.h"', f"#define LOSS {loss.name}"]
     lines += [f"#define COUNT {len(loss.parameters)}", f"#define LINKED {loss.linked}"]
     lines += [f"#define DIRECT {direct}", f"#define TARGET {support(loss.target)}"]
+    zero = sum(1 << k for k, p in enumerate(loss.parameters) if p.support == NONNEGATIVE)
+    lines += [f"#define LIMIT_AT_ZERO {zero}"]
     return "\n".join([*lines, '#include "pointwise/kernel.h"', ""])
 
 

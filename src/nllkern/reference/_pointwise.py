@@ -55,8 +55,9 @@ class Pointwise(Reference):
         outside = self.outside(inputs, links)
         meaningless = sum((np.isnan(x) for x in inputs.values()), np.zeros(shape, bool))
         for p in self.row.parameters:
-            if p.option and self.raw_support(p, links) == POSITIVE:
-                meaningless = meaningless | (inputs[p.name] < 0)
+            support, x = self.raw_support(p, links), inputs[p.name]
+            if p.option and support in HALF_LINES:
+                meaningless = meaningless | ~((x > 0) | ((x == 0) & within(support, 0.0)))
         for option in self.row.options:
             if option.kind == "per_sample" and option.support == POSITIVE:
                 meaningless = meaningless | outside[option.name][0]

@@ -93,8 +93,8 @@ _SCALE = (*_POSITIVE, VARIANCE, LOG_VARIANCE)
 _LIKELIHOOD = (o.LINK, o.FULL)
 
 
-def _positive(name: str, option: Option = o.LINK) -> Parameter:
-    return Parameter(name, s.POSITIVE, _POSITIVE, option)
+def _positive(name: str, option: Option = o.LINK, support: Support = s.POSITIVE) -> Parameter:
+    return Parameter(name, support, _POSITIVE, option)
 
 
 def _pointwise(
@@ -216,7 +216,7 @@ LOSSES = (
     ),
     _pointwise(
         "poisson_nll",
-        _positive("rate"),
+        _positive("rate", support=s.NONNEGATIVE),
         target=s.NONNEGATIVE,
         options=_LIKELIHOOD,
         typical_target=lambda rate: rate,

@@ -6,8 +6,9 @@
  *   LINKED   the bit set of those that have a link
  *   DIRECT   1 if none has a link other than logit
  *   TARGET   the support of its target
+ *   LIMIT_AT_ZERO  the bit set of the parameters that may be 0
  *
- * The header of the formula may define LOGS (default: of all linked parameters), ALONE, LIMIT_AT_ZERO, HAS_SCALED, and
+ * The header of the formula may define LOGS (default: of all linked parameters), ALONE, HAS_SCALED, and
  * narrower ranges of ordinary numbers. */
 #include "pointwise.h"
 
@@ -16,9 +17,6 @@
 #define FORMULA LOSS
 #ifndef LOGS
 #define LOGS LINKED
-#endif
-#ifndef LIMIT_AT_ZERO
-#define LIMIT_AT_ZERO 0
 #endif
 #ifndef THETA_BITS
 #define THETA_BITS ORDINARY_THETA_BITS

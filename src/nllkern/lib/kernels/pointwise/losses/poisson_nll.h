@@ -10,7 +10,6 @@
 #include "functions/gamma.h"
 
 #define LOGS 0
-#define LIMIT_AT_ZERO 1 /* a rate of 0 is the limit */
 #define POISSON_LEAST C(0x1p-70, 0x1p-400)
 
 NLLK_INLINE void poisson_nll(const sample *s, result *to)
