@@ -45,7 +45,7 @@ static double gamma_curve_over(double a, double log_a)
     return a < 0x1p-60 ? -euler - log_a : (gamma_parts_(a, log_a).d + trigamma_scaled_(a)) / a;
 }
 
-static void gamma_nll_scaled(const scaled_sample *s, scaled_result *to)
+static void gamma_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const scaled_parameter *shape = &s->p[0], *rate = &s->p[1];
     const scaled a = shape->value, y = scaled_of(s->target), product = scaled_mul(rate->value, y);
@@ -61,11 +61,15 @@ static void gamma_nll_scaled(const scaled_sample *s, scaled_result *to)
     to->value = g.lgamma_part + HALF_LOG_2PI + scaled_to_double(scaled_mul(a, gap)) + (s->full ? log_(s->target) : 0);
     if (s->target == 0) /* L = -log(b) for a = 1; else the power of y decides */
         to->value = a_double == 1 ? -rate->log : a_double < 1 ? -REAL_INF : REAL_INF;
+    if (want < WANT_GRAD)
+        return;
     to->d1[0] = scaled_sub(scaled_of(g.d), a_log_r);
+    to->d1[1] = excess;
+    if (want < WANT_HESS)
+        return;
     to->d2[0] = is_huge ? a : scaled_of(trigamma_scaled_(a_double));
     to->d2_log[0] = is_huge ? scaled_sub(a, a_log_r)
                             : scaled_times(a, gamma_curve_over(a_double, shape->log) - log_r);
-    to->d1[1] = excess;
     to->d2[1] = a;
     to->d2_log[1] = product;
 }
