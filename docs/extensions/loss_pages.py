@@ -1,6 +1,6 @@
 """Directives that write down what ``nllkern.losses()`` says, at build time.
 
-``.. losses:: name ...``         a section for each of these losses, from its docstring, with
+``.. losses:: family``           a section for each loss of a family, from its docstring, with
                                  the methods that others do not have
 ``.. loss-table::``              one row for every loss, linked to its section
 ``.. reference-losses::``        the docstrings of ``nllkern.reference``
@@ -42,13 +42,21 @@ class Generated(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(text), allow_section_headings=True)
 
 
+def family(row):
+    """The page of the API reference that a loss stands on, by the kind of its target."""
+    if row.kind in ("vectors", "contrastive"):
+        return "vectors"
+    if row.kind == "rows":
+        return "real" if "real" in row.targets else "classes"
+    return {"unit": "binary", "sign": "binary", "real": "real"}.get(row.target.name, "positive")
+
+
 class Losses(Generated):
     def lines(self):
-        names = " ".join([*self.arguments, *self.content]).split()
+        names = [name for name, loss in LOSSES.items() if family(loss.row) == self.arguments[0]]
+        if not names:
+            logger.warning("no loss of %s", self.arguments[0], location=self.get_location())
         for name in names:
-            if name not in LOSSES:
-                logger.warning("no loss is called %s", name, location=self.get_location())
-                continue
             yield from ["", f".. _{name}:", "", name, "-" * len(name), ""]
             yield from [f".. autofunction:: nllkern.{name}", ""]
             for method in sorted(vars(type(LOSSES[name])).keys() - COMMON):

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._engine import LossInfo, simd_levels, use_simd_level
-from ._losses import loss_infos, loss_named
+from ._engine import simd_levels, use_simd_level
+from ._losses import LossInfo, loss_infos, loss_named
 from ._selfcheck_data import (
     DTYPES,
     Array,

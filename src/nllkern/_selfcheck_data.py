@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine import LossInfo
-from ._losses import loss_infos
+from ._losses import LossInfo, loss_infos
 
 Array = NDArray[Any]
 

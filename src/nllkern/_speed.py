@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ._engine import LossInfo
-from ._losses import loss_infos, loss_named
+from ._losses import LossInfo, loss_infos, loss_named
 from ._selfcheck_data import class_target, draw_target, needed
 
 Array = NDArray[Any]

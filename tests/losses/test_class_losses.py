@@ -8,6 +8,8 @@ from cases import DTYPES, REDUCTIONS, Case, assert_matches_reference, assert_sam
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 INF, NAN = np.inf, np.nan
 KL, SIGMOID, HINGE = nk.kl_divergence, nk.normalized_sigmoid_nll, nk.multiclass_hinge
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)

@@ -15,6 +15,8 @@ from cases import (
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 NAN, INF = np.nan, np.inf
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_case = pytest.mark.parametrize("case", cases((5, 10, 67)), ids=str)

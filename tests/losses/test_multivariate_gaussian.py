@@ -13,6 +13,8 @@ from tolerance import LIMIT, tolerances
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 LOSS = nk.multivariate_gaussian_nll
 LINKS = ("identity", "softplus", "log")
 # Each path: samples in lanes, rows one by one, a factor shared, a covariance.
@@ -35,6 +37,7 @@ def test_equals_reference(dtype, d, link, shared, simd_level):
     assert_right(gaussian(21, d, dtype, link, shared, full=False))
 
 
+@pytest.mark.thin(1)
 @pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("d", [64, 200, 256])
 @each_dtype

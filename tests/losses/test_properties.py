@@ -22,6 +22,8 @@ from cases import (
 import nllkern as nk
 from nllkern import reference
 
+pytestmark = pytest.mark.thin
+
 each_case = pytest.mark.parametrize("case", cases(), ids=str)
 each_small_case = pytest.mark.parametrize("case", cases(classes=(5,)), ids=str)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -48,6 +50,7 @@ def test_small_numbers_of_samples(case, dtype, simd_level):
         assert_matches_reference(case.weighted(n, dtype, seed=n), "mean")
 
 
+@pytest.mark.thin(1)
 @each_dtype
 @each_small_case
 @pytest.mark.parametrize("shape", [(), (1,), (7, 3), (2, 1, 5), (0, 4), (4, 0)], ids=str)

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tolerance import error_in_ulps
 
+pytestmark = pytest.mark.thin
+
 modest = settings(
     deadline=None,
     derandomize=True,

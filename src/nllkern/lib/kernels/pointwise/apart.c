@@ -28,13 +28,7 @@ void SYMBOL(compute_apart)(const pointwise_loss *loss, const nllk_pointwise *a, 
 
 static int is_possible(int support, double y)
 {
-    switch (support) {
-    case TARGET_unit: return y >= 0 && y <= 1;
-    case TARGET_positive: return y > 0 && y < REAL_INF;
-    case TARGET_nonnegative: return y >= 0 && y < REAL_INF;
-    case TARGET_sign: return fabs_(y) == 1;
-    default: return 1;
-    }
+    return support == NLLK_REAL_NUMBER || nllk_is_inside(support, y); /* an infinite error is one */
 }
 
 /* Whether a raw parameter is no number, or not in the domain of its link. */

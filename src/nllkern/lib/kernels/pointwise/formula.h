@@ -9,6 +9,7 @@
 #define NLLK_FORMULA_H
 
 #include "links.h"
+#include "nllkern/supports.h"
 
 /* Ordinary numbers: theta in 2^-+THETA_BITS, parameters without a link and real targets up to 2^REAL_BITS in size, positive
  * targets in 2^-+TARGET_BITS, or 0 if the loss takes no logarithm of it.  A loss may define narrower ranges. */

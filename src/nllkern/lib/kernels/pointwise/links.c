@@ -35,13 +35,9 @@ CHAIN(logit)
 CHAIN(none)
 
 /* In the order of their numbers. */
+#define NLLK_LINK(NAME, UPPER) [LINK_##UPPER] = {NAME##_range, prepare_##NAME, chain_##NAME},
 const link_row SYMBOL(links)[LINK_COUNT] = {
-    [LINK_IDENTITY] = {identity_range, prepare_identity, chain_identity},
-    [LINK_SOFTPLUS] = {softplus_range, prepare_softplus, chain_softplus},
-    [LINK_LOG] = {log_range, prepare_log, chain_log},
-    [LINK_VARIANCE] = {variance_range, prepare_variance, chain_variance},
-    [LINK_LOG_VARIANCE] = {log_variance_range, prepare_log_variance, chain_log_variance},
-    [LINK_LOGIT] = {logit_range, prepare_logit, chain_logit},
+#include "links.inc"
     [LINK_NONE] = {none_range, NULL, chain_none},
 };
 

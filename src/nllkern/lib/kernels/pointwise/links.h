@@ -15,12 +15,19 @@
 #ifndef NLLK_LINKS_H
 #define NLLK_LINKS_H
 
-#include "functions/vecmath.h"
+#include "functions/exponential.h"
+#include "functions/logarithm.h"
 #include "kernels.h"
 #include "symbol.h"
 
 /* The links in the order of their numbers; the last is for parameters that have none. */
-enum { LINK_IDENTITY, LINK_SOFTPLUS, LINK_LOG, LINK_VARIANCE, LINK_LOG_VARIANCE, LINK_LOGIT, LINK_NONE, LINK_COUNT };
+#define NLLK_LINK(NAME, UPPER) LINK_##UPPER,
+enum {
+#include "links.inc"
+    LINK_NONE,
+    LINK_COUNT
+};
+#undef NLLK_LINK
 
 typedef struct {
     REAL low, high;

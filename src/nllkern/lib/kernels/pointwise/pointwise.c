@@ -57,12 +57,10 @@ static range target_range(const pointwise_loss *loss)
 {
     const REAL most = real_power_of_2(loss->target_bits), least = real_power_of_2(-loss->target_bits);
     const REAL real = real_power_of_2(loss->real_bits), low = loss->logs & LOG_TARGET ? least : R(0.0);
-    switch (loss->target) {
-    case TARGET_unit: return (range){low, R(1.0)};
-    case TARGET_positive: return (range){least, most};
-    case TARGET_nonnegative: return (range){low, most};
-    default: return (range){-real, real};
-    }
+    const int support = loss->target, is_unit = nllk_is_inside(support, 0.5) && !nllk_is_inside(support, 2);
+    if (nllk_is_inside(support, -1))
+        return (range){-real, real};
+    return (range){nllk_is_inside(support, 0) ? low : least, is_unit ? R(1.0) : most};
 }
 
 /* Put the samples that were found, set_apart[], into the list. */

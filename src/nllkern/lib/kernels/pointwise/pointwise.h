@@ -26,7 +26,6 @@ typedef struct {
 } tile;
 
 /* The supports that targets have. */
-enum { TARGET_real, TARGET_unit, TARGET_positive, TARGET_nonnegative, TARGET_sign };
 
 typedef struct {
     int count, linked; /* parameters, and the bit set of those with a link */

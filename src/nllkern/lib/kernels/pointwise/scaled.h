@@ -5,7 +5,8 @@
 #ifndef NLLK_SCALED_H
 #define NLLK_SCALED_H
 
-#include "functions/vecmath.h"
+#include "functions/exponential.h"
+#include "functions/logarithm.h"
 
 typedef struct {
     double m;

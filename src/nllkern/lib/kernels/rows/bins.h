@@ -8,7 +8,7 @@
 #ifndef NLLK_BINS_H
 #define NLLK_BINS_H
 
-#include "rows_wide.h"
+#include "rows.h"
 
 NLLK_INLINE double edge_of(const nllk_bins *b, ptrdiff_t k)
 {

@@ -14,7 +14,7 @@
 #ifndef NLLK_DIVERGENCE_H
 #define NLLK_DIVERGENCE_H
 
-#include "functions/vecmath.h"
+#include "functions/logarithm.h"
 
 enum { NO_DIVERGENCE, FROM_SOFTMAX, FROM_LOG };
 
@@ -61,13 +61,11 @@ NLLK_INLINE REAL softmax_term(REAL t, REAL fall, REAL e, REAL over)
     return t == 0 ? p : near * down + mul_add(-t, log_far, p - n * down);
 }
 
-/* t (log t - l): l meets the part of log t that is as large as it is first. */
-NLLK_INLINE REAL log_term(REAL t, REAL l)
+/* log t - l for t > 0: l meets the part of log t that is as large as it is first. */
+NLLK_INLINE REAL log_quotient(REAL t, REAL l)
 {
     log_reduction u = log_reduce_any(t);
-    REAL d = mul_add(u.e, LN2_HIGH, -l) + (u.f + mul_add(u.e, LN2_LOW, log1pmx_poly(u.f, R(1.0) / (R(2.0) + u.f))));
-    REAL term = t == 0 ? R(0.0) : t * d;
-    return l < REAL_INF ? term : REAL_NAN;
+    return mul_add(u.e, LN2_HIGH, -l) + (u.f + mul_add(u.e, LN2_LOW, log1pmx_poly(u.f, R(1.0) / (R(2.0) + u.f))));
 }
 
 #endif

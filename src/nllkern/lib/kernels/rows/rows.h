@@ -1,6 +1,6 @@
 /* What every row of the softmax family needs once its exponentials are summed.
  *
- *   s       the scores of the logits (rows_score.h),  top = max_k s_k,  e_k = exp(s_k - top)
+ *   s       the scores of the logits (score.h),  top = max_k s_k,  e_k = exp(s_k - top)
  *   rest  = sum_k e_k without one occurrence of the maximum;  total = 1 + rest
  *   tau_k = class_weight_k ((1 - smoothing) t_k + smoothing / K),  mass = sum_k tau_k
  *   loss  = sum_k tau_k (top - s_k) + mass log1p(rest) + z_loss lse^2,   lse = top + log1p(rest)
@@ -11,9 +11,9 @@
 #ifndef NLLK_ROWS_H
 #define NLLK_ROWS_H
 
-#include "kernels.h"
+#include "targets.h"
 #include "functions/lanes.h"
-#include "functions/vecmath.h"
+#include "functions/logistic.h"
 
 /* exp(x) 2^64 (2^128 in double) for x <= 0.  Rows keep and sum their exponentials in this scale, in which the smallest that
  * matter in the sum of a million are still normal numbers, and which saves a multiplication. */
@@ -29,16 +29,20 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
     return x < C(-126.0, -792.0) ? R(0.0) : y;
 }
 
-#define ROWS 32 /* rows handled together, at most */
+#define ROWS 32           /* rows handled together, at most */
+#define CHUNK (8 * LANES) /* columns summed in REAL before the sum goes to a wider accumulator */
+#define WIDE_ROWS 16      /* rows in a batch, at most */
 
+/* Weights and options may be far outside the range of REAL: what is formed of them, once per row, is double. */
 typedef struct {
-    REAL top[ROWS], rest[ROWS], mass[ROWS];
-    REAL gap[ROWS];    /* sum_k tau_k (top - s_k) */
-    REAL weight[ROWS]; /* of the sample; 0: it does not count */
-    REAL loss[ROWS];
-    REAL pull[ROWS];    /* 2 z_loss lse */
-    REAL inverse[ROWS]; /* weight * scale / total */
-    REAL over[ROWS];    /* 1 / total, of a divergence */
+    REAL top[ROWS], rest[ROWS];
+    REAL weight[ROWS]; /* sample weight; 0: the row does not count */
+    REAL loss[ROWS];   /* weighted */
+    REAL over[ROWS];   /* 1 / total */
+    double mass[ROWS];
+    double gap[ROWS];     /* sum_k tau_k (top - s_k) */
+    double pull[ROWS];    /* 2 z_loss lse */
+    double inverse[ROWS]; /* weight * scale / total */
 } row_block;
 
 /* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of
@@ -59,38 +63,63 @@ typedef struct {
 #define ADD(a, b) ((a) + (b))
 DEFINE_REDUCE(reduce_max, REAL, max_)
 DEFINE_REDUCE(reduce_sum, double, ADD)
+DEFINE_REDUCE(reduce_ties, REAL, ADD)
 #undef ADD
 
-NLLK_INLINE int64_t index_of(const nllk_rowwise *a, ptrdiff_t i)
+/* The maxima of LANES interleaved parts of a row. */
+static void row_max(const REAL *z, ptrdiff_t n, REAL *restrict top)
 {
-    return a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
+    REAL m[LANES];
+    for (int j = 0; j < LANES; j++)
+        m[j] = z[n - LANES + j];
+    for (ptrdiff_t i = 0; i + LANES <= n; i += LANES) {
+#pragma omp simd
+        for (int j = 0; j < LANES; j++)
+            m[j] = max_(z[i + j], m[j]);
+    }
+    for (int j = 0; j < LANES; j++)
+        top[j] = m[j];
 }
 
-/* The target's column of row i, or -1 where the row is ignored. */
-NLLK_INLINE ptrdiff_t target_of(const nllk_rowwise *a, ptrdiff_t i)
+/* Ask for the LANES columns at x to be brought into cache; any address will do. */
+#define PREFETCH(x, to_write)                                                                                          \
+    do {                                                                                                               \
+        __builtin_prefetch((x), to_write, 2);                                                                          \
+        if (sizeof(REAL) * LANES > 64)                                                                                 \
+            __builtin_prefetch((x) + LANES / 2, to_write, 2);                                                          \
+    } while (0)
+
+/* The weighted losses from the rows' values, which they overwrite; returns the sum of `count` of them. */
+NLLK_INLINE double weigh_losses(row_block *b, int rows, ptrdiff_t count, double *value)
 {
-    int64_t t = index_of(a, i);
-    return a->has_ignore && t == a->ignore_index ? -1 : (ptrdiff_t)t;
+    double sum = 0;
+#pragma omp simd
+    for (int r = 0; r < rows; r++) {
+        value[r] = b->weight[r] == 0 ? 0 : (double)b->weight[r] * value[r];
+        b->loss[r] = (REAL)value[r];
+    }
+    for (ptrdiff_t r = 0; r < count; r++)
+        sum += value[r];
+    return sum;
 }
 
 /* From the sums to the losses and what the gradients need; returns the sum of the losses of `count` rows.  `rows` are
- * computed: no fewer, and a number that suits the registers. */
-NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count)
+ * computed: no fewer, and a number that suits the registers.  `tau_unit` as in general.h. */
+NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count, double tau_unit)
 {
-    REAL z_loss = (REAL)a->z_loss, scale = (REAL)a->scale;
-    int any_z = a->z_loss != 0; /* 0 * inf is not wanted where lse^2 overflows */
+    double z_loss = a->z_loss, from_unit = 1 / tau_unit, scale = a->scale * from_unit, value[ROWS];
+    int any_z = z_loss != 0; /* 0 * inf must not be formed where lse^2 overflows */
+    for (int r = 0; r < rows; r++)
+        b->over[r] = 1 / (1 + b->rest[r]);
 #pragma omp simd
     for (int r = 0; r < rows; r++) {
         REAL excess = log1p_(b->rest[r]), lse = b->top[r] + excess;
-        REAL value = mul_add(b->mass[r], excess, b->gap[r]) + (any_z ? z_loss * lse * lse : 0);
-        b->pull[r] = any_z ? 2 * z_loss * lse : 0;
-        b->inverse[r] = scale * b->weight[r] / (1 + b->rest[r]);
-        b->loss[r] = b->weight[r] == 0 ? 0 : b->weight[r] * value;
+        value[r] = mul_add_double(b->mass[r], excess, b->gap[r]) * from_unit;
+        value[r] += any_z ? z_loss * lse * lse : 0;
+        b->pull[r] = any_z ? tau_unit * (2 * z_loss * lse) : 0;
+        b->inverse[r] = b->weight[r] == 0 ? 0 : scale * b->weight[r] * b->over[r];
     }
-    double sum = 0;
-    for (ptrdiff_t r = 0; r < count; r++)
-        sum += b->loss[r];
-    return sum;
+    return weigh_losses(b, rows, count, value);
 }
 
 #endif

@@ -2,7 +2,8 @@
 #ifndef NLLK_SURVEY_H
 #define NLLK_SURVEY_H
 
-#include "rows_general.h"
+#include "functions/lanes.h"
+#include "targets.h"
 
 /* The sign bit tells that a class index t is out of range: no comparison, no exit, so that a loop of it vectorises. */
 NLLK_INLINE uint64_t beyond_classes(int64_t t, ptrdiff_t classes)
@@ -10,7 +11,7 @@ NLLK_INLINE uint64_t beyond_classes(int64_t t, ptrdiff_t classes)
     return (uint64_t)t | ((uint64_t)classes - 1 - (uint64_t)t);
 }
 
-/* First row of [begin, end) whose class index is out of range, or -1. */
+/* First row of [begin, end) that counts and whose class index is out of range, or -1. */
 NLLK_INLINE ptrdiff_t first_bad_index(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
     const int64_t *index64 = a->index;
@@ -24,8 +25,7 @@ NLLK_INLINE ptrdiff_t first_bad_index(const nllk_rowwise *a, ptrdiff_t begin, pt
         for (ptrdiff_t i = begin; i < end; i++)
             beyond |= beyond_classes(index32[i], classes);
     for (ptrdiff_t i = begin; (int64_t)beyond < 0 && i < end; i++) {
-        int64_t t = index_of(a, i);
-        if ((int64_t)beyond_classes(t, classes) < 0 && !(a->has_ignore && t == a->ignore_index))
+        if ((int64_t)beyond_classes(index_of(a, i), classes) < 0 && index_counts(a, i))
             return i;
     }
     return -1;

@@ -4,7 +4,7 @@
 #ifndef NLLK_GAUSSIAN_SHARED_H
 #define NLLK_GAUSSIAN_SHARED_H
 
-#include "rows/rows.h"
+#include "functions/lanes.h"
 #include "triangular.h"
 
 /* The derivatives by a raw number of the diagonal; or their weighted sums, if N w^2, b w, 1 - b w and 1 are. */
@@ -16,15 +16,14 @@ NLLK_INLINE double diagonal_hess(double nww, double bw, double slope, double one
     return rate * rate * (slope * (double)t->curve[k] + bend);
 }
 
-/* Value of a sample from |w|^2 / 2 and the log-determinant. */
-NLLK_INLINE REAL gaussian_value(const nllk_vectors *a, double half_square, double log_sum, REAL weight)
+/* Weighted value of a sample from |w|^2 / 2 and the log-determinant. */
+NLLK_INLINE double gaussian_value(const nllk_vectors *a, double half_square, double log_sum, REAL weight)
 {
     double constant = a->full ? (double)a->dimension * 0x1.d67f1c864beb5p-1 : 0; /* log(2 pi) / 2 */
-    REAL value = (REAL)(half_square + (log_sum + constant));
-    return weight == 0 ? R(0.0) : weight * value;
+    return weight == 0 ? 0 : weight * (half_square + (log_sum + constant));
 }
 
-NLLK_INLINE double nan_of(REAL value) { return value == value ? 0.0 : (double)value; }
+NLLK_INLINE double nan_of(double value) { return value == value ? 0 : value; }
 
 /* The sum of n logarithms, with what additions lose: they may be large and of one sign. */
 NLLK_INLINE double sum_logs(const REAL *x, ptrdiff_t n)
@@ -108,9 +107,10 @@ static void add_lane_values(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t co
             half_square[r] += some[r];
     }
     for (int r = 0; r < LANES; r++) {
-        value[r] = gaussian_value(a, half_square[r], log_sum[r], m->weight[r]);
-        m->sum[r] += value[r];
-        m->undefined[r] = nan_of(value[r]);
+        double weighted = gaussian_value(a, half_square[r], log_sum[r], m->weight[r]);
+        value[r] = (REAL)weighted;
+        m->sum[r] += weighted;
+        m->undefined[r] = nan_of(weighted);
     }
     if (a->loss)
         memcpy((REAL *)a->loss + first, value, count * sizeof *value);

@@ -159,10 +159,10 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
         }
         link_diagonal(a->link, raw, d, &t);
         forward_rows(L, d, &t, w);
-        const REAL value = gaussian_value(a, 0.5 * dot_squares(w, d), sum_logs(t.log, d), weight);
+        const double value = gaussian_value(a, 0.5 * dot_squares(w, d), sum_logs(t.log, d), weight);
         sum += value;
         if (a->loss)
-            ((REAL *)a->loss)[s] = value;
+            ((REAL *)a->loss)[s] = (REAL)value;
         if (a->want < WANT_GRAD)
             continue;
         if (a->want >= WANT_HESS)

@@ -273,11 +273,11 @@ NLLK_INLINE double triplet_samples(int kind, const nllk_vectors *a, ptrdiff_t be
             z = a->margin + norms[0].norm - norms[1].norm;
         }
         const REAL rest = z == z ? R(0.0) : REAL_NAN;
-        REAL value = z > 0 ? (REAL)z : rest;
-        value = weight == 0 ? R(0.0) : weight * value;
+        double value = z > 0 ? z : (double)rest;
+        value = weight == 0 ? 0 : weight * value;
         sum += value;
         if (a->loss)
-            ((REAL *)a->loss)[s] = value;
+            ((REAL *)a->loss)[s] = (REAL)value;
         if (a->want < WANT_GRAD)
             continue;
         double factor = a->scale * (double)weight;

@@ -8,7 +8,7 @@
  * with delta the Stirling remainder of lgamma.  b y - a is rounded once, and log r comes from x = (b y - a) / a where
  * r is near 1.  Loader (2000) has the form for the Poisson and binomial cases. */
 #include "pointwise/formula.h"
-#include "functions/vecspecial.h"
+#include "functions/gamma.h"
 
 #define LOGS (1 << 0 | LOG_TARGET)
 #define ALONE 0

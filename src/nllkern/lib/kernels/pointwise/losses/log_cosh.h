@@ -1,6 +1,7 @@
 /* The logarithm of the hyperbolic cosine of the error, d = prediction - target:
  *
  *   L = log(cosh(d))        dL/dd = tanh(d)        d2L/dd2 = 1 / cosh(d)^2 */
+#include "functions/hyperbolic.h"
 #include "pointwise/formula.h"
 
 NLLK_INLINE void log_cosh(const sample *s, result *to)

@@ -7,7 +7,7 @@
  * In the second form nothing large cancels (Loader 2000); r - 1 = (b - y) / y is exact but for its division where r is near 1.
  * Without the constant lgamma(1 + y) it is the first form. */
 #include "pointwise/formula.h"
-#include "functions/vecspecial.h"
+#include "functions/gamma.h"
 
 #define LOGS 0
 #define LIMIT_AT_ZERO 1 /* a rate of 0 is the limit */

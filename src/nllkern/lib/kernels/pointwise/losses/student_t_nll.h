@@ -7,9 +7,9 @@
  *                                                    d2L/d(log sigma)2 = 2 (a + s) r
  *   nu dL/dnu       = (nu h - s)/2 + nu c'(nu)       nu^2 d2L/dnu2 = s (1 + r - a)/2 + nu^2 c''(nu)
  *
- * with c of vecspecial.h.  -s = r - 1 takes the place of q in the logarithm, so that h comes without cancellation. */
+ * with c of functions/student.h.  -s = r - 1 takes the place of q in the logarithm, so that h comes without cancellation. */
 #include "pointwise/formula.h"
-#include "functions/vecspecial.h"
+#include "functions/student.h"
 
 /* z^2 / nu must not overflow. */
 #define THETA_BITS PICK(20, 200)
@@ -18,8 +18,8 @@
 
 NLLK_INLINE alone_terms student_t_nll_alone(REAL nu, REAL log_nu)
 {
-    const REAL d1 = student_slope_(nu), d2 = student_curve_(nu);
-    return (alone_terms){student_normalizer_of(nu, log_nu), d1, d2, d1 + d2};
+    const REAL d1 = student_d1_(nu), d2 = student_d2_(nu);
+    return (alone_terms){student_normalizer_of(nu, log_nu), d1, d2, student_d2_log_(nu)};
 }
 
 NLLK_INLINE void student_t_nll(const sample *x, result *to)
@@ -51,13 +51,13 @@ typedef struct {
 
 static student_terms student_alone_scaled(const scaled_parameter *nu)
 {
-    const double value = scaled_to_double(nu->value), d1 = student_slope_(value), d2 = student_curve_(value);
+    const double value = scaled_to_double(nu->value), d1 = student_d1_(value), d2 = student_d2_(value);
     if (value > 0x1p60) { /* c ~ 1 / (4 nu) */
         const scaled quarter = scaled_div(scaled_of(0.25), nu->value);
         return (student_terms){scaled_negative(quarter), scaled_times(quarter, 2), quarter};
     }
     return (student_terms){scaled_of(d1), scaled_of(d2),
-                           value < 0x1p-60 ? scaled_times(nu->value, LN2) : scaled_of(d1 + d2)};
+                           value < 0x1p-60 ? scaled_times(nu->value, LN2) : scaled_of(student_d2_log_(value))};
 }
 
 /* log(1 + q) and h. */

@@ -1,0 +1,325 @@
+/* Rows with any target and option: probabilities, smoothing, a score (score.h), second derivatives, and the divergence from
+ * the target (divergence.h) in place of the cross-entropy.
+ *
+ *   tau_k  = class_weight_k ((1 - smoothing) t_k + smoothing / K),   mass = sum_k tau_k,   pull = 2 z_loss lse
+ *   dL/ds_k   = (e_k (mass - tau_k + pull) - tau_k q_k) / total,     q_k = (1 - e_k) + rest = total - e_k
+ *   d2L/ds_k2 = ((mass + pull) e_k q_k / total + 2 z_loss e_k^2 / total) / total
+ *   dL/dz_k   = s'_k dL/ds_k
+ *   d2L/dz_k2 = s'_k^2 d2L/ds_k2 + s''_k dL/ds_k
+ *
+ * A class whose logit is -inf is masked: probability and derivatives are 0 there, also under softcap.
+ *
+ * Logits and targets are copied to a stage in L1, LANES numbers a step, and each formula is a pass over the stage.  A step
+ * holds one class of LANES rows (general_narrow.h) or LANES classes of one row (general_wide.h); the passes are the same,
+ * as everything that belongs to a row is given once per lane.
+ *
+ * Class weights and z_loss may be so large or small that sums of tau over- or underflow: all of them are then multiplied by
+ * `unit`, a power of two, which the weight of the row takes back in double. */
+#ifndef NLLK_GENERAL_H
+#define NLLK_GENERAL_H
+
+#include "divergence.h"
+#include "block.h"
+#include "score.h"
+
+/* What the options make of a call's targets. */
+typedef struct {
+    const REAL *class_weight; /* or NULL for 1 */
+    REAL keep, spread, softcap, unit, z_loss;
+    int score, divergence;
+} row_options;
+
+/* 1, or a power of two that brings the largest class weight, or z_loss, near 1. */
+static double tau_unit(const nllk_rowwise *a)
+{
+    const REAL *class_weight = a->class_weight;
+    const double far = C(0x1p60, 0x1p500);
+    REAL most = 0;
+    ptrdiff_t count = class_weight ? a->classes : 0;
+#pragma omp simd reduction(max : most)
+    for (ptrdiff_t k = 0; k < count; k++)
+        most = class_weight[k] > most && class_weight[k] <= REAL_MAX ? class_weight[k] : most;
+    double largest = class_weight ? most : 1;
+    largest = a->z_loss > largest ? a->z_loss : largest;
+    if (largest == 0 || (largest < far && largest > 1 / far))
+        return 1;
+    const int limit = PICK(126, 1022);
+    int exponent;
+    (void)__builtin_frexp(largest, &exponent);
+    return __builtin_ldexp(1, -(exponent > limit ? limit : exponent < -limit ? -limit : exponent));
+}
+
+static row_options options_of(const nllk_rowwise *a, int score, int divergence)
+{
+    double unit = tau_unit(a);
+    REAL softcap = a->softcap > REAL_MAX ? REAL_MAX : (REAL)a->softcap;
+    return (row_options){.class_weight = a->class_weight,
+                         .keep = (REAL)(1 - a->smoothing),
+                         .spread = (REAL)(a->smoothing / (double)a->classes),
+                         .softcap = softcap < REAL_TINY ? REAL_TINY : softcap,
+                         .unit = (REAL)unit,
+                         .z_loss = (REAL)(a->z_loss * unit),
+                         .score = score,
+                         .divergence = divergence};
+}
+
+/* Whether tau is the target itself. */
+NLLK_INLINE int target_is_tau(const row_options *o)
+{
+    return !o->class_weight && o->unit == 1 && o->keep == 1 && o->spread == 0;
+}
+
+/* A class without a share of the target costs nothing, whatever its weight. */
+NLLK_INLINE REAL tau_of(const row_options *o, REAL t, REAL class_weight)
+{
+    REAL part = mul_add(o->keep, t, o->spread);
+    return part == 0 ? 0 : class_weight * part;
+}
+
+/* ---- the stage ---- */
+
+#define PIECE 2048              /* numbers in an array of the stage */
+#define PIECE_ROOM (PIECE + 72) /* the arrays must not begin at one place of a page: loads would wait for stores */
+
+/* z: logits, or scores less that of the row's largest logit; tau; share: exp(s_k - top), lifted; slope, bend: both
+ * derivatives of the score.  At last z becomes the gradient and tau the second derivatives. */
+typedef struct {
+    REAL z[PIECE_ROOM], tau[PIECE_ROOM], share[PIECE_ROOM], slope[PIECE_ROOM], bend[PIECE_ROOM];
+} row_stage;
+
+/* Sums over the classes of up to WIDE_ROWS rows, LANES partial sums each; `low` as in wide_add. */
+typedef struct {
+    double high[WIDE_ROWS * LANES], low[WIDE_ROWS * LANES];
+} lane_sums;
+
+typedef struct {
+    lane_sums rest, mass, gap;
+    REAL ties[WIDE_ROWS * LANES];
+} row_sums;
+
+NLLK_INLINE void clear_lanes(lane_sums *s, int rows)
+{
+    memset(s->high, 0, rows * LANES * sizeof *s->high);
+    memset(s->low, 0, (NLLK_BITS == 64 ? rows * LANES : LANES) * sizeof *s->low); /* float leaves it at 0 */
+}
+
+static void clear_sums(row_sums *s, int rows)
+{
+    clear_lanes(&s->rest, rows);
+    clear_lanes(&s->mass, rows);
+    clear_lanes(&s->gap, rows);
+    memset(s->ties, 0, rows * LANES * sizeof *s->ties);
+}
+
+/* What the derivatives of a row need, for each lane. */
+typedef struct {
+    REAL rest[LANES], mass[LANES], pull[LANES], inverse[LANES], over[LANES];
+} lane_terms;
+
+/* ---- scores and shares ---- */
+
+NLLK_NOINLINE void view_rows(int score, const REAL *peak, REAL softcap, int rows, row_views *views)
+{
+    if (score == SOFTCAP)
+        view_rows_as(SOFTCAP, peak, softcap, rows, views);
+    else if (score == LOG_SIGMOID)
+        view_rows_as(LOG_SIGMOID, peak, softcap, rows, views);
+    else
+        for (int r = 0; r < rows; r++) {
+            views->top[r] = peak[r];
+            views->origin[r] = score == PLAIN ? peak[r] : 0;
+        }
+}
+
+NLLK_NOINLINE void share_plain(row_stage *s, ptrdiff_t at, ptrdiff_t steps, const row_views *v)
+{
+    REAL *z = s->z + at, *share = s->share + at;
+    for (ptrdiff_t i = 0; i < steps * LANES; i += LANES) {
+#pragma omp simd
+        for (int j = 0; j < LANES; j++)
+            share[i + j] = exp_lifted_(z[i + j] - v->top[j]);
+    }
+}
+
+#define DEFINE_SCORE_PASS(NAME, SCORE)                                                                                 \
+    NLLK_NOINLINE void NAME(row_stage *s, ptrdiff_t at, ptrdiff_t steps, const row_views *v, REAL softcap)             \
+    {                                                                                                                  \
+        for (ptrdiff_t i = at; i < at + steps * LANES; i += LANES) {                                                   \
+            _Pragma("omp simd") for (int j = 0; j < LANES; j++)                                                        \
+            {                                                                                                          \
+                class_score c = score_of(SCORE, s->z[i + j], view_at(v, j), softcap);                                  \
+                s->z[i + j] = s->z[i + j] == -REAL_INF ? -REAL_INF : c.fall;                                           \
+                s->share[i + j] = c.share;                                                                             \
+                s->slope[i + j] = c.slope;                                                                             \
+                s->bend[i + j] = c.bend;                                                                               \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+DEFINE_SCORE_PASS(score_softcap, SOFTCAP)
+DEFINE_SCORE_PASS(score_log_sigmoid, LOG_SIGMOID)
+
+/* Log-probabilities: z becomes log p - log t, so that the loss is a cross-entropy without a softmax. */
+NLLK_NOINLINE void score_log_probability(row_stage *s, ptrdiff_t at, ptrdiff_t steps)
+{
+    for (ptrdiff_t i = at; i < at + steps * LANES; i += LANES) {
+#pragma omp simd
+        for (int j = 0; j < LANES; j++) {
+            REAL t = s->tau[i + j], l = s->z[i + j], d = log_quotient(t, l);
+            s->z[i + j] = l == -REAL_INF ? l : -d;
+            s->share[i + j] =
+                (t == t) & (l < REAL_INF) ? R(0.0) : REAL_NAN; /* NaN spreads from the sum of the shares */
+        }
+    }
+}
+
+static void score_steps(const row_options *o, row_stage *s, ptrdiff_t at, ptrdiff_t steps, const row_views *v)
+{
+    if (o->score == PLAIN)
+        share_plain(s, at, steps, v);
+    else if (o->score == SOFTCAP)
+        score_softcap(s, at, steps, v, o->softcap);
+    else if (o->score == LOG_SIGMOID)
+        score_log_sigmoid(s, at, steps, v, 0);
+    else
+        score_log_probability(s, at, steps);
+}
+
+/* ---- sums ---- */
+
+/* Of the sum of the targets a divergence needs every digit, since all but the last may cancel: it is summed in double. */
+NLLK_INLINE void sum_steps_as(int divergence, const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top,
+                              row_sums *to, int row, const REAL *write)
+{
+    double *high = to->mass.high + row * LANES, *low = to->mass.low + row * LANES;
+    REAL ties[LANES];
+    for (int j = 0; j < LANES; j++)
+        ties[j] = to->ties[row * LANES + j];
+    for (ptrdiff_t k = 0; k < steps * LANES; k += CHUNK) {
+        ptrdiff_t stop = steps * LANES - k < CHUNK ? steps * LANES : k + CHUNK;
+        REAL rest[LANES] = {0}, mass[LANES] = {0}, gap[LANES] = {0};
+        for (ptrdiff_t i = k; i < stop; i += LANES) {
+            PREFETCH(write + i, 1);
+#pragma omp simd
+            for (int j = 0; j < LANES; j++) {
+                REAL share = s->share[at + i + j], tau = s->tau[at + i + j], fall = s->z[at + i + j] - top[j];
+                /* The 1 of the largest is counted, not added. */
+                rest[j] += share == ROW_LIFT_2 ? 0 : share;
+                ties[j] += share == ROW_LIFT_2 ? 1 : 0;
+                mass[j] += tau;
+                gap[j] += tau == 0 ? 0 : tau * -fall;
+            }
+            if (divergence)
+                wide_add(high, low, &s->tau[at + i], LANES);
+        }
+        wide_add(to->rest.high + row * LANES, to->rest.low + row * LANES, rest, LANES);
+        wide_add(to->gap.high + row * LANES, to->gap.low + row * LANES, gap, LANES);
+        if (!divergence)
+            wide_add(high, low, mass, LANES);
+    }
+    for (int j = 0; j < LANES; j++)
+        to->ties[row * LANES + j] = ties[j];
+}
+
+/* Add `steps` steps to the sums of row `row`.  Meanwhile what lies at `write` is fetched. */
+NLLK_NOINLINE void sum_steps(int divergence, const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top,
+                             row_sums *to, int row, const REAL *write)
+{
+    if (divergence)
+        sum_steps_as(1, s, at, steps, top, to, row, write);
+    else
+        sum_steps_as(0, s, at, steps, top, to, row, write);
+}
+
+/* The terms of a divergence from a softmax. */
+NLLK_NOINLINE void sum_divergence(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top, const REAL *over,
+                                  lane_sums *to, int row)
+{
+    for (ptrdiff_t k = 0; k < steps * LANES; k += CHUNK) {
+        ptrdiff_t stop = steps * LANES - k < CHUNK ? steps * LANES : k + CHUNK;
+        REAL part[LANES] = {0};
+        for (ptrdiff_t i = at + k; i < at + stop; i += LANES) {
+#pragma omp simd
+            for (int j = 0; j < LANES; j++)
+                part[j] += softmax_term(s->tau[i + j], s->z[i + j] - top[j], ROW_UNLIFT_2 * s->share[i + j], over[j]);
+        }
+        wide_add(to->high + row * LANES, to->low + row * LANES, part, LANES);
+    }
+}
+
+/* ---- derivatives ---- */
+
+NLLK_INLINE void derive_steps_as(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t steps, const lane_terms *row,
+                                 REAL z_loss, const REAL *read, const REAL *read_too)
+{
+    for (ptrdiff_t i = 0; i < steps * LANES; i += LANES) {
+        PREFETCH(read + i, 0);
+        PREFETCH(read_too + i, 0);
+#pragma omp simd
+        for (int j = 0; j < LANES; j++) {
+            REAL z = s->z[at + i + j], tau = s->tau[at + i + j], e = ROW_UNLIFT_2 * s->share[at + i + j];
+            REAL q = (1 - e) + row->rest[j], mass = row->mass[j], pull = row->pull[j], inverse = row->inverse[j];
+            REAL d1 = (e * ((mass - tau) + pull) - tau * q) * inverse;
+            s->z[at + i + j] = z == -REAL_INF ? 0 : d1;
+            if (hess) {
+                REAL d2 = e * ((mass + pull) * (q * row->over[j]) + 2 * z_loss * (e * row->over[j])) * inverse;
+                s->tau[at + i + j] = z == -REAL_INF ? 0 : d2;
+            }
+        }
+    }
+}
+
+/* z becomes the gradient by the score, and tau, if `hess`, the second derivatives.  Meanwhile what lies at `read` and
+ * `read_too` is fetched. */
+NLLK_NOINLINE void derive_steps(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t steps, const lane_terms *row,
+                                REAL z_loss, const REAL *read, const REAL *read_too)
+{
+    if (hess)
+        derive_steps_as(1, s, at, steps, row, z_loss, read, read_too);
+    else
+        derive_steps_as(0, s, at, steps, row, z_loss, read, read_too);
+}
+
+/* From derivatives by the score to those by the logit. */
+NLLK_NOINLINE void chain_steps(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t steps)
+{
+    for (ptrdiff_t i = at; hess && i < at + steps * LANES; i++)
+        s->tau[i] = s->tau[i] * s->slope[i] * s->slope[i] + s->z[i] * s->bend[i];
+    for (ptrdiff_t i = at; i < at + steps * LANES; i++)
+        s->z[i] *= s->slope[i];
+}
+
+/* Whether the score is another number than the logit. */
+NLLK_INLINE int has_chain(const row_options *o) { return o->score == SOFTCAP || o->score == LOG_SIGMOID; }
+
+/* What belongs to the lanes when row r, or from r on one row each, stands in them. */
+NLLK_INLINE void fill_terms(const row_block *b, ptrdiff_t r, ptrdiff_t step, lane_terms *t)
+{
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        t->rest[j] = b->rest[r + j * step];
+        t->mass[j] = (REAL)b->mass[r + j * step];
+        t->pull[j] = (REAL)b->pull[r + j * step];
+        t->inverse[j] = (REAL)b->inverse[r + j * step];
+        t->over[j] = b->over[r + j * step];
+    }
+}
+
+/* ---- rows ---- */
+
+/* The sum of the shares without one of the largest; there is no softmax of log-probabilities, whose rest is 0 or NaN. */
+NLLK_INLINE REAL rest_of(const row_options *o, REAL ties, double sum)
+{
+    return (REAL)((o->score == LOG_PROBABILITY ? 0 : ties - 1) + sum * ROW_UNLIFT_2);
+}
+
+/* The losses of a divergence from the sums of its terms and those of the targets less 1. */
+NLLK_INLINE double weigh_divergences(row_block *b, int rows, ptrdiff_t count, const lane_sums *terms,
+                                     const double *excess)
+{
+    double value[ROWS];
+    for (int r = 0; r < rows; r++)
+        value[r] = (terms->high[r] + terms->low[r]) + excess[r];
+    return weigh_losses(b, rows, count, value);
+}
+
+#endif

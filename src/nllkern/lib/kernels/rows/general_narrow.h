@@ -1,0 +1,98 @@
+/* general.h for rows of few classes: a step of the stage holds one class of LANES rows. */
+#ifndef NLLK_GENERAL_NARROW_H
+#define NLLK_GENERAL_NARROW_H
+
+#include "general.h"
+
+#define GENERAL_NARROW 128 /* up to this many classes */
+_Static_assert(GENERAL_NARROW *LANES <= PIECE, "LANES rows fit in the stage");
+
+/* Targets to the stage, as tau. */
+static void load_tau_narrow(const row_options *o, const nllk_rowwise *a, ptrdiff_t first, ptrdiff_t count,
+                            const row_block *b, const ptrdiff_t *target, REAL *tau)
+{
+    ptrdiff_t n = a->classes;
+    if (a->prob) {
+        transpose_in((const REAL *)a->prob + first * n, n, n, count, LANES, tau);
+        clear_uncounted(b, count, n, LANES, tau);
+    } else {
+        memset(tau, 0, n * LANES * sizeof *tau);
+        for (ptrdiff_t r = 0; r < count; r++)
+            if (target[r] >= 0)
+                tau[target[r] * LANES + r] = 1;
+    }
+    if (o->divergence) {
+        for (ptrdiff_t i = 0; i < n * LANES; i++)
+            tau[i] = target_mass(tau[i]);
+    } else if (!target_is_tau(o)) {
+        for (ptrdiff_t k = 0; k < n; k++) {
+            REAL weight = o->unit * (o->class_weight ? o->class_weight[k] : 1);
+#pragma omp simd
+            for (int r = 0; r < LANES; r++)
+                tau[k * LANES + r] = tau_of(o, tau[k * LANES + r], weight);
+        }
+    }
+}
+
+static double general_narrow_block(const row_options *o, const nllk_rowwise *a, ptrdiff_t first, ptrdiff_t count,
+                                   row_stage *s)
+{
+    REAL *grad = a->grad, *hess = a->hess, *loss = a->loss;
+    ptrdiff_t n = a->classes, target[LANES];
+    row_block b;
+    row_views views;
+    row_sums sums;
+    for (ptrdiff_t r = 0; r < LANES; r++) {
+        target[r] = -1;
+        b.weight[r] = 0;
+        if (r < count)
+            general_target(a, first + r, &target[r], &b.weight[r]);
+    }
+    transpose_in((const REAL *)a->logits + first * a->row_stride, a->row_stride, n, count, LANES, s->z);
+    clear_uncounted(&b, count, n, LANES, s->z);
+    load_tau_narrow(o, a, first, count, &b, target, s->tau);
+    block_max(s->z, n, LANES, LANES, b.top);
+    view_rows(o->score, b.top, o->softcap, LANES, &views);
+    score_steps(o, s, 0, n, &views);
+    clear_sums(&sums, 1);
+    sum_steps(o->divergence == FROM_SOFTMAX, s, 0, n, views.origin, &sums, 0, grad ? grad + first * n : s->z);
+    double excess[LANES];
+    for (int r = 0; r < LANES; r++) {
+        b.top[r] = views.top[r];
+        b.rest[r] = rest_of(o, sums.ties[r], sums.rest.high[r] + sums.rest.low[r]);
+        b.mass[r] = sums.mass.high[r] + sums.mass.low[r];
+        b.gap[r] = sums.gap.high[r] + sums.gap.low[r];
+        excess[r] = (sums.mass.high[r] - 1) + sums.mass.low[r];
+    }
+    double sum = finish_rows(a, &b, LANES, count, o->unit);
+    if (o->divergence == FROM_SOFTMAX) {
+        clear_lanes(&sums.gap, 1);
+        sum_divergence(s, 0, n, views.origin, b.over, &sums.gap, 0);
+        sum = weigh_divergences(&b, LANES, count, &sums.gap, excess);
+    }
+    if (loss)
+        memcpy(loss + first, b.loss, count * sizeof *loss);
+    if (!grad)
+        return sum;
+    lane_terms terms;
+    fill_terms(&b, 0, 1, &terms);
+    derive_steps(hess != NULL, s, 0, n, &terms, o->z_loss, s->z, s->z);
+    if (has_chain(o))
+        chain_steps(hess != NULL, s, 0, n);
+    transpose_out(s->z, n, count, LANES, grad + first * n);
+    if (hess)
+        transpose_out(s->tau, n, count, LANES, hess + first * n);
+    return sum;
+}
+
+static double general_narrow_rows(const row_options *o, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+{
+    row_stage s;
+    double sum = 0;
+    memset(s.z, 0, a->classes * LANES * sizeof *s.z); /* rows past the end are computed, but do not count */
+    for (ptrdiff_t first = begin; first < end; first += LANES)
+        sum += general_narrow_block(o, a, first, end - first < LANES ? end - first : LANES, &s);
+    return sum;
+}
+
+#endif

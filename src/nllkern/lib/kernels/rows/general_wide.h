@@ -1,0 +1,239 @@
+/* general.h for rows of more than NARROW classes: a step of the stage holds LANES classes of one row.
+ *
+ * The stage holds a batch of whole rows if they fit, and both passes over a row work there; of a longer row each pass loads
+ * piece by piece. */
+#ifndef NLLK_GENERAL_WIDE_H
+#define NLLK_GENERAL_WIDE_H
+
+#include "general.h"
+
+/* A batch of rows between its passes. */
+typedef struct {
+    const row_options *options;
+    const nllk_rowwise *a;
+    ptrdiff_t first, count, padded; /* its rows; classes up to a multiple of LANES */
+    int at_once;                    /* the stage holds whole rows */
+    ptrdiff_t target[WIDE_ROWS];
+    row_stage stage;
+    row_sums sums;
+    row_block block;
+    row_views views; /* of each row */
+} general_batch;
+
+/* high[r] + low[r] = the sum of row r's lanes. */
+NLLK_INLINE void fold_lanes(lane_sums *s, int rows)
+{
+#if NLLK_BITS == 32
+    double spare[WIDE_ROWS * LANES];
+    reduce_sum(s->high, spare, rows);
+#else
+    for (int half = LANES / 2; half; half /= 2)
+        for (int r = 0; r < rows; r++) {
+            double *high = s->high + r * LANES, *low = s->low + r * LANES;
+#pragma omp simd
+            for (int j = 0; j < half; j++) {
+                two_sum t = two_sum_(high[j], high[j + half]);
+                high[j] = t.sum;
+                low[j] += low[j + half] + t.lost;
+            }
+        }
+    for (int r = 0; r < rows; r++) {
+        s->high[r] = s->high[r * LANES];
+        s->low[r] = s->low[r * LANES];
+    }
+#endif
+}
+
+/* Targets [k, k + m) of row r to the stage, as tau, 0 up to `padded`. */
+NLLK_NOINLINE void load_tau(general_batch *b, ptrdiff_t r, ptrdiff_t k, ptrdiff_t m, ptrdiff_t padded, REAL *tau)
+{
+    const row_options o = *b->options;
+    const nllk_rowwise *a = b->a;
+    if (a->prob) {
+        memcpy(tau, (const REAL *)a->prob + (b->first + r) * a->classes + k, m * sizeof *tau);
+    } else {
+        memset(tau, 0, m * sizeof *tau);
+        if (b->target[r] >= k && b->target[r] < k + m)
+            tau[b->target[r] - k] = 1;
+    }
+    if (o.divergence)
+        for (ptrdiff_t j = 0; j < m; j++)
+            tau[j] = target_mass(tau[j]);
+    else if (o.class_weight)
+        for (ptrdiff_t j = 0; j < m; j++)
+            tau[j] = tau_of(&o, tau[j], o.unit * o.class_weight[k + j]);
+    else if (!target_is_tau(&o))
+        for (ptrdiff_t j = 0; j < m; j++)
+            tau[j] = tau_of(&o, tau[j], o.unit);
+    for (ptrdiff_t j = m; j < padded; j++)
+        tau[j] = 0;
+}
+
+/* Columns [k, k + m) of row r, padded with masked classes; returns the steps that they take. */
+static ptrdiff_t load_piece(general_batch *b, ptrdiff_t r, ptrdiff_t k, ptrdiff_t m, ptrdiff_t at)
+{
+    ptrdiff_t padded = (m + LANES - 1) & ~(ptrdiff_t)(LANES - 1);
+    REAL *z = b->stage.z + at;
+    memcpy(z, (const REAL *)b->a->logits + (b->first + r) * b->a->row_stride + k, m * sizeof *z);
+    for (ptrdiff_t j = m; j < padded; j++)
+        z[j] = -REAL_INF;
+    load_tau(b, r, k, m, padded, b->stage.tau + at);
+    return padded / LANES;
+}
+
+/* The views of row r in each lane. */
+static void splat_view(const row_views *v, ptrdiff_t r, row_views *to)
+{
+    for (int j = 0; j < LANES; j++) {
+        to->peak[j] = v->peak[r];
+        to->top[j] = v->top[r];
+        to->origin[j] = v->origin[r];
+        to->base[j] = v->base[r];
+        to->unit[j] = v->unit[r];
+        to->ratio[j] = v->ratio[r];
+        to->head[j] = v->head[r];
+    }
+}
+
+/* Load the rows of a batch, if the stage holds them, and find their largest logits. */
+static void open_general(general_batch *b, int rows)
+{
+    const nllk_rowwise *a = b->a;
+    REAL tops[WIDE_ROWS * LANES] = {0}, spare[WIDE_ROWS * LANES];
+    for (int r = 0; r < rows; r++)
+        b->block.weight[r] = 0;
+    for (ptrdiff_t r = 0; r < b->count; r++) {
+        general_target(a, b->first + r, &b->target[r], &b->block.weight[r]);
+        if (b->block.weight[r] == 0)
+            continue;
+        if (b->at_once)
+            load_piece(b, r, 0, a->classes, r * b->padded);
+        row_max((const REAL *)a->logits + (b->first + r) * a->row_stride, a->classes, tops + r * LANES);
+    }
+    reduce_max(tops, spare, rows);
+    view_rows(b->options->score, tops, b->options->softcap, rows, &b->views);
+}
+
+/* The sums of row r. */
+static void sum_row(general_batch *b, ptrdiff_t r)
+{
+    const row_options *o = b->options;
+    ptrdiff_t n = b->a->classes, at = b->at_once ? r * b->padded : 0;
+    const REAL *write = b->a->grad ? (REAL *)b->a->grad + (b->first + r) * n : b->stage.z;
+    row_views view;
+    splat_view(&b->views, r, &view);
+    for (ptrdiff_t k = 0; k < n; k += PIECE) {
+        ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
+        ptrdiff_t steps = b->at_once ? b->padded / LANES : load_piece(b, r, k, m, at);
+        score_steps(o, &b->stage, at, steps, &view);
+        sum_steps(o->divergence == FROM_SOFTMAX, &b->stage, at, steps, view.origin, &b->sums, (int)r, write + k);
+    }
+}
+
+/* The terms of a divergence of row r. */
+static void sum_row_divergence(general_batch *b, ptrdiff_t r)
+{
+    ptrdiff_t n = b->a->classes, at = b->at_once ? r * b->padded : 0;
+    row_views view;
+    REAL over[LANES];
+    splat_view(&b->views, r, &view);
+    for (int j = 0; j < LANES; j++)
+        over[j] = b->block.over[r];
+    for (ptrdiff_t k = 0; k < n; k += PIECE) {
+        ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
+        ptrdiff_t steps = b->at_once ? b->padded / LANES : load_piece(b, r, k, m, at);
+        if (!b->at_once)
+            score_steps(b->options, &b->stage, at, steps, &view);
+        sum_divergence(&b->stage, at, steps, view.origin, over, &b->sums.gap, (int)r);
+    }
+}
+
+/* The derivatives of row r.  Of the row `ahead` further the inputs are fetched meanwhile. */
+static void derive_row(general_batch *b, ptrdiff_t r, ptrdiff_t ahead)
+{
+    const nllk_rowwise *a = b->a;
+    const row_options *o = b->options;
+    ptrdiff_t n = a->classes, at = b->at_once ? r * b->padded : 0, i = b->first + r;
+    REAL *grad = (REAL *)a->grad + i * n, *hess = a->hess ? (REAL *)a->hess + i * n : NULL;
+    if (b->block.weight[r] == 0) {
+        memset(grad, 0, n * sizeof *grad);
+        if (hess)
+            memset(hess, 0, n * sizeof *hess);
+        return;
+    }
+    const REAL *later = (const REAL *)a->logits + (i + ahead) * a->row_stride,
+               *later_prob = a->prob ? (const REAL *)a->prob + (i + ahead) * n : later;
+    lane_terms terms;
+    row_views view;
+    fill_terms(&b->block, r, 0, &terms);
+    if (!b->at_once)
+        splat_view(&b->views, r, &view);
+    for (ptrdiff_t k = 0; k < n; k += PIECE) {
+        ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
+        ptrdiff_t steps = b->at_once ? b->padded / LANES : load_piece(b, r, k, m, at);
+        if (!b->at_once)
+            score_steps(o, &b->stage, at, steps, &view);
+        derive_steps(hess != NULL, &b->stage, at, steps, &terms, o->z_loss, later + k, later_prob + k);
+        if (has_chain(o))
+            chain_steps(hess != NULL, &b->stage, at, steps);
+        memcpy(grad + k, b->stage.z + at, m * sizeof *grad);
+        if (hess)
+            memcpy(hess + k, b->stage.tau + at, m * sizeof *hess);
+    }
+}
+
+static double general_batch_rows(general_batch *b, int rows, ptrdiff_t ahead)
+{
+    row_sums *s = &b->sums;
+    row_block *block = &b->block;
+    double excess[WIDE_ROWS];
+    clear_sums(s, rows);
+    open_general(b, rows);
+    for (ptrdiff_t r = 0; r < b->count; r++)
+        if (block->weight[r] != 0)
+            sum_row(b, r);
+    REAL spare[WIDE_ROWS * LANES];
+    reduce_ties(s->ties, spare, rows);
+    fold_lanes(&s->rest, rows);
+    fold_lanes(&s->mass, rows);
+    fold_lanes(&s->gap, rows);
+    for (int r = 0; r < rows; r++) {
+        block->top[r] = b->views.top[r];
+        block->rest[r] = rest_of(b->options, s->ties[r], s->rest.high[r] + s->rest.low[r]);
+        block->mass[r] = s->mass.high[r] + s->mass.low[r];
+        block->gap[r] = s->gap.high[r] + s->gap.low[r];
+        excess[r] = (s->mass.high[r] - 1) + s->mass.low[r];
+    }
+    double sum = finish_rows(b->a, block, rows, b->count, b->options->unit);
+    if (b->options->divergence == FROM_SOFTMAX) {
+        clear_lanes(&s->gap, rows);
+        for (ptrdiff_t r = 0; r < b->count; r++)
+            if (block->weight[r] != 0)
+                sum_row_divergence(b, r);
+        fold_lanes(&s->gap, rows);
+        sum = weigh_divergences(block, rows, b->count, &s->gap, excess);
+    }
+    if (b->a->loss)
+        memcpy((REAL *)b->a->loss + b->first, block->loss, b->count * sizeof(REAL));
+    for (ptrdiff_t r = 0; b->a->grad && r < b->count; r++)
+        derive_row(b, r, ahead);
+    return sum;
+}
+
+static double general_wide_rows(const row_options *o, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
+{
+    general_batch b;
+    b.options = o;
+    b.a = a;
+    b.padded = (a->classes + LANES - 1) & ~(ptrdiff_t)(LANES - 1);
+    b.at_once = b.padded <= PIECE;
+    ptrdiff_t size = b.padded * WIDE_ROWS <= PIECE ? WIDE_ROWS : b.at_once ? PIECE / b.padded : 1;
+    double sum = 0;
+    for (b.first = begin; b.first < end; b.first += size) {
+        b.count = end - b.first < size ? end - b.first : size;
+        sum += general_batch_rows(&b, (int)((size + 3) & ~3), size);
+    }
+    return sum;
+}
+
+#endif
