@@ -18,8 +18,8 @@
 
 NLLK_INLINE alone_terms student_t_nll_alone(REAL nu, REAL log_nu)
 {
-    const REAL d1 = student_d1_(nu), d2 = student_d2_(nu);
-    return (alone_terms){student_normalizer_of(nu, log_nu), d1, d2, student_d2_log_(nu)};
+    const REAL d1 = student_d1_(nu), d2_log = student_d2_log_(nu);
+    return (alone_terms){student_normalizer_of(nu, log_nu), d1, d2_log - d1, d2_log};
 }
 
 NLLK_INLINE void student_t_nll(const sample *x, result *to)
@@ -51,13 +51,13 @@ typedef struct {
 
 static student_terms student_alone_scaled(const scaled_parameter *nu)
 {
-    const double value = scaled_to_double(nu->value), d1 = student_d1_(value), d2 = student_d2_(value);
+    const double value = scaled_to_double(nu->value), d1 = student_d1_(value), d2_log = student_d2_log_(value);
     if (value > 0x1p60) { /* c ~ 1 / (4 nu) */
         const scaled quarter = scaled_div(scaled_of(0.25), nu->value);
         return (student_terms){scaled_negative(quarter), scaled_times(quarter, 2), quarter};
     }
-    return (student_terms){scaled_of(d1), scaled_of(d2),
-                           value < 0x1p-60 ? scaled_times(nu->value, LN2) : scaled_of(student_d2_log_(value))};
+    const scaled sum = value < 0x1p-60 ? scaled_times(nu->value, LN2) : scaled_of(d2_log);
+    return (student_terms){scaled_of(d1), scaled_of(d2_log - d1), sum};
 }
 
 /* log(1 + q) and h. */
