@@ -76,13 +76,12 @@ static void use_formula(const pointwise_loss *loss, const scaled_sample *s, scal
     }
 }
 
-/* dL/du and d2L/du2 (links.h). */
-static void chain_scaled(const scaled_parameter *p, scaled d1, scaled d2, double *grad, double *hess)
+/* d2L/du2 (links.h). */
+static double second_scaled(const scaled_parameter *p, scaled d1, scaled d2)
 {
     if (p->curve != 0)
         d2 = scaled_add(d2, scaled_times(d1, p->curve));
-    *grad = scaled_to_double(scaled_mul(d1, p->rate));
-    *hess = scaled_to_double(scaled_mul(scaled_mul(d2, p->rate), p->rate));
+    return scaled_to_double(scaled_mul(scaled_mul(d2, p->rate), p->rate));
 }
 
 static void compute_sample(const pointwise_loss *loss, const nllk_pointwise *a, apart *list, ptrdiff_t i)
@@ -101,12 +100,16 @@ static void compute_sample(const pointwise_loss *loss, const nllk_pointwise *a, 
         s.p[j] = SYMBOL(scaled_link)(loss->linked >> j & 1 ? a->link[j] : LINK_NONE, list->parameter[j][i]);
     scaled_result r;
     if (loss->in_scaled)
-        loss->in_scaled(&s, &r);
+        loss->in_scaled(&s, a->want, &r);
     else
         use_formula(loss, &s, &r);
     list->loss[i] = r.value;
-    for (int j = 0; j < loss->count; j++)
-        chain_scaled(&s.p[j], r.d1[j], s.p[j].in_log ? r.d2_log[j] : r.d2[j], &list->grad[j][i], &list->hess[j][i]);
+    for (int j = 0; j < loss->count && a->want >= WANT_GRAD; j++) {
+        const scaled_parameter *p = &s.p[j];
+        list->grad[j][i] = scaled_to_double(scaled_mul(r.d1[j], p->rate));
+        if (a->want >= WANT_HESS)
+            list->hess[j][i] = second_scaled(p, r.d1[j], p->in_log ? r.d2_log[j] : r.d2[j]);
+    }
 }
 
 void SYMBOL(compute_apart)(const pointwise_loss *loss, const nllk_pointwise *a, apart *list)

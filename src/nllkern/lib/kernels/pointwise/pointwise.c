@@ -63,45 +63,55 @@ static range target_range(const pointwise_loss *loss)
     return (range){nllk_is_inside(support, 0) ? low : least, is_unit ? R(1.0) : most};
 }
 
-/* Put sample i of the tile into the list. */
-static void set_apart(run *r, ptrdiff_t i)
+/* Put the samples that were found, set_apart[], into the list. */
+static void list_set_apart(run *r)
 {
     const nllk_pointwise *a = r->a;
     apart *list = &r->list;
-    const ptrdiff_t k = list->count++;
-    list->sample[k] = r->first + i;
+    const int count = r->set_apart_count;
+    const unsigned char *at = r->set_apart;
+    const ptrdiff_t k = list->count;
+    for (int i = 0; i < count; i++)
+        list->sample[k + i] = r->first + at[i];
     for (int j = 0; j < r->count; j++)
-        list->parameter[j][k] = r->input[j][i];
-    list->target[k] = r->input[TARGET][i];
-    list->extra[k] = a->extra ? r->input[EXTRA][i] : a->extra_value;
-    list->weight[k] = a->weight ? r->weight[i] : R(1.0);
-    r->set_apart[r->set_apart_count++] = (unsigned char)i;
+        for (int i = 0; i < count; i++)
+            list->parameter[j][k + i] = r->input[j][at[i]];
+    for (int i = 0; i < count; i++) {
+        list->target[k + i] = r->input[TARGET][at[i]];
+        list->extra[k + i] = a->extra ? r->input[EXTRA][at[i]] : a->extra_value;
+        list->weight[k + i] = r->weight[at[i]];
+    }
+    list->count += count;
 }
 
-/* Put an ordinary number in the place of those that were set apart. */
+/* Put an ordinary number in the place of those that were set apart, and of such numbers past the end. */
 static void replace_set_apart(run *r, int k)
 {
     REAL *buffer = r->input_buffer[k];
     if (r->input[k] != buffer)
         r->input[k] = memcpy(buffer, r->input[k], r->whole * sizeof *buffer);
-    for (ptrdiff_t i = 0; i < r->whole; i++)
+    for (int i = 0; i < r->set_apart_count; i++)
+        buffer[r->set_apart[i]] = 1;
+    for (ptrdiff_t i = r->n; i < r->whole; i++)
         buffer[i] = outside(buffer[i], r->ordinary[k]) ? R(1.0) : buffer[i];
 }
 
-static void set_apart_outside(run *r)
+/* Set apart what is not ordinary.  found[j] tells whether there is anything among samples j, j + LANES ... */
+static void set_apart_outside(run *r, const UBITS *found)
 {
     ALIGNED UBITS mark[TILE];
     memset(mark, 0, r->whole * sizeof *mark);
     for (int j = 0; j < r->count; j++)
         if (!is_shared(r, j))
-            mark_outside(r->input[j], r->ordinary[j], r->whole, mark);
-    mark_outside(r->input[TARGET], r->ordinary[TARGET], r->whole, mark);
-    for (ptrdiff_t i = 0; i < r->n; i += LANES) {
-        const UBITS any = any_of(mark + i);
-        for (ptrdiff_t k = i; any && k < i + LANES && k < r->n; k++)
-            if (mark[k])
-                set_apart(r, k);
-    }
+            mark_outside(mark, r->input[j], r->ordinary[j], r->whole);
+    mark_outside(mark, r->input[TARGET], r->ordinary[TARGET], r->whole);
+    for (int j = 0; j < LANES; j++)
+        for (ptrdiff_t i = j; found[j] && i < r->n; i += LANES)
+            if (mark[i])
+                r->set_apart[r->set_apart_count++] = (unsigned char)i;
+    list_set_apart(r);
+    if (r->set_apart_count == r->n)
+        return;
     for (int j = 0; j < r->count; j++)
         if (!is_shared(r, j))
             replace_set_apart(r, j);
@@ -114,17 +124,34 @@ static void find_apart(run *r)
     r->set_apart_count = 0;
     if (r->all_apart) {
         for (ptrdiff_t i = 0; i < r->n; i++)
-            set_apart(r, i);
-        return;
+            r->set_apart[r->set_apart_count++] = (unsigned char)i;
+        list_set_apart(r);
     }
-    if (r->loss->direct)
+    if (r->all_apart || r->loss->direct)
         return;
     for (int j = 0; j < r->count; j++)
         if (!is_shared(r, j))
             find_outside(found, r->input[j], r->ordinary[j], r->whole);
     find_outside(found, r->input[TARGET], r->ordinary[TARGET], r->whole);
     if (any_of(found))
-        set_apart_outside(r);
+        set_apart_outside(r, found);
+}
+
+NLLK_INLINE double weighted_result(double weight, double scale, double x) { return weight == 0 ? 0 : scale * weight * x; }
+
+/* Write an output of the samples in the list, or add it. */
+static void write_apart(const apart *list, const double *from, double scale, output *to)
+{
+    ALIGNED double x[APART_MAX];
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < list->count; i++)
+        x[i] = weighted_result(list->weight[i], scale, from[i]);
+    if (to->array)
+        for (ptrdiff_t i = 0; i < list->count; i++)
+            to->array[list->sample[i]] = (REAL)x[i];
+    if (to->summed)
+        for (ptrdiff_t i = 0; i < list->count; i++)
+            to->lanes[i % LANES] += x[i];
 }
 
 /* Compute the samples of the list and write their results. */
@@ -134,19 +161,11 @@ static void finish_apart(run *r)
     if (!list->count)
         return;
     SYMBOL(compute_apart)(r->loss, r->a, list);
-    for (int k = 0; k < r->outputs; k++) {
-        const int j = (k - 1) % r->count;
-        const double *from = k == 0 ? list->loss : k <= r->count ? list->grad[j] : list->hess[j];
-        const double scale = k == 0 ? 1 : r->a->scale;
-        output *to = &r->out[k];
-        for (ptrdiff_t i = 0; i < list->count; i++) {
-            const double x = list->weight[i] == 0 ? 0 : scale * list->weight[i] * from[i];
-            if (to->array)
-                to->array[list->sample[i]] = (REAL)x;
-            if (to->summed)
-                to->lanes[i % LANES] += x;
-        }
-    }
+    write_apart(list, list->loss, 1, &r->out[0]);
+    for (int j = 0; j < r->count && r->a->want >= WANT_GRAD; j++)
+        write_apart(list, list->grad[j], r->a->scale, &r->out[1 + j]);
+    for (int j = 0; j < r->count && r->a->want >= WANT_HESS; j++)
+        write_apart(list, list->hess[j], r->a->scale, &r->out[1 + r->count + j]);
     list->count = 0;
 }
 

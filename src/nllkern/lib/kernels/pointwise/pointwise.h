@@ -41,7 +41,7 @@ typedef struct {
 #if NLLK_BITS == 32
     nllk_kernel in_double; /* the same loss, for samples that are not ordinary */
 #else
-    void (*in_scaled)(const scaled_sample *s, scaled_result *to); /* or NULL */
+    void (*in_scaled)(const scaled_sample *s, int want, scaled_result *to); /* or NULL */
 #endif
 } pointwise_loss;
 

@@ -54,7 +54,7 @@ static UBITS any_of(const UBITS *x)
 }
 
 /* mark[i] becomes nonzero where x[i] is not in the range. */
-static void mark_outside(const REAL *x, range r, ptrdiff_t n, UBITS *mark)
+static void mark_outside(UBITS *mark, const REAL *x, range r, ptrdiff_t n)
 {
     n = WHOLE_LANES(n);
 #pragma omp simd

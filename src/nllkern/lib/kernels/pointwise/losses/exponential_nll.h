@@ -17,13 +17,17 @@ NLLK_INLINE void exponential_nll(const sample *s, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void exponential_nll_scaled(const scaled_sample *s, scaled_result *to)
+static void exponential_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const scaled_parameter *b = &s->p[0];
     const scaled y = scaled_of(s->target), product = scaled_mul(b->value, y);
     const double part = scaled_to_double(product);
     to->value = part == REAL_INF ? part : part - b->log;
+    if (want < WANT_GRAD)
+        return;
     to->d1[0] = scaled_mul_sub(b->value, y, scaled_of(1));
+    if (want < WANT_HESS)
+        return;
     to->d2[0] = scaled_of(1);
     to->d2_log[0] = product;
 }

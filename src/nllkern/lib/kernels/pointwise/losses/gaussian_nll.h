@@ -21,16 +21,20 @@ NLLK_INLINE void gaussian_nll(const sample *s, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void gaussian_nll_scaled(const scaled_sample *s, scaled_result *to)
+static void gaussian_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const scaled_parameter *sigma = &s->p[1];
     const scaled one = scaled_of(1), difference = scaled_difference(s->target, s->p[0].raw);
     const scaled z = scaled_div(difference, sigma->value), z2 = scaled_mul(z, z);
     const double half = scaled_to_double(scaled_times(z2, 0.5)), value = half + sigma->log;
     to->value = half == REAL_INF ? half : value + (s->full ? HALF_LOG_2PI : 0);
+    if (want < WANT_GRAD)
+        return;
     to->d1[0] = scaled_negative(scaled_div(z, sigma->value));
-    to->d2[0] = scaled_div(scaled_div(one, sigma->value), sigma->value);
     to->d1[1] = scaled_sub(one, z2);
+    if (want < WANT_HESS)
+        return;
+    to->d2[0] = scaled_div(scaled_div(one, sigma->value), sigma->value);
     to->d2[1] = scaled_sub(scaled_times(z2, 3), one);
     to->d2_log[1] = scaled_times(z2, 2);
 }

@@ -30,7 +30,7 @@ NLLK_INLINE void poisson_nll(const sample *s, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void poisson_nll_scaled(const scaled_sample *s, scaled_result *to)
+static void poisson_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const double y = s->target, log_b = s->p[0].log;
     const scaled b = s->p[0].value, count = scaled_of(y), excess = scaled_sub(b, count);
@@ -48,7 +48,11 @@ static void poisson_nll_scaled(const scaled_sample *s, scaled_result *to)
     else if (s->full)
         value = scaled_to_double(scaled_sub(excess, scaled_times(scaled_of(log_r), y))) + poisson_saturated_(y);
     to->value = value;
+    if (want < WANT_GRAD)
+        return;
     to->d1[0] = excess;
+    if (want < WANT_HESS)
+        return;
     to->d2[0] = count;
     to->d2_log[0] = b;
 }

@@ -18,8 +18,8 @@
 
 NLLK_INLINE alone_terms student_t_nll_alone(REAL nu, REAL log_nu)
 {
-    const REAL d1 = student_d1_(nu), d2 = student_d2_(nu);
-    return (alone_terms){student_normalizer_of(nu, log_nu), d1, d2, student_d2_log_(nu)};
+    const REAL d1 = student_d1_(nu), d2_log = student_d2_log_(nu);
+    return (alone_terms){student_normalizer_of(nu, log_nu), d1, d2_log - d1, d2_log};
 }
 
 NLLK_INLINE void student_t_nll(const sample *x, result *to)
@@ -51,13 +51,13 @@ typedef struct {
 
 static student_terms student_alone_scaled(const scaled_parameter *nu)
 {
-    const double value = scaled_to_double(nu->value), d1 = student_d1_(value), d2 = student_d2_(value);
+    const double value = scaled_to_double(nu->value), d1 = student_d1_(value), d2_log = student_d2_log_(value);
     if (value > 0x1p60) { /* c ~ 1 / (4 nu) */
         const scaled quarter = scaled_div(scaled_of(0.25), nu->value);
         return (student_terms){scaled_negative(quarter), scaled_times(quarter, 2), quarter};
     }
-    return (student_terms){scaled_of(d1), scaled_of(d2),
-                           value < 0x1p-60 ? scaled_times(nu->value, LN2) : scaled_of(student_d2_log_(value))};
+    const scaled sum = value < 0x1p-60 ? scaled_times(nu->value, LN2) : scaled_of(d2_log);
+    return (student_terms){scaled_of(d1), scaled_of(d2_log - d1), sum};
 }
 
 /* log(1 + q) and h. */
@@ -77,7 +77,7 @@ static student_logs student_logs_scaled(scaled q, double log_q, scaled r, scaled
                           scaled_of(-s_double < LOG_RATIO_SMALL ? -ratio.log - s_double : -ratio.remainder)};
 }
 
-static void student_t_nll_scaled(const scaled_sample *x, scaled_result *to)
+static void student_t_nll_scaled(const scaled_sample *x, int want, scaled_result *to)
 {
     const scaled_parameter *sigma = &x->p[1], *nu = &x->p[2];
     const scaled one = scaled_of(1), difference = scaled_difference(x->target, x->p[0].raw);
@@ -96,12 +96,16 @@ static void student_t_nll_scaled(const scaled_sample *x, scaled_result *to)
                 student_normalizer_of(scaled_to_double(nu->value), nu->log) + (x->full ? HALF_LOG_2PI : 0);
 
     const scaled pull = scaled_div(scaled_add(one, scaled_div(one, nu->value)), sigma->value);
+    if (want < WANT_GRAD)
+        return;
     to->d1[0] = scaled_negative(scaled_mul(pull, scaled_mul(z, r)));
-    to->d2[0] = scaled_mul(scaled_div(pull, sigma->value), scaled_mul(scaled_sub(r, s), r));
     to->d1[1] = is_far ? scaled_sub(r, a) : scaled_mul(scaled_sub(one, z2), r);
+    to->d1[2] = scaled_add(scaled_times(scaled_sub(nu_h, s), 0.5), c.d1);
+    if (want < WANT_HESS)
+        return;
+    to->d2[0] = scaled_mul(scaled_div(pull, sigma->value), scaled_mul(scaled_sub(r, s), r));
     to->d2[1] = scaled_add(a, scaled_mul(scaled_sub(scaled_times(both, 2), one), r));
     to->d2_log[1] = scaled_times(scaled_mul(both, r), 2);
-    to->d1[2] = scaled_add(scaled_times(scaled_sub(nu_h, s), 0.5), c.d1);
     to->d2[2] = scaled_add(scaled_times(scaled_mul(s, scaled_sub(scaled_add(one, r), a)), 0.5), c.d2);
     /* nu h - a s = -nu q^2 / 2 next to q = 0 */
     const scaled rest = is_near ? scaled_negative(nu_h) : scaled_sub(nu_h, a_s);
