@@ -53,7 +53,7 @@ def laplace_nll(f, mean, scale, target, full):
 
 
 def student_t_nll(f, mean, scale, df, target, full):
-    """Log sigma + (nu + 1)/2 log(1 + z^2/nu) + c(nu) + log(2 pi)/2.
+    """The value log sigma + (nu + 1)/2 log(1 + z^2/nu) + c(nu) + log(2 pi)/2.
 
     c(nu) = lgamma(x) - lgamma(x + 1/2) + log(x)/2 with x = nu/2; nu = inf is the normal
     distribution.
@@ -88,18 +88,18 @@ def exponential_nll(f, rate, target, full):
 
 
 def poisson_nll(f, rate, target, full):
-    """B - y log b + lgamma(1 + y); the last only if full."""
+    """The value b - y log b + lgamma(1 + y); the last only if full."""
     b, y = rate, target
 
     def deviance():
-        """B - y - y log(b/y)."""
+        """The part b - y - y log(b/y)."""
         x = (b - y) / y
         near = abs(x.value) < 0.5
         apart = f.where(near, lambda: -y * f.log1pmx(x), lambda: b - y - y * (f.log(b) - f.log(y)))
         return apart + saturated()
 
     def saturated():
-        """lgamma(1 + y) - y log y + y."""
+        """The part lgamma(1 + y) - y log y + y."""
         return f.where(
             y.value < 1,
             lambda: f.lgamma1p(y) - y * f.log(y) + y,
@@ -112,11 +112,11 @@ def poisson_nll(f, rate, target, full):
 
 
 def gamma_nll(f, shape, rate, target, full):
-    """lgamma(a) - a log b - (a - 1) log y + b y; without the log y of the constant unless full."""
+    """The value lgamma(a) - a log b - (a - 1) log y + b y; without the log y of the constant unless full."""
     a, b, y = shape, rate, target
 
     def rest():
-        """lgamma(a) - a log a + a."""
+        """The part lgamma(a) - a log a + a."""
         return f.where(
             a.value < 1,
             lambda: f.lgamma1p(a) - (1 + a) * f.log(a) + a,

@@ -37,14 +37,7 @@ class NumpyNumbers:
         return np.where(condition, yes(), no())
 
     def select(self, condition: Any, yes: Any, no: Any) -> Jet:
-        """A jet of two, of which both are computed."""
-        yes, no = jet(yes()), jet(no())
-        length = max(len(yes.series), len(no.series))
-        a, b = ((*x.series, 0, 0)[:length] for x in (yes, no))
-        series = tuple(np.where(condition, x, y) for x, y in zip(a, b, strict=True))
-        of_yes = yes, lambda d: tuple(np.where(condition, c, 0) for c in d)
-        of_no = no, lambda d: tuple(np.where(condition, 0, c) for c in d)
-        return Jet(series, (of_yes, of_no))
+        return select(condition, yes, no)
 
     def log1pmx(self, x: Any) -> Any:
         """log(1 + x) - x: with s = x/(2 + x), log(1 + x) = 2 atanh(s) and 2s - x = -x s."""
@@ -55,6 +48,17 @@ class NumpyNumbers:
         for n in range(24, 0, -1):
             tail = s * s * (1 / np.longdouble(2 * n + 1) + tail)
         return np.where(near, t * ((1 - s) * tail - s), np.log1p(x) - x)
+
+
+def select(condition: Any, yes: Any, no: Any) -> Jet:
+    """A jet of two, of which both are computed."""
+    yes, no = jet(yes()), jet(no())
+    length = max(len(yes.series), len(no.series))
+    a, b = ((*x.series, 0, 0)[:length] for x in (yes, no))
+    series = tuple(np.where(condition, x, y) for x, y in zip(a, b, strict=True))
+    of_yes = yes, lambda d: tuple(np.where(condition, c, 0) for c in d)
+    of_no = no, lambda d: tuple(np.where(condition, 0, c) for c in d)
+    return Jet(series, (of_yes, of_no))
 
 
 class Functions:
@@ -161,6 +165,41 @@ class Functions:
         x, y = jet(x), jet(y)
         return self.where((x.value == 0) & (abs(y.value) == np.inf), lambda: 0 * x, lambda: x * y)
 
+    # Rows: sums over the last axis, which stays, with one entry.
+
+    def sum(self, x: Jet) -> Jet:
+        shape = x.value.shape
+        series = tuple(spread(c, shape).sum(-1, keepdims=True) for c in x.series)
+        return Jet(series, ((x, lambda d: tuple(spread(c, shape) for c in d)),))
+
+    def pick(self, x: Jet, index: Any) -> Jet:
+        """The entry at an index, of shape (..., 1)."""
+        chosen = ~self.all_but(x, index)
+        series = tuple(np.take_along_axis(spread(c, x.value.shape), index, -1) for c in x.series)
+        return Jet(series, ((x, lambda d: tuple(np.where(chosen, c, 0) for c in d)),))
+
+    def all_but(self, x: Jet, index: Any) -> Any:
+        """False at an index."""
+        return np.arange(x.value.shape[-1]) != index
+
+    def largest_but(self, x: Jet, without: Any) -> Jet | None:
+        """The first of the largest entries, some left out; None if none is left."""
+        if without.shape[-1] == 1:
+            return None
+        lowest = np.where(without, x.value.min(-1, keepdims=True) - 1, x.value)
+        return self.pick(x, lowest.argmax(-1)[..., None])
+
+    def rounded(self, x: Jet) -> Jet:
+        """The same, as a linked parameter."""
+        x.rounding = x.series
+        return x
+
+    def x_log_x(self, x: Jet) -> Jet:
+        """X log x, 0 at 0, where the derivatives are left out."""
+        v = self.n.choose(x.value > 0, lambda: x.value, lambda: 1 + 0 * x.value)
+        log, r, on = self.n.log(v), 1 / v, (x.value > 0) * 1
+        return x.apply((on * v * log, on * (log + 1), on * r, -on * r * r))
+
     # The gamma function's family.
 
     def stirling(self, a: Jet) -> Jet:
@@ -195,6 +234,10 @@ class Functions:
         for k in range(1, n.steps + 1):
             total = total + (y * n.log1p(n.real(1) / k) - n.log1p(y / k))
         return total
+
+
+def spread(c: Any, shape: tuple[int, ...]) -> Any:
+    return np.broadcast_to(np.asarray(c), shape)
 
 
 def stirling(n: Any, a: Any) -> tuple[Any, ...]:

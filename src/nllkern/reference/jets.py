@@ -143,6 +143,7 @@ class Jet:
             for parent, through in node.parents:
                 if node in found:
                     part = _or_nothing(through(found[node]), found[node])
+                    part = _of_shape(np.shape(parent.value), part)
                     found[parent] = add(found[parent], part) if parent in found else part
         return found
 
@@ -157,6 +158,13 @@ def _or_nothing(part: Series, source: Series) -> Series:
         return part
     nothing = sum(abs(c) for c in source) == 0
     return tuple(np.where(nothing, 0, c) for c in part)
+
+
+def _of_shape(shape: tuple[int, ...], part: Series) -> Series:
+    """Summed over the last axis where the number was one for all classes."""
+    if not shape or shape[-1] != 1:
+        return part
+    return tuple(c.sum(-1, keepdims=True) if np.ndim(c) else c for c in part)
 
 
 def jet(x: Any) -> Jet:
