@@ -39,17 +39,25 @@ static void survey_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, n
     sums->weight = 0;
     if (sums->bad >= 0 || !a->want_weight)
         return;
-    double lost = 0;
-    for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t t = a->index ? target_of(a, i) : -1;
-        if (a->index ? t < 0 : ignored_row(a, prob + i * a->classes))
-            continue;
-        double w = (weight ? (double)weight[i] : 1) * (a->index && class_weight ? (double)class_weight[t] : 1);
-        double sum = sums->weight + w, part = sum - w;
-        lost += (w - (sum - part)) + (sums->weight - part);
-        sums->weight = sum;
+    double high[LANES] = {0}, low[LANES] = {0};
+    for (ptrdiff_t first = begin; first < end; first += LANES) {
+        double w[LANES] = {0};
+        for (ptrdiff_t i = first; i < end && i < first + LANES; i++) {
+            ptrdiff_t t = a->index ? target_of(a, i) : -1;
+            if (a->index ? t >= 0 : !ignored_row(a, prob + i * a->classes))
+                w[i - first] =
+                    (weight ? (double)weight[i] : 1) * (t >= 0 && class_weight ? (double)class_weight[t] : 1);
+        }
+#pragma omp simd
+        for (int j = 0; j < LANES; j++) {
+            two_sum s = two_sum_(high[j], w[j]);
+            high[j] = s.sum;
+            low[j] += s.lost;
+        }
     }
-    sums->weight += lost;
+    for (int j = 0; j < LANES; j++)
+        high[j] += low[j];
+    sums->weight = sum_lanes(high);
 }
 
 static void survey_points(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
