@@ -55,9 +55,13 @@ static void survey_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, n
             low[j] += s.lost;
         }
     }
-    for (int j = 0; j < LANES; j++)
-        high[j] += low[j];
-    sums->weight = sum_lanes(high);
+    double lost = 0; /* every digit of the sum is right, so that rows left out are as rows ignored */
+    for (int j = 0; j < LANES; j++) {
+        two_sum t = two_sum_(sums->weight, high[j]);
+        sums->weight = t.sum;
+        lost += t.lost + low[j];
+    }
+    sums->weight += lost;
 }
 
 static void survey_points(const nllk_pointwise *a, ptrdiff_t begin, ptrdiff_t end, nllk_sums *sums)
