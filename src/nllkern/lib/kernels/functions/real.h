@@ -13,7 +13,7 @@
 #endif
 
 #define NLLK_INLINE static inline __attribute__((always_inline))
-#define NLLK_NOINLINE static __attribute__((noinline))
+#define NLLK_NOINLINE static __attribute__((noinline, unused)) /* unused: by some who include its header */
 
 #if NLLK_BITS == 32
 typedef float REAL;

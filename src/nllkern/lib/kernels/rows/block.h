@@ -47,7 +47,7 @@ NLLK_INLINE void clear_uncounted(const row_block *b, ptrdiff_t count, ptrdiff_t 
                 block[k * rows + r] = 0;
 }
 
-NLLK_INLINE void block_max(const REAL *block, ptrdiff_t classes, int pitch, int rows, REAL *top)
+NLLK_INLINE void block_max(const REAL *block, ptrdiff_t classes, int rows, REAL *top)
 {
     REAL most[ROWS]; /* not `top`: its stores could not be delayed, as it might lie in the block */
     for (int r = 0; r < rows; r++)
@@ -55,7 +55,7 @@ NLLK_INLINE void block_max(const REAL *block, ptrdiff_t classes, int pitch, int 
     for (ptrdiff_t k = 1; k < classes; k++) {
 #pragma omp simd
         for (int r = 0; r < rows; r++)
-            most[r] = max_(block[k * pitch + r], most[r]);
+            most[r] = max_(block[k * rows + r], most[r]);
     }
     memcpy(top, most, rows * sizeof *top);
 }

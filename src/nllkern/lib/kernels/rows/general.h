@@ -94,7 +94,7 @@ typedef struct {
 
 typedef struct {
     lane_sums rest, mass, gap;
-    REAL ties[WIDE_ROWS * LANES];
+    double ties[WIDE_ROWS * LANES];
 } row_sums;
 
 NLLK_INLINE void clear_lanes(lane_sums *s, int rows)
@@ -117,19 +117,6 @@ typedef struct {
 } lane_terms;
 
 /* ---- scores and shares ---- */
-
-NLLK_NOINLINE void view_rows(int score, const REAL *peak, REAL softcap, int rows, row_views *views)
-{
-    if (score == SOFTCAP)
-        view_rows_as(SOFTCAP, peak, softcap, rows, views);
-    else if (score == LOG_SIGMOID)
-        view_rows_as(LOG_SIGMOID, peak, softcap, rows, views);
-    else
-        for (int r = 0; r < rows; r++) {
-            views->top[r] = peak[r];
-            views->origin[r] = score == PLAIN ? peak[r] : 0;
-        }
-}
 
 NLLK_NOINLINE void share_plain(row_stage *s, ptrdiff_t at, ptrdiff_t steps, const row_views *v)
 {
@@ -193,7 +180,7 @@ NLLK_INLINE void sum_steps_as(int divergence, const row_stage *s, ptrdiff_t at, 
     double *high = to->mass.high + row * LANES, *low = to->mass.low + row * LANES;
     REAL ties[LANES];
     for (int j = 0; j < LANES; j++)
-        ties[j] = to->ties[row * LANES + j];
+        ties[j] = (REAL)to->ties[row * LANES + j];
     for (ptrdiff_t k = 0; k < steps * LANES; k += CHUNK) {
         ptrdiff_t stop = steps * LANES - k < CHUNK ? steps * LANES : k + CHUNK;
         REAL rest[LANES] = {0}, mass[LANES] = {0}, gap[LANES] = {0};
@@ -307,19 +294,23 @@ NLLK_INLINE void fill_terms(const row_block *b, ptrdiff_t r, ptrdiff_t step, lan
 /* ---- rows ---- */
 
 /* The sum of the shares without one of the largest; there is no softmax of log-probabilities, whose rest is 0 or NaN. */
-NLLK_INLINE REAL rest_of(const row_options *o, REAL ties, double sum)
+NLLK_INLINE REAL rest_of(const row_options *o, double ties, double sum)
 {
     return (REAL)((o->score == LOG_PROBABILITY ? 0 : ties - 1) + sum * ROW_UNLIFT_2);
 }
 
-/* The losses of a divergence from the sums of its terms and those of the targets less 1. */
-NLLK_INLINE double weigh_divergences(row_block *b, int rows, ptrdiff_t count, const lane_sums *terms,
-                                     const double *excess)
+NLLK_NOINLINE double finish_general_rows(const nllk_rowwise *a, row_block *b, ptrdiff_t count, double unit)
 {
-    double value[ROWS];
-    for (int r = 0; r < rows; r++)
+    return finish_rows(a, b, LANES, count, unit);
+}
+
+/* The losses of a divergence from the sums of its terms and those of the targets less 1. */
+NLLK_INLINE double weigh_divergences(row_block *b, ptrdiff_t count, const lane_sums *terms, const double *excess)
+{
+    double value[LANES];
+    for (int r = 0; r < LANES; r++)
         value[r] = (terms->high[r] + terms->low[r]) + excess[r];
-    return weigh_losses(b, rows, count, value);
+    return weigh_losses(b, LANES, count, value);
 }
 
 #endif

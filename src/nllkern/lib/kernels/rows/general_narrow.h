@@ -43,15 +43,14 @@ static double general_narrow_block(const row_options *o, const nllk_rowwise *a, 
     row_views views;
     row_sums sums;
     for (ptrdiff_t r = 0; r < LANES; r++) {
-        target[r] = -1;
-        b.weight[r] = 0;
-        if (r < count)
-            general_target(a, first + r, &target[r], &b.weight[r]);
+        row_target t = r < count ? read_target(a, first + r) : (row_target){-1, 0};
+        target[r] = t.column;
+        b.weight[r] = t.weight;
     }
     transpose_in((const REAL *)a->logits + first * a->row_stride, a->row_stride, n, count, LANES, s->z);
     clear_uncounted(&b, count, n, LANES, s->z);
     load_tau_narrow(o, a, first, count, &b, target, s->tau);
-    block_max(s->z, n, LANES, LANES, b.top);
+    block_max(s->z, n, LANES, b.top);
     view_rows(o->score, b.top, o->softcap, LANES, &views);
     score_steps(o, s, 0, n, &views);
     clear_sums(&sums, 1);
@@ -64,11 +63,11 @@ static double general_narrow_block(const row_options *o, const nllk_rowwise *a, 
         b.gap[r] = sums.gap.high[r] + sums.gap.low[r];
         excess[r] = (sums.mass.high[r] - 1) + sums.mass.low[r];
     }
-    double sum = finish_rows(a, &b, LANES, count, o->unit);
+    double sum = finish_general_rows(a, &b, count, o->unit);
     if (o->divergence == FROM_SOFTMAX) {
         clear_lanes(&sums.gap, 1);
         sum_divergence(s, 0, n, views.origin, b.over, &sums.gap, 0);
-        sum = weigh_divergences(&b, LANES, count, &sums.gap, excess);
+        sum = weigh_divergences(&b, count, &sums.gap, excess);
     }
     if (loss)
         memcpy(loss + first, b.loss, count * sizeof *loss);

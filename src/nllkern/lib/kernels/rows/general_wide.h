@@ -21,14 +21,13 @@ typedef struct {
 } general_batch;
 
 /* high[r] + low[r] = the sum of row r's lanes. */
-NLLK_INLINE void fold_lanes(lane_sums *s, int rows)
+NLLK_INLINE void fold_lanes(lane_sums *s)
 {
 #if NLLK_BITS == 32
-    double spare[WIDE_ROWS * LANES];
-    reduce_sum(s->high, spare, rows);
+    reduce_sum(s->high);
 #else
     for (int half = LANES / 2; half; half /= 2)
-        for (int r = 0; r < rows; r++) {
+        for (int r = 0; r < WIDE_ROWS; r++) {
             double *high = s->high + r * LANES, *low = s->low + r * LANES;
 #pragma omp simd
             for (int j = 0; j < half; j++) {
@@ -37,7 +36,7 @@ NLLK_INLINE void fold_lanes(lane_sums *s, int rows)
                 low[j] += low[j + half] + t.lost;
             }
         }
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < WIDE_ROWS; r++) {
         s->high[r] = s->high[r * LANES];
         s->low[r] = s->low[r * LANES];
     }
@@ -96,22 +95,24 @@ static void splat_view(const row_views *v, ptrdiff_t r, row_views *to)
 }
 
 /* Load the rows of a batch, if the stage holds them, and find their largest logits. */
-static void open_general(general_batch *b, int rows)
+static void open_general(general_batch *b)
 {
     const nllk_rowwise *a = b->a;
-    REAL tops[WIDE_ROWS * LANES] = {0}, spare[WIDE_ROWS * LANES];
-    for (int r = 0; r < rows; r++)
+    REAL tops[WIDE_ROWS * LANES] = {0};
+    for (int r = 0; r < WIDE_ROWS; r++)
         b->block.weight[r] = 0;
     for (ptrdiff_t r = 0; r < b->count; r++) {
-        general_target(a, b->first + r, &b->target[r], &b->block.weight[r]);
-        if (b->block.weight[r] == 0)
+        row_target t = read_target(a, b->first + r);
+        b->target[r] = t.column;
+        b->block.weight[r] = t.weight;
+        if (t.weight == 0)
             continue;
         if (b->at_once)
             load_piece(b, r, 0, a->classes, r * b->padded);
         row_max((const REAL *)a->logits + (b->first + r) * a->row_stride, a->classes, tops + r * LANES);
     }
-    reduce_max(tops, spare, rows);
-    view_rows(b->options->score, tops, b->options->softcap, rows, &b->views);
+    reduce_max(tops);
+    view_rows(b->options->score, tops, b->options->softcap, WIDE_ROWS, &b->views);
 }
 
 /* The sums of row r. */
@@ -182,36 +183,35 @@ static void derive_row(general_batch *b, ptrdiff_t r, ptrdiff_t ahead)
     }
 }
 
-static double general_batch_rows(general_batch *b, int rows, ptrdiff_t ahead)
+static double general_batch_rows(general_batch *b, ptrdiff_t ahead)
 {
     row_sums *s = &b->sums;
     row_block *block = &b->block;
     double excess[WIDE_ROWS];
-    clear_sums(s, rows);
-    open_general(b, rows);
+    clear_sums(s, (int)b->count);
+    open_general(b);
     for (ptrdiff_t r = 0; r < b->count; r++)
         if (block->weight[r] != 0)
             sum_row(b, r);
-    REAL spare[WIDE_ROWS * LANES];
-    reduce_ties(s->ties, spare, rows);
-    fold_lanes(&s->rest, rows);
-    fold_lanes(&s->mass, rows);
-    fold_lanes(&s->gap, rows);
-    for (int r = 0; r < rows; r++) {
+    reduce_sum(s->ties);
+    fold_lanes(&s->rest);
+    fold_lanes(&s->mass);
+    fold_lanes(&s->gap);
+    for (int r = 0; r < WIDE_ROWS; r++) {
         block->top[r] = b->views.top[r];
         block->rest[r] = rest_of(b->options, s->ties[r], s->rest.high[r] + s->rest.low[r]);
         block->mass[r] = s->mass.high[r] + s->mass.low[r];
         block->gap[r] = s->gap.high[r] + s->gap.low[r];
         excess[r] = (s->mass.high[r] - 1) + s->mass.low[r];
     }
-    double sum = finish_rows(b->a, block, rows, b->count, b->options->unit);
+    double sum = finish_general_rows(b->a, block, b->count, b->options->unit);
     if (b->options->divergence == FROM_SOFTMAX) {
-        clear_lanes(&s->gap, rows);
+        clear_lanes(&s->gap, (int)b->count);
         for (ptrdiff_t r = 0; r < b->count; r++)
             if (block->weight[r] != 0)
                 sum_row_divergence(b, r);
-        fold_lanes(&s->gap, rows);
-        sum = weigh_divergences(block, rows, b->count, &s->gap, excess);
+        fold_lanes(&s->gap);
+        sum = weigh_divergences(block, b->count, &s->gap, excess);
     }
     if (b->a->loss)
         memcpy((REAL *)b->a->loss + b->first, block->loss, b->count * sizeof(REAL));
@@ -231,7 +231,7 @@ static double general_wide_rows(const row_options *o, const nllk_rowwise *a, ptr
     double sum = 0;
     for (b.first = begin; b.first < end; b.first += size) {
         b.count = end - b.first < size ? end - b.first : size;
-        sum += general_batch_rows(&b, (int)((size + 3) & ~3), size);
+        sum += general_batch_rows(&b, size);
     }
     return sum;
 }

@@ -117,47 +117,57 @@ NLLK_INLINE void largest_others(const REAL *z, ptrdiff_t n, const BITS *target, 
     }
 }
 
-NLLK_INLINE double finish_largest(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t, REAL weight, REAL own,
-                                  largest_score other)
+/* The gradient of row i, whose hinge is `term`. */
+NLLK_INLINE void largest_gradient(const nllk_rowwise *a, ptrdiff_t i, row_target t, REAL own, REAL term, double value,
+                                  ptrdiff_t at)
 {
     ptrdiff_t n = a->classes;
-    hinge_margin margin = margin_of(a);
-    REAL term = hinge_of(other.score, own, margin);
-    double value = other.odd != 0 || term != term ? (double)REAL_NAN : term > 0 ? term + margin.rest : 0;
-    if (a->grad) {
-        REAL *grad = (REAL *)a->grad + i * n, unit = (REAL)(a->scale * weight);
-        memset(grad, 0, n * sizeof *grad);
-        if (weight != 0 && value != value) {
-            fill_row(grad, n, REAL_NAN);
-        } else if (weight != 0 && term > 0) {
-            grad[other.at] = unit;
-            grad[t] = own == -REAL_INF ? 0 : -unit;
-        }
+    REAL *grad = (REAL *)a->grad + i * n, unit = (REAL)(a->scale * t.weight);
+    memset(grad, 0, n * sizeof *grad);
+    if (t.weight != 0 && value != value) {
+        fill_row(grad, n, REAL_NAN);
+    } else if (t.weight != 0 && term > 0) {
+        grad[at] = unit;
+        grad[t.column] = own == -REAL_INF ? 0 : -unit;
     }
-    return finish_hinge(a, i, weight, value);
 }
 
 static double hinge_of_largest(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
     const REAL *logits = a->logits;
-    ptrdiff_t n = a->classes, stride = a->row_stride, t;
-    REAL weight, z[NARROW * ROWS], top[ROWS], odd[ROWS];
+    const hinge_margin margin = margin_of(a);
+    ptrdiff_t n = a->classes, stride = a->row_stride;
+    REAL z[NARROW * ROWS], top[ROWS], odd[ROWS], own[ROWS], term[ROWS];
+    double value[ROWS], sum = 0;
+    row_target t[ROWS];
     BITS target[ROWS], at[ROWS];
-    double sum = 0;
     for (ptrdiff_t first = begin; first < end;) {
         ptrdiff_t count = n <= NARROW && end - first >= ROWS ? ROWS : 1;
+        const REAL *row = logits + first * stride;
+        for (ptrdiff_t r = 0; r < count; r++) {
+            t[r] = read_target(a, first + r);
+            target[r] = (BITS)t[r].column;
+        }
         if (count == ROWS) {
-            transpose_in(logits + first * stride, stride, n, ROWS, ROWS, z);
-            for (ptrdiff_t r = 0; r < ROWS; r++)
-                target[r] = (BITS)target_of(a, first + r);
+            transpose_in(row, stride, n, ROWS, ROWS, z);
             largest_others(z, n, target, top, odd, at);
+        } else {
+            largest_score other = largest_other(row, n, t[0].column);
+            top[0] = other.score;
+            odd[0] = other.odd;
+            at[0] = (BITS)other.at;
+        }
+        for (ptrdiff_t r = 0; r < count; r++) /* only now, when the rows are in cache */
+            own[r] = t[r].column < 0 ? 0 : row[r * stride + t[r].column];
+#pragma omp simd
+        for (ptrdiff_t r = 0; r < count; r++) {
+            term[r] = hinge_of(top[r], own[r], margin) + odd[r];
+            value[r] = term[r] > 0 ? term[r] + margin.rest : term[r] <= 0 ? 0 : (double)term[r];
         }
         for (ptrdiff_t r = 0; r < count; r++) {
-            ptrdiff_t i = first + r;
-            general_target(a, i, &t, &weight);
-            const REAL *row = logits + i * stride;
-            largest_score other = count == ROWS ? (largest_score){top[r], odd[r], at[r]} : largest_other(row, n, t);
-            sum += finish_largest(a, i, t, weight, t < 0 ? 0 : row[t], other);
+            if (a->grad)
+                largest_gradient(a, first + r, t[r], own[r], term[r], value[r], (ptrdiff_t)at[r]);
+            sum += finish_hinge(a, first + r, t[r].weight, value[r]);
         }
         first += count;
     }
@@ -177,20 +187,20 @@ NLLK_INLINE class_hinge hinge_of_class(REAL x, REAL own, hinge_margin margin)
 }
 
 /* What is left of a row when its `active` terms are summed, and `unit` stands at each of them in the gradient. */
-NLLK_INLINE double finish_each(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t t, REAL weight, REAL own, double value,
-                               double active, REAL odd)
+NLLK_INLINE double finish_each(const nllk_rowwise *a, ptrdiff_t i, row_target t, REAL own, double value, double active,
+                               REAL odd, double margin_rest)
 {
     ptrdiff_t n = a->classes;
     int lone = own == -REAL_INF && active == 0; /* no class is left */
     REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL;
-    double total = odd == 0 && own == own && !lone ? value + active * margin_of(a).rest : (double)REAL_NAN;
-    if (grad && weight == 0)
+    double total = odd == 0 && own == own && !lone ? value + active * margin_rest : (double)REAL_NAN;
+    if (grad && t.weight == 0)
         memset(grad, 0, n * sizeof *grad);
     else if (grad && total != total)
         fill_row(grad, n, REAL_NAN);
     else if (grad)
-        grad[t] = own == -REAL_INF ? 0 : (REAL)(a->scale * weight * -active);
-    return finish_hinge(a, i, weight, total);
+        grad[t.column] = own == -REAL_INF ? 0 : (REAL)(a->scale * t.weight * -active);
+    return finish_hinge(a, i, t.weight, total);
 }
 
 /* `count` rows of few classes. */
@@ -198,22 +208,20 @@ static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdi
 {
     const REAL *logits = a->logits;
     const hinge_margin margin = margin_of(a);
-    ptrdiff_t n = a->classes, stride = a->row_stride, t[ROWS];
-    REAL z[NARROW * ROWS], own[ROWS], weight[ROWS], unit[ROWS], odd[ROWS] = {0};
+    ptrdiff_t n = a->classes, stride = a->row_stride;
+    row_target t[ROWS];
+    REAL z[NARROW * ROWS], own[ROWS], unit[ROWS], odd[ROWS] = {0};
     double sums[2][ROWS], low[2][ROWS], sum = 0;
     BITS target[ROWS];
     memset(sums, 0, sizeof sums);
     memset(low, 0, sizeof low);
     memset(z, 0, n * ROWS * sizeof *z);
-    transpose_in(logits + first * stride, stride, n, count, ROWS, z);
+    transpose_in(logits + first * stride, stride, n, count, ROWS, z); /* brings the rows into cache */
     for (ptrdiff_t r = 0; r < ROWS; r++) {
-        t[r] = -1;
-        weight[r] = 0;
-        if (r < count)
-            general_target(a, first + r, &t[r], &weight[r]);
-        target[r] = (BITS)t[r];
-        own[r] = t[r] < 0 ? 0 : logits[(first + r) * stride + t[r]];
-        unit[r] = (REAL)(a->scale * weight[r]);
+        t[r] = r < count ? read_target(a, first + r) : (row_target){-1, 0};
+        target[r] = (BITS)t[r].column;
+        own[r] = t[r].column < 0 ? 0 : logits[(first + r) * stride + t[r].column];
+        unit[r] = (REAL)(a->scale * t[r].weight);
     }
     for (ptrdiff_t k0 = 0; k0 < n; k0 += GROUP) {
         ptrdiff_t stop = n - k0 < GROUP ? n : k0 + GROUP;
@@ -236,7 +244,7 @@ static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdi
     if (a->grad)
         transpose_out(z, n, count, ROWS, (REAL *)a->grad + first * n);
     for (ptrdiff_t r = 0; r < count; r++)
-        sum += finish_each(a, first + r, t[r], weight[r], own[r], sums[0][r] + low[0][r], sums[1][r], odd[r]);
+        sum += finish_each(a, first + r, t[r], own[r], sums[0][r] + low[0][r], sums[1][r], odd[r], margin.rest);
     return sum;
 }
 
@@ -244,11 +252,11 @@ static double wide_hinge_of_each(const nllk_rowwise *a, ptrdiff_t i)
 {
     const REAL *z = (const REAL *)a->logits + i * a->row_stride;
     const hinge_margin margin = margin_of(a);
-    ptrdiff_t n = a->classes, t;
-    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, weight, odd[LANES] = {0};
+    ptrdiff_t n = a->classes;
+    row_target t = read_target(a, i);
+    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, odd[LANES] = {0};
     double sums[2][LANES], low[2][LANES], totals[2] = {0, 0};
-    general_target(a, i, &t, &weight);
-    REAL own = t < 0 ? 0 : z[t], unit = (REAL)(a->scale * weight), any = 0;
+    REAL own = t.column < 0 ? 0 : z[t.column], unit = (REAL)(a->scale * t.weight), any = 0;
     memset(sums, 0, sizeof sums);
     memset(low, 0, sizeof low);
     for (ptrdiff_t k = 0; k < n; k += CHUNK) {
@@ -256,7 +264,7 @@ static double wide_hinge_of_each(const nllk_rowwise *a, ptrdiff_t i)
         REAL part[2][LANES];
         memset(part, 0, sizeof part);
         for (ptrdiff_t c = 0; c < m; c += LANES) {
-            BITS at = (BITS)(t - k - c);
+            BITS at = (BITS)(t.column - k - c);
             REAL x[LANES], g[LANES];
             ptrdiff_t left = m - c < LANES ? m - c : LANES;
             for (int j = 0; j < LANES; j++)
@@ -281,7 +289,7 @@ static double wide_hinge_of_each(const nllk_rowwise *a, ptrdiff_t i)
         totals[1] += sums[1][j] + low[1][j];
         any += odd[j];
     }
-    return finish_each(a, i, t, weight, own, totals[0], totals[1], any);
+    return finish_each(a, i, t, own, totals[0], totals[1], any, margin.rest);
 }
 
 static double hinge_of_each(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)

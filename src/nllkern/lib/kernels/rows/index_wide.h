@@ -147,37 +147,21 @@ typedef struct {
     REAL *grad, *e; /* rows of n; NULL without a gradient */
 } row_batch;
 
-/* What is done for all rows of a batch before and after its middle pass, from LANES maxima and LANES sums of each.  A full
- * batch gets code of its own, in which `rows` is a constant: loops as short as these would otherwise be slow. */
-NLLK_INLINE void open_rows(int score, const nllk_rowwise *a, row_batch *b, ptrdiff_t first, int rows, REAL *tops)
+/* Before and after the middle pass of a batch: from LANES maxima, and LANES sums, of each row. */
+NLLK_INLINE void open_batch(int score, const nllk_rowwise *a, row_batch *b, ptrdiff_t first, REAL *tops)
 {
-    REAL spare[WIDE_ROWS * LANES];
-    reduce_max(tops, spare, rows);
-    memcpy(b->block.row.top, tops, rows * sizeof *tops);
-    read_rows(a, first, rows, b->count, &b->block);
+    reduce_max(tops);
+    memcpy(b->block.row.top, tops, WIDE_ROWS * sizeof *tops);
+    read_rows(a, first, WIDE_ROWS, b->count, &b->block);
     if (score != PLAIN)
-        view_rows_as(score, tops, 0, rows, &b->block.view);
+        view_rows(score, tops, 0, WIDE_ROWS, &b->block.view);
 }
 
-NLLK_INLINE double close_rows(int score, const nllk_rowwise *a, row_batch *b, int rows, double *sums)
+NLLK_INLINE double close_batch(int score, const nllk_rowwise *a, row_batch *b, double *sums)
 {
-    double spare[WIDE_ROWS * LANES];
-    reduce_sum(sums, spare, rows);
-    memcpy(b->block.others, sums, rows * sizeof *sums);
-    return finish_index_rows(score, a, &b->block, rows, b->count);
-}
-
-NLLK_INLINE void open_batch(int score, const nllk_rowwise *a, row_batch *b, ptrdiff_t first, int rows, REAL *tops)
-{
-    if (rows == WIDE_ROWS)
-        open_rows(score, a, b, first, WIDE_ROWS, tops);
-    else
-        open_rows(score, a, b, first, rows, tops);
-}
-
-NLLK_INLINE double close_batch(int score, const nllk_rowwise *a, row_batch *b, int rows, double *sums)
-{
-    return rows == WIDE_ROWS ? close_rows(score, a, b, WIDE_ROWS, sums) : close_rows(score, a, b, rows, sums);
+    reduce_sum(sums);
+    memcpy(b->block.others, sums, WIDE_ROWS * sizeof *sums);
+    return finish_index_rows(score, a, &b->block, WIDE_ROWS, b->count);
 }
 
 /* A batch keeps its exponentials where the one before it had its own, which are used up column by column just in time: in
@@ -188,7 +172,6 @@ NLLK_INLINE double wide_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, 
     REAL *grad = a->grad, *loss = a->loss;
     ptrdiff_t n = a->classes, stride = a->row_stride;
     ptrdiff_t size = n * WIDE_ROWS <= STAGE ? WIDE_ROWS : n <= STAGE ? STAGE / n : 1;
-    int rows = (size + 3) & ~3;
     int stream = a->stream && n > STAGE && scratch != NULL;
     REAL stage[STAGE], tops[WIDE_ROWS * LANES];
     double sums[WIDE_ROWS * LANES];
@@ -209,7 +192,7 @@ NLLK_INLINE double wide_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, 
         b->grad = grad ? grad + first * n : NULL;
         b->e = !grad ? NULL : n <= STAGE ? stage : scratch ? scratch : b->grad;
         if (b->count)
-            open_batch(score, a, b, first, rows, tops);
+            open_batch(score, a, b, first, tops);
         for (ptrdiff_t r = 0; r < b->count || r < before->count; r++) {
             int ahead = r < next_count, middle = r < b->count, behind = grad && r < before->count;
             REAL factor = behind ? before->block.factor[r] : 1;
@@ -243,7 +226,7 @@ NLLK_INLINE double wide_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, 
                 g[before->block.target[r]] = before->block.spike[r];
         }
         if (b->count) {
-            sum += close_batch(score, a, b, rows, sums);
+            sum += close_batch(score, a, b, sums);
             if (loss)
                 memcpy(loss + first, b->block.row.loss, b->count * sizeof *loss);
         }

@@ -30,8 +30,8 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
 }
 
 #define ROWS 32           /* rows handled together, at most */
+#define WIDE_ROWS LANES   /* of many classes */
 #define CHUNK (8 * LANES) /* columns summed in REAL before the sum goes to a wider accumulator */
-#define WIDE_ROWS 16      /* rows in a batch, at most */
 
 /* Weights and options may be far outside the range of REAL: what is formed of them, once per row, is double. */
 typedef struct {
@@ -45,25 +45,25 @@ typedef struct {
     double inverse[ROWS]; /* weight * scale / total */
 } row_block;
 
-/* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of
- * the additions is the same for every row, whatever the width of a register. */
+/* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...], for WIDE_ROWS rows: neighbours are paired, so that the order
+ * of the additions is the same for every row, whatever the width of a register. */
 #define DEFINE_REDUCE(NAME, TYPE, OP)                                                                                  \
-    NLLK_INLINE void NAME(TYPE *restrict x, TYPE *restrict y, int rows)                                                \
+    NLLK_NOINLINE void NAME(TYPE *x)                                                                                   \
     {                                                                                                                  \
+        TYPE y[WIDE_ROWS * 8];                                                                                         \
         _Static_assert(LANES == 16, "four halvings");                                                                  \
-        for (int i = 0; i < rows * 8; i++)                                                                             \
+        for (int i = 0; i < WIDE_ROWS * 8; i++)                                                                        \
             y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
-        for (int i = 0; i < rows * 4; i++)                                                                             \
+        for (int i = 0; i < WIDE_ROWS * 4; i++)                                                                        \
             x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
-        for (int i = 0; i < rows * 2; i++)                                                                             \
+        for (int i = 0; i < WIDE_ROWS * 2; i++)                                                                        \
             y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
-        for (int i = 0; i < rows; i++)                                                                                 \
+        for (int i = 0; i < WIDE_ROWS; i++)                                                                            \
             x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
     }
 #define ADD(a, b) ((a) + (b))
 DEFINE_REDUCE(reduce_max, REAL, max_)
 DEFINE_REDUCE(reduce_sum, double, ADD)
-DEFINE_REDUCE(reduce_ties, REAL, ADD)
 #undef ADD
 
 /* The maxima of LANES interleaved parts of a row. */
@@ -89,35 +89,41 @@ static void row_max(const REAL *z, ptrdiff_t n, REAL *restrict top)
             __builtin_prefetch((x) + LANES / 2, to_write, 2);                                                          \
     } while (0)
 
-/* The weighted losses from the rows' values, which they overwrite; returns the sum of `count` of them. */
+/* The weighted losses from the rows' values, which they overwrite; returns the sum of `count` of them.  `rows`, a multiple of
+ * LANES, are computed. */
 NLLK_INLINE double weigh_losses(row_block *b, int rows, ptrdiff_t count, double *value)
 {
     double sum = 0;
+    for (int g = 0; g < rows; g += LANES) {
 #pragma omp simd
-    for (int r = 0; r < rows; r++) {
-        value[r] = b->weight[r] == 0 ? 0 : (double)b->weight[r] * value[r];
-        b->loss[r] = (REAL)value[r];
+        for (int r = g; r < g + LANES; r++) {
+            value[r] = b->weight[r] == 0 ? 0 : (double)b->weight[r] * value[r];
+            b->loss[r] = (REAL)value[r];
+        }
     }
     for (ptrdiff_t r = 0; r < count; r++)
         sum += value[r];
     return sum;
 }
 
-/* From the sums to the losses and what the gradients need; returns the sum of the losses of `count` rows.  `rows` are
- * computed: no fewer, and a number that suits the registers.  `tau_unit` as in general.h. */
+/* From the sums to the losses and what the gradients need; returns the sum of the losses of `count` rows.  `tau_unit` as in
+ * general.h. */
 NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, ptrdiff_t count, double tau_unit)
 {
     double z_loss = a->z_loss, from_unit = 1 / tau_unit, scale = a->scale * from_unit, value[ROWS];
     int any_z = z_loss != 0; /* 0 * inf must not be formed where lse^2 overflows */
-    for (int r = 0; r < rows; r++)
-        b->over[r] = 1 / (1 + b->rest[r]);
+    for (int g = 0; g < rows; g += LANES) {
 #pragma omp simd
-    for (int r = 0; r < rows; r++) {
-        REAL excess = log1p_(b->rest[r]), lse = b->top[r] + excess;
-        value[r] = mul_add_double(b->mass[r], excess, b->gap[r]) * from_unit;
-        value[r] += any_z ? z_loss * lse * lse : 0;
-        b->pull[r] = any_z ? tau_unit * (2 * z_loss * lse) : 0;
-        b->inverse[r] = b->weight[r] == 0 ? 0 : scale * b->weight[r] * b->over[r];
+        for (int r = g; r < g + LANES; r++)
+            b->over[r] = 1 / (1 + b->rest[r]);
+#pragma omp simd
+        for (int r = g; r < g + LANES; r++) {
+            REAL excess = log1p_(b->rest[r]), lse = b->top[r] + excess;
+            value[r] = mul_add_double(b->mass[r], excess, b->gap[r]) * from_unit;
+            value[r] += any_z ? z_loss * lse * lse : 0;
+            b->pull[r] = any_z ? tau_unit * (2 * z_loss * lse) : 0;
+            b->inverse[r] = b->weight[r] == 0 ? 0 : scale * b->weight[r] * b->over[r];
+        }
     }
     return weigh_losses(b, rows, count, value);
 }

@@ -49,7 +49,7 @@ NLLK_INLINE row_view view_of(int score, REAL peak, REAL softcap)
     return v;
 }
 
-/* The same of ROWS rows side by side. */
+/* The same of up to ROWS rows side by side. */
 typedef struct {
     REAL peak[ROWS], top[ROWS], base[ROWS], unit[ROWS], ratio[ROWS], head[ROWS];
     REAL origin[ROWS]; /* what the stage holds, less this, is the score less the top (general.h) */
@@ -57,17 +57,32 @@ typedef struct {
 
 NLLK_INLINE void view_rows_as(int score, const REAL *peak, REAL softcap, int rows, row_views *views)
 {
+    for (int g = 0; g < rows; g += LANES) {
 #pragma omp simd
-    for (int r = 0; r < rows; r++) {
-        row_view v = view_of(score, peak[r], softcap);
-        views->peak[r] = v.peak;
-        views->top[r] = v.top;
-        views->origin[r] = score == PLAIN ? v.top : 0;
-        views->base[r] = v.base;
-        views->unit[r] = v.unit;
-        views->ratio[r] = v.ratio;
-        views->head[r] = v.head;
+        for (int r = g; r < g + LANES; r++) {
+            row_view v = view_of(score, peak[r], softcap);
+            views->peak[r] = v.peak;
+            views->top[r] = v.top;
+            views->origin[r] = score == PLAIN ? v.top : 0;
+            views->base[r] = v.base;
+            views->unit[r] = v.unit;
+            views->ratio[r] = v.ratio;
+            views->head[r] = v.head;
+        }
     }
+}
+
+NLLK_NOINLINE void view_rows(int score, const REAL *peak, REAL softcap, int rows, row_views *views)
+{
+    if (score == SOFTCAP)
+        view_rows_as(SOFTCAP, peak, softcap, rows, views);
+    else if (score == LOG_SIGMOID)
+        view_rows_as(LOG_SIGMOID, peak, softcap, rows, views);
+    else
+        for (int r = 0; r < rows; r++) {
+            views->top[r] = peak[r];
+            views->origin[r] = score == PLAIN ? peak[r] : 0;
+        }
 }
 
 NLLK_INLINE row_view view_at(const row_views *v, int r)

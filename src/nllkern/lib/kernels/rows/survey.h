@@ -39,15 +39,27 @@ static void survey_rows(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, n
     sums->weight = 0;
     if (sums->bad >= 0 || !a->want_weight)
         return;
-    double lost = 0;
-    for (ptrdiff_t i = begin; i < end; i++) {
-        ptrdiff_t t = a->index ? target_of(a, i) : -1;
-        if (a->index ? t < 0 : ignored_row(a, prob + i * a->classes))
-            continue;
-        double w = (weight ? (double)weight[i] : 1) * (a->index && class_weight ? (double)class_weight[t] : 1);
-        double sum = sums->weight + w, part = sum - w;
-        lost += (w - (sum - part)) + (sums->weight - part);
-        sums->weight = sum;
+    double high[LANES] = {0}, low[LANES] = {0};
+    for (ptrdiff_t first = begin; first < end; first += LANES) {
+        double w[LANES] = {0};
+        for (ptrdiff_t i = first; i < end && i < first + LANES; i++) {
+            ptrdiff_t t = a->index ? target_of(a, i) : -1;
+            if (a->index ? t >= 0 : !ignored_row(a, prob + i * a->classes))
+                w[i - first] =
+                    (weight ? (double)weight[i] : 1) * (t >= 0 && class_weight ? (double)class_weight[t] : 1);
+        }
+#pragma omp simd
+        for (int j = 0; j < LANES; j++) {
+            two_sum s = two_sum_(high[j], w[j]);
+            high[j] = s.sum;
+            low[j] += s.lost;
+        }
+    }
+    double lost = 0; /* every digit of the sum is right, so that rows left out are as rows ignored */
+    for (int j = 0; j < LANES; j++) {
+        two_sum t = two_sum_(sums->weight, high[j]);
+        sums->weight = t.sum;
+        lost += t.lost + low[j];
     }
     sums->weight += lost;
 }

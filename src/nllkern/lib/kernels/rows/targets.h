@@ -33,15 +33,22 @@ static int ignored_row(const nllk_rowwise *a, const REAL *t)
     return 1;
 }
 
-/* Target column (-1 for none) and weight of row i. */
-NLLK_INLINE void general_target(const nllk_rowwise *a, ptrdiff_t i, ptrdiff_t *target, REAL *weight)
+typedef struct {
+    ptrdiff_t column; /* -1 for none */
+    REAL weight;      /* 0: the row does not count */
+} row_target;
+
+NLLK_INLINE row_target read_target(const nllk_rowwise *a, ptrdiff_t i)
 {
-    const REAL *weights = a->weight, *class_weight = a->class_weight;
-    *target = a->index ? target_of(a, i) : -1;
-    int ignored = a->index ? *target < 0 : ignored_row(a, (const REAL *)a->prob + i * a->classes);
-    int no_mass =
-        a->index && !ignored && class_weight && class_weight[*target] == 0 && a->smoothing == 0 && a->z_loss == 0;
-    *weight = ignored || no_mass ? 0 : weights ? weights[i] : 1;
+    const REAL *class_weight = a->class_weight;
+    REAL weight = a->weight ? ((const REAL *)a->weight)[i] : 1;
+    if (!a->index)
+        return (row_target){-1, ignored_row(a, (const REAL *)a->prob + i * a->classes) ? 0 : weight};
+    int64_t t = index_of(a, i);
+    if (weight == 0 || (a->has_ignore && t == a->ignore_index))
+        return (row_target){-1, 0};
+    int no_mass = class_weight && class_weight[t] == 0 && a->smoothing == 0 && a->z_loss == 0;
+    return (row_target){(ptrdiff_t)t, no_mass ? 0 : weight};
 }
 
 #endif
