@@ -65,13 +65,16 @@ def error(got: Any, exact: Exact, dtype: Any) -> Array:
 
 
 def float_error(got: Any, f: Any, bound: Any, dtype: Any) -> Array:
-    """The same, of an f and a bound that float64 (or a wider type) holds closely enough."""
+    """The same, of an f and a bound that float64 (or a wider type) holds closely enough.
+
+    Nothing is asked where the bound is infinite.
+    """
     info = np.finfo(dtype)
     got, f, bound = (np.asarray(x) for x in (got, f, bound))
     with np.errstate(all="ignore"):
         err = np.abs(got - f) / (info.eps * np.maximum(bound, info.tiny))
         overflow = np.isinf(got) & (np.abs(f) + LIMIT * info.eps * bound > info.max) & (got * f > 0)
-    same = overflow | (got == f) | (np.isnan(got) & np.isnan(f))
+    same = overflow | (got == f) | (np.isnan(got) & np.isnan(f)) | (bound == np.inf)
     return np.asarray(np.where(same, 0.0, np.where(np.isnan(err), np.inf, err)), np.float64)
 
 

@@ -14,7 +14,6 @@ import points
 import points_classes
 import points_vectors
 
-import nllkern
 from nllkern import reference
 from nllkern._accuracy import Exact, Table, load, save
 from nllkern.reference import exact
@@ -121,7 +120,7 @@ def ship():
                     results=[Exact(*map(part, r)) for r in t.results],
                 )
             )
-    save(Path(nllkern.__file__).parent / "hard_points.npz", some)
+    save(FOLDER.parent.parent / "src" / "nllkern" / "hard_points.npz", some)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from cases import (
 
 import nllkern as nk
 from nllkern import reference
+from nllkern._accuracy import LIMIT, float_error
 
 pytestmark = pytest.mark.thin
 
@@ -213,10 +214,9 @@ def test_one_hot_equals_index(classes, name, dtype, simd_level):
         for reduction in REDUCTIONS:
             got = one_hot.having(**options).run(reduction=reduction)
             want = problem.having(**options).run(reduction=reduction)
-            tolerances = one_hot.having(**options).tolerance(reduction)
-            for x, y, tol in zip(got, want, tolerances, strict=True):
-                unit = np.finfo(dtype).eps * np.maximum(np.abs(y), tol.floor)
-                assert np.all(np.abs(x - y) <= 8 * unit + 2 * tol.grant)
+            bounds = one_hot.having(**options).bounds(reduction)
+            for x, y, bound in zip(got, want, bounds, strict=True):
+                assert np.all(float_error(x, y, bound, dtype) <= 2 * LIMIT)
 
 
 @each_dtype

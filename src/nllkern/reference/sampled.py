@@ -16,6 +16,7 @@ from .bounds import Result, results, row_results, vector_results
 from .functions import FLOATS
 
 ROWS = {row.name: row for row in LOSSES}
+MOST = 16  # derivatives of a row or a vector that have a bound; that of the others is infinite
 IS_WIDER = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
 
 
@@ -70,17 +71,24 @@ def _rows(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Resul
     formula = getattr(formulas_classes, row.name)
     wanted = inspect.signature(formula).parameters
     others = {k: x for k, x in given.items() if k in wanted and k not in (*inputs, *fixed)}
-    value, *derivatives = row_results(formula, FLOATS, inputs, fixed, others, range(classes))
+    asked = some(list(range(classes)))
+    value, *derivatives = row_results(formula, FLOATS, inputs, fixed, others, asked)
 
     def joined(parts: list[Result]) -> Result:
-        shape = (*logits.shape[:-1], 1)
-        columns = ([np.broadcast_to(x[k], shape) for x in parts] for k in range(2))
-        masked = logits == -np.inf
-        f, bound = (np.concatenate(x, axis=-1) for x in columns)
-        return np.where(masked, 0, f), np.where(masked, 0, bound)
+        f, bound = np.zeros(logits.shape), np.full(logits.shape, np.inf, np.longdouble)
+        for k, (_, x) in zip(asked, parts, strict=True):
+            bound[..., k] = np.broadcast_to(x, (*logits.shape[:-1], 1))[..., 0]
+        return f, np.where(logits == -np.inf, 0, bound)
 
     first = tuple(np.broadcast_to(x, (*logits.shape[:-1], 1))[..., 0] for x in value)
     return [first, *map(joined, derivatives)]
+
+
+def some(places: list[Any], most: int = MOST) -> list[Any]:
+    """At most so many of them, the first and the last among them."""
+    if len(places) <= most:
+        return places
+    return [places[i] for i in np.linspace(0, len(places) - 1, most).astype(int)]
 
 
 def bin_of(target: Any, edges: Any, classes: int) -> Any:
@@ -89,43 +97,42 @@ def bin_of(target: Any, edges: Any, classes: int) -> Any:
 
 
 def _vectors(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Result]:
-    """All places at once: each has its own slice of a first axis."""
+    """Each place has its own slice of a first axis."""
     arrays = dict(zip(row.arguments, map(wide, args), strict=True))
     matrices = {p.name for p in row.parameters if p.kind == "factor"}
     d = args[0].shape[-1]
-    triangle = list(zip(*np.tril_indices(d), strict=True))
-    places: dict[str, list[Any]] = {
-        p.name: triangle if p.name in matrices else [(i,) for i in range(d)] for p in row.parameters
-    }
-    count = sum(map(len, places.values()))
     shape = args[0].shape[:-1]
+    triangle = list(zip(*np.tril_indices(d), strict=True))
+    names = [
+        (p.name, *at)
+        for p in row.parameters
+        for at in some(triangle if p.name in matrices else [(i,) for i in range(d)], MOST if d < 50 else 3)
+    ]
+    count = len(names)
 
-    def entry(name: str, at: tuple[int, ...]) -> Any:
+    def entry(name: str, *at: int) -> Any:
         return np.broadcast_to(arrays[name][(..., *at)], (count, *shape))
 
     inputs = {
-        name: [[entry(name, (i, j)) for j in range(i + 1)] for i in range(d)]
+        name: [[entry(name, i, j) for j in range(i + 1)] for i in range(d)]
         if name in matrices
-        else [entry(name, (i,)) for i in range(d)]
+        else [entry(name, i) for i in range(d)]
         for name in arrays
     }
-    names = [(name, *at) for name, some in places.items() for at in some]
     others = {x.name: given[x.name] for x in row.options if x.kind in ("number", "flag")}
     formula = getattr(formulas_vectors, row.name)
-    link = given.get("link")
-    value, firsts, seconds = vector_results(formula, FLOATS, inputs, link, others, names)
+    value, *derivatives = vector_results(formula, FLOATS, inputs, given.get("link"), others, names)
     found = [tuple(np.broadcast_to(x, (count, *shape))[0] for x in value)]
-    for derivative in (firsts, seconds):
-        start = 0
-        for name, some in places.items():
-            result = []
-            for x in derivative:
-                full = np.zeros((*shape, *arrays[name].shape[len(shape) :]), np.longdouble)
-                for k, at in enumerate(some):
-                    full[(..., *at)] = np.broadcast_to(x, (count, *shape))[start + k]
-                result.append(full)
-            start += len(some)
-            found.append(tuple(result))
+    for _, part in derivatives:
+        part = np.broadcast_to(part, (count, *shape))
+        for p in row.parameters:
+            bound = np.full(arrays[p.name].shape, np.inf, np.longdouble)
+            for k, (name, *at) in enumerate(names):
+                if name == p.name:
+                    bound[(..., *at)] = part[k]
+            if p.name in matrices:
+                bound[(..., *np.triu_indices(d, 1))] = 0
+            found.append((0 * bound, bound))
     return found
 
 
