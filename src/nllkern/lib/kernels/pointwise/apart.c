@@ -79,8 +79,8 @@ static void use_formula(const pointwise_loss *loss, const scaled_sample *s, scal
 /* d2L/du2 (links.h). */
 static double second_scaled(const scaled_parameter *p, scaled d1, scaled d2)
 {
-    if (p->curve != 0)
-        d2 = scaled_add(d2, scaled_times(d1, p->curve));
+    if (p->curve.m != 0) /* d1 may be infinite */
+        d2 = scaled_add(d2, scaled_mul(d1, p->curve));
     return scaled_to_double(scaled_mul(scaled_mul(d2, p->rate), p->rate));
 }
 

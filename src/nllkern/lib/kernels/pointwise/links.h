@@ -106,8 +106,8 @@ link_numbers CONCAT(link_numbers, f, 64, NLLK_LEVEL)(int link, double raw);
 /* The same in scaled numbers. */
 typedef struct {
     double raw;
-    scaled value, rate;
-    double log, curve;
+    scaled value, rate, curve;
+    double log;
     int in_log;
 } scaled_parameter;
 

@@ -34,6 +34,6 @@ NLLK_INLINE REAL log_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 #if NLLK_BITS == 64
 NLLK_INLINE scaled_parameter log_scaled(double u)
 {
-    return (scaled_parameter){u, scaled_exp(u), scaled_of(1), u, 0, 1};
+    return (scaled_parameter){u, scaled_exp(u), scaled_of(1), scaled_of(0), u, 1};
 }
 #endif

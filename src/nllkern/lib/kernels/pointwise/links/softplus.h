@@ -39,17 +39,18 @@ NLLK_INLINE scaled_parameter softplus_scaled(double u)
     const scaled e = scaled_exp(-fabs_(u));
     const double e_double = scaled_to_double(e);
     if (u < -40) /* e^2 is lost beside e */
-        return (scaled_parameter){u, e, scaled_of(1), u, -0.5 * e_double, 1};
+        return (scaled_parameter){u, e, scaled_of(1), scaled_times(e, -0.5), u, 1};
     if (u > 40)
-        return (scaled_parameter){u, scaled_of(u), scaled_div(scaled_of(1), scaled_of(u)), log_(u), e_double * u, 0};
+        return (scaled_parameter){u, scaled_of(u), scaled_div(scaled_of(1), scaled_of(u)), scaled_times(e, u), log_(u), 0};
     const log1p_parts l = log1p_parts_(e_double);
     if (u < 0) {
         const double log = log_normal_(mul_add(e_double, l.q, 1.0));
         const scaled theta = scaled_times(e, mul_add(e_double, l.q, 1.0));
-        return (scaled_parameter){u, theta, scaled_div(scaled_times(e, l.inverse), theta), u + log, e_double * l.q, 1};
+        return (scaled_parameter){
+            u, theta, scaled_div(scaled_times(e, l.inverse), theta), scaled_times(e, l.q), u + log, 1};
     }
     const scaled theta = scaled_of(u + l.log1p);
     return (scaled_parameter){
-        u, theta, scaled_div(scaled_of(l.inverse), theta), scaled_log(theta), e_double * (u + l.log1p), 0};
+        u, theta, scaled_div(scaled_of(l.inverse), theta), scaled_mul(e, theta), scaled_log(theta), 0};
 }
 #endif
