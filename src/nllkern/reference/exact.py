@@ -24,6 +24,7 @@ class MpmathNumbers:
         for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sinh", "ceil"):
             setattr(self, name, elementwise(getattr(mp, name)))
         self.real, self.log1pmx = mpf, elementwise(log1pmx)
+        self.any = bool
         self.digits, self.pi, self.steps = mp.dps, +mp.pi, int(0.6 * mp.dps)
         self.stirling = lru_cache(64)(lambda a: stirling(self, a))
         self._bernoulli = [mp.bernoulli(2 * m) for m in range(1, self.digits // 2 + 4)]
