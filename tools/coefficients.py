@@ -93,7 +93,7 @@ def scaled_digamma(a):
 
 
 def gamma_second(a):
-    """A (digamma(a) - log(a)) + a^2 trigamma(a) - a."""
+    """The second derivative by log(a) of lgamma(a) - a log(a) + a."""
     if a > 30:
         return sum(
             b * (1 - mp.mpf(1) / (2 * k + 2)) * a ** (-2 * k - 1) for k, b in enumerate(BERNOULLI)

@@ -1,7 +1,8 @@
 """The losses on JAX arrays on the CPU: under ``jit``, ``grad`` and ``vmap``, without a copy.
 
-Every function has the name and the keywords of nllkern's loss (but for ``out`` and ``check``) and
-returns an array.  Value and gradient come from one pass, in the rule of the derivative.
+Every function has the name and the keywords of nllkern's loss (but for ``out``) and
+returns an array.  Value and gradient come from one pass, in the rule of the derivative; derivatives
+of gradients come from the formulas of the losses.
 
 On first use a small C++ file is compiled against the installed jaxlib and kept in the user's cache
 folder (``XDG_CACHE_HOME``).  Without a C++ compiler, and for ``info_nce``, ``binned_cross_entropy``
@@ -24,7 +25,9 @@ except ImportError as error:
 
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
+from jax.scipy import special
 
+from . import _second_order as second_order
 from ._adapters import (
     ARRAY_KINDS,
     ROWS,
@@ -35,7 +38,6 @@ from ._adapters import (
     loss_shape,
     option_of,
     plain,
-    times_upstream,
 )
 from ._jax_call import Spec, run, using_ffi
 from ._losses import loss_named
@@ -195,6 +197,14 @@ def _value_and_grad(spec: Spec, parameters: Any, rest: Any, arrays: Any) -> tupl
 
 def _value_jvp(spec: Spec, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     parameters, rest, arrays = primals
+    if spec.reduction == "none" and spec.row.kind == "contrastive":  # which see each other
+        f = partial(_samples, spec, rest, arrays)
+        directions = tuple(
+            jnp.zeros_like(x) if isinstance(t, SymbolicZero) else t
+            for x, t in zip(parameters, tangents[0], strict=True)
+        )
+        along = jax.jvp(f, parameters, directions)[1]
+        return _value(spec, *primals), along + _along(along, (), (), *tangents[1:])
     if spec.reduction == "none":
         parameters = _one_for_each(spec.row, parameters, rest)
     value, grads = _value_and_grad(spec, parameters, rest, arrays)
@@ -229,7 +239,43 @@ def _along(value: jax.Array, grads: Any, tangents: Any, *others: Any) -> jax.Arr
 
 
 def _value_and_grad_jvp(spec: Spec, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    raise NotImplementedError
+    parameters, rest, arrays = primals
+    value, grads = _value_and_grad(spec, parameters, rest, arrays)
+    call = _call_of(spec, parameters, rest, arrays)
+    directions = [None if isinstance(t, SymbolicZero) else t for t in tangents[0]]
+    second = second_order.along(_LIBRARY, call, directions)
+    first = _along(value, grads, *tangents)
+    return (value, grads), (first, tuple(second))
+
+
+def _samples(spec: Spec, rest: Any, arrays: Any, *parameters: Any) -> Any:
+    """The losses of the samples by their formula."""
+    return second_order.samples(_LIBRARY, _call_of(spec, parameters, rest, arrays))
+
+
+def _call_of(spec: Spec, parameters: Any, rest: Any, arrays: Any) -> second_order.Call:
+    target = rest[0] if rest else None
+    return second_order.Call(spec.row, dict(spec.constants), parameters, target, arrays)
+
+
+def _hvp(f: Any, at: list[Any], directions: list[Any]) -> list[Any]:
+    """The Hessian of a function times directions."""
+    gradient = jax.grad(lambda x: f(*x))
+    found: list[Any] = jax.jvp(gradient, (at,), (directions,))[1]
+    return found
+
+
+_LIBRARY = second_order.ArrayLibrary(
+    jnp,
+    float,
+    special.logsumexp,
+    lambda n, x: (
+        special.polygamma(n, x) if n > 0 else special.digamma(x) if n == 0 else special.gammaln(x)
+    ),
+    lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True),
+    lambda edges, y: jnp.searchsorted(jnp.asarray(edges, y.dtype), y, side="right"),
+    _hvp,
+)
 
 
 _value.defjvp(_value_jvp, symbolic_zeros=True)

@@ -1,6 +1,6 @@
 """The losses on PyTorch's CPU tensors, differentiable by autograd and inside ``torch.compile``.
 
-Every function has the name and the keywords of nllkern's loss (but for ``out`` and ``check``) and
+Every function has the name and the keywords of nllkern's loss (but for ``out``) and
 returns a tensor.  Value and gradient come from one pass, in the forward call; the backward call
 only multiplies by the upstream gradient.  Tensors are read where they lie.
 
@@ -11,6 +11,13 @@ only multiplies by the upstream gradient.  Tensors are read where they lie.
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+try:
+    import torch
+except ImportError as error:
+    raise ImportError(
+        "nllkern.torch needs PyTorch 2.6 or newer: pip install 'nllkern[torch]'"
+    ) from error
 
 from ._torch_functions import FUNCTIONS
 from ._torch_modules import (
@@ -30,7 +37,6 @@ from ._torch_modules import (
 )
 
 if TYPE_CHECKING:
-    import torch
 
     def __getattr__(name: str) -> Callable[..., torch.Tensor]: ...
 

@@ -14,7 +14,6 @@ import points
 import points_classes
 import points_vectors
 
-from nllkern import reference
 from nllkern._accuracy import Exact, Table, load, save
 from nllkern.reference import exact
 from nllkern.tables import LOSSES
@@ -25,6 +24,7 @@ SPARSE = 6
 SHIPPED = 40, 4  # points of a table of numbers, and of vectors
 ROWS = {row.name: row for row in LOSSES}
 CHUNK = 16  # points that a process computes at once
+MOST = 6  # derivatives of a row, or of vectors, that are asked for
 
 
 def pointwise(row, held):
@@ -51,22 +51,25 @@ def plain(options):
     return {k: v for k, v in options.items() if not isinstance(v, np.ndarray)}
 
 
-def pointwise_samples(table):
-    """A task per few points."""
-    loss = getattr(reference, table.loss)
-    arrays = {k: v for k, v in table.options.items() if isinstance(v, np.ndarray)}
-    inputs, links, options = points.split(loss, [*table.args, *arrays.values()], plain(table.options))
+def samples(table):
+    """A task per few samples."""
+    row = ROWS[table.loss]
     size = len(table.args[0])
-    for start in range(0, size, CHUNK):
-        part = {k: x[start : start + CHUNK].tolist() for k, x in inputs.items()}
-        yield pointwise_results, (table.loss, part, links, options, table.dtype)
+    per_sample = {x.name for x in row.options if x.kind == "per_sample"}
+    chunk = CHUNK if row.kind == "pointwise" else 1
+    for start in range(0, size, chunk):
+        here = slice(start, start + chunk)
+        options = {k: x[here] if k in per_sample else x for k, x in table.options.items()}
+        yield table.loss, [x[here] for x in table.args], options, table.dtype, start, per_sample
 
 
-def pointwise_results(name, inputs, links, options, dtype):
-    loss = getattr(reference, name)
-    rows = zip(*inputs.values(), strict=True)
-    found = [exact.pointwise(loss, dict(zip(inputs, x, strict=True)), links, options) for x in rows]
-    return [exact.packed(list(part), dtype) for part in zip(*found, strict=True)]
+def results(name, args, options, dtype, start, per_sample):
+    found = []
+    for i in range(len(args[0])):
+        own = {k: x[i] if k in per_sample else x for k, x in options.items()}
+        one = exact.sample(name, [x[i] for x in args], own, dtype, MOST, start + i)
+        found.append([Exact(*(part[None] for part in x)) for x in one])
+    return joined(found)
 
 
 def joined(parts):
@@ -77,20 +80,19 @@ def joined(parts):
     ]
 
 
-KINDS = {
-    "pointwise": (pointwise, pointwise_samples),
-    "rows": (points_classes.tables, points_classes.samples),
-    "vectors": (points_vectors.tables, points_vectors.samples),
+DRAWN = {
+    "pointwise": pointwise,
+    "rows": points_classes.tables,
+    "vectors": points_vectors.tables,
 }
 
 
 def make(row, pool):
-    draw, samples = KINDS[row.kind]
     path = FOLDER / f"{row.name}.npz"
     held = list(load(path)) if path.exists() else []
     waiting = []
-    for table in draw(row, held):
-        tasks = [pool.submit(function, *args) for function, args in samples(table)]
+    for table in DRAWN[row.kind](row, held):
+        tasks = [pool.submit(results, *task) for task in samples(table)]
         waiting.append((table, tasks))
     tables = []
     for table, tasks in waiting:
@@ -127,6 +129,6 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["ship"]:
         with ProcessPoolExecutor() as executor:
             for loss in LOSSES:
-                if loss.kind in KINDS and (loss.name in sys.argv[1:] or len(sys.argv) == 1):
+                if loss.kind in DRAWN and (loss.name in sys.argv[1:] or len(sys.argv) == 1):
                     make(loss, executor)
     ship()

@@ -4,14 +4,11 @@ import itertools
 
 import numpy as np
 
-from nllkern import reference
 from nllkern._accuracy import Table
-from nllkern.reference import exact
 
 DTYPES = ("float32", "float64")
 SIZES = {1: 6, 2: 12, 3: 24, 10: 20, 17: 16, 100: 4}  # classes: rows
 OF_OPTIONS = {3: 10, 17: 5}
-COORDINATES = 6  # derivatives of a row that are asked for
 INF = np.inf
 
 
@@ -110,49 +107,3 @@ def tables(row, held):
                     finite = np.isfinite(z).all(-1)
                     z, target = z[finite], target[finite]
                 yield Table(row.name, full, dtype, options, [z, target], [])
-
-
-def samples(table):
-    """A task per row."""
-    z, target = table.args
-    for i in range(len(z)):
-        yield results, (table.loss, z[i], target[i], table.options, table.dtype, i)
-
-
-def results(name, z, target, options, dtype, seed):
-    loss = getattr(reference, name)
-    classes = len(z)
-    given = {k: p.default for k, p in loss.__signature__.parameters.items()}
-    given |= options
-    given.pop("ignore_index", None)
-    prediction = loss.parameters[0]
-    inputs, fixed = {prediction: z.tolist()}, {}
-    if np.ndim(target):
-        inputs["target"] = target.tolist()
-    else:
-        fixed["target"] = np.eye(classes)[target].tolist()
-    if "class_weight" in given:
-        weight = given.pop("class_weight")
-        part = fixed if weight is None else inputs
-        part["class_weight"] = np.ones(classes).tolist() if weight is None else weight.tolist()
-    options = {k: v for k, v in given.items() if k not in (prediction, "target")}
-    asked = coordinates(z, target, seed)
-    value, grads, hesss = exact.rows(loss, inputs, fixed, options, asked)
-    parts = [exact.packed([value], dtype)]
-    for found in (grads, hesss):
-        pairs = [UNASKED] * classes
-        for k, pair in zip(asked, found, strict=True):
-            pairs[k] = (0, 0) if z[k] == -INF else pair
-        parts.append(exact.packed([pairs], dtype))
-    return parts
-
-
-UNASKED = (np.nan, 0)
-
-
-def coordinates(z, target, seed):
-    """The target's, the largest, the last, and any others."""
-    classes = len(z)
-    first = [int(target) if np.ndim(target) == 0 else int(target.argmax()), int(z.argmax())]
-    others = np.random.default_rng(seed).permutation(classes).tolist()
-    return list(dict.fromkeys([*first, classes - 1, *others]))[:COORDINATES]

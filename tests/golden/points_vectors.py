@@ -2,12 +2,9 @@
 
 import numpy as np
 
-from nllkern import reference
 from nllkern._accuracy import Table
-from nllkern.reference import exact
 
 DTYPES = ("float32", "float64")
-PLACES = 8  # derivatives of a sample that are asked for
 
 
 def factors(d, dtype, rng):
@@ -91,40 +88,3 @@ def tables(row, held):  # noqa: ARG001  these are the same on every run
     has_factor = any(p.kind == "factor" for p in row.parameters)
     for dtype in DTYPES:
         yield from (with_factor if has_factor else with_distances)(row, dtype)
-
-
-def samples(table):
-    """A task per sample."""
-    for i in range(len(table.args[0])):
-        row = [x[i] for x in table.args]
-        yield results, (table.loss, row, table.options, table.dtype, i)
-
-
-def results(name, args, options, dtype, seed):
-    loss = getattr(reference, name)
-    inputs, places = {}, []
-    names = list(loss.__signature__.parameters)[: len(args)]
-    for key, x in zip(names, args, strict=True):
-        matrix = x.ndim == 2
-        inputs[key] = [row[: i + 1].tolist() for i, row in enumerate(x)] if matrix else x.tolist()
-        if key in loss.parameters:
-            indices = zip(*np.tril_indices(len(x)), strict=True) if matrix else np.ndindex(len(x))
-            places += [(key, *map(int, at)) for at in indices]
-    rng = np.random.default_rng(seed)
-    some = [places[i] for i in sorted(rng.permutation(len(places))[:PLACES])]
-    some += [p for k in loss.parameters if not any(q[0] == k for q in some) for p in places if p[0] == k][:1]
-    others = {k: v for k, v in options.items() if k != "link"}
-    value, firsts, seconds = exact.vectors(loss, inputs, options.get("link"), others, some)
-    parts = [exact.packed([value], dtype)]
-    shapes = {k: x.shape for k, x in zip(names, args, strict=True) if k in loss.parameters}
-    for found in (firsts, seconds):
-        for key, shape in shapes.items():
-            pairs = np.full((*shape, 2), np.nan, dtype=object)
-            pairs[..., 1] = 0
-            if len(shape) == 2:
-                pairs[np.triu_indices(shape[0], 1)] = 0  # what is above the diagonal is not read
-            for place, pair in zip(some, found, strict=True):
-                if place[0] == key:
-                    pairs[place[1:]] = pair
-            parts.append(exact.packed(pairs[None], dtype))
-    return parts

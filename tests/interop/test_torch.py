@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 import nllkern as nk  # noqa: E402
 import nllkern.torch as nt  # noqa: E402
-from nllkern import _torch_functions  # noqa: E402
+from nllkern import _torch_autograd  # noqa: E402
 
 CASES = cases((5, 67))
 DTYPES = ("float32", "float64")
@@ -175,7 +175,7 @@ def test_threads():
         with nk.num_threads(4):
             for threads, keywords in ((2, {}), (2, {"num_threads": 3}), (4, {}), (5, {})):
                 torch.set_num_threads(threads)
-                _torch_functions._run(value_and_grad, [torch.zeros(3)], keywords)
+                _torch_autograd._run(value_and_grad, [torch.zeros(3)], keywords)
     finally:
         torch.set_num_threads(before)
     assert asked == [2, 3, None, None]
@@ -201,15 +201,6 @@ def test_changed_in_place():
         inner.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.backward()
-
-
-def test_no_second_derivatives():
-    """An error, not a term that is silently left out."""
-    z = torch.randn(5, 4, requires_grad=True)
-    value = nt.cross_entropy(z, torch.zeros(5, dtype=torch.int64))
-    (grad,) = torch.autograd.grad(value, z, create_graph=True)
-    with pytest.raises(NotImplementedError, match="derivatives of gradients are not offered"):
-        (grad.sum() + z.sum()).backward()
 
 
 def test_autocast():
@@ -270,9 +261,9 @@ def test_without_gradient():
 
 
 def opcheck(name, inputs, options):
-    spec, arrays = _torch_functions._split(name, options)
+    spec, arrays = _torch_autograd.split(name, options)
     tensors = [x.detach() for x in (*inputs, *arrays)]
-    arguments = (_torch_functions._text(*spec), tensors, True)
+    arguments = (_torch_autograd._text(*spec), tensors, True)
     torch.library.opcheck(torch.ops.nllkern.loss.default, arguments)
 
 

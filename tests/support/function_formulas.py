@@ -109,7 +109,7 @@ def digamma_minus_log(a):
 
 
 def gamma_d2_log(a):
-    """A (digamma(a) - log(a)) + a^2 trigamma(a)."""
+    """The second derivative by log(a) of lgamma(a) - a log(a) + a, and a."""
     z, small = shifted(a)
     far = a + asymptotic(z, lambda n: n, lambda n: n - 1)
     trigamma_of_z = a * a * (1 / z + (0.5 + asymptotic(z, lambda n: 1)) / (z * z))

@@ -20,7 +20,7 @@ class NumpyNumbers:
     """Arrays of the widest float that NumPy has here."""
 
     exp, log, log1p, expm1, sqrt = np.exp, np.log, np.log1p, np.expm1, np.sqrt
-    tanh, sinh, ceil = np.tanh, np.sinh, np.ceil
+    tanh, sinh, ceil, any = np.tanh, np.sinh, np.ceil, np.any
     real = np.longdouble
     steps = 16  # of the recurrence in front of Stirling's series
     pi = np.arctan(np.longdouble(1)) * 4
@@ -248,7 +248,7 @@ def stirling(n: Any, a: Any) -> tuple[Any, ...]:
     total = [0 * a] * 4
     for k in range(n.steps):
         low = a + k < n.steps
-        if not np.any(low):
+        if not n.any(low):
             break
         z = n.choose(low, lambda k=k: a + k, lambda: 0 * a + 1)
         r, s = 1 / z, 1 / (z + 1)

@@ -126,11 +126,11 @@ class Jet:
         slope = compose(g[1:], self.series)
         return Jet(compose(g, self.series), ((self, lambda d: multiply(d, slope)),))
 
-    def gradients(self) -> dict["Jet", Series]:
+    def gradients(self, where: Callable[..., Any] | None = None) -> dict["Jet", Series]:
         """The derivative by every jet that this one was made of, as a series in e.
 
         Its coefficients are the derivatives of the value, of the first derivative, and of half the
-        second.
+        second.  ``where`` is that of the library whose arrays the numbers are.
         """
         found: dict[Jet, Series] = {self: (1,)}
         seen, waiting = {self}, [self]
@@ -142,7 +142,7 @@ class Jet:
         for node in sorted(seen, key=lambda x: -x.order):
             for parent, through in node.parents:
                 if node in found:
-                    part = _or_nothing(through(found[node]), found[node])
+                    part = _or_nothing(through(found[node]), found[node], where)
                     part = _of_shape(np.shape(parent.value), part)
                     found[parent] = add(found[parent], part) if parent in found else part
         return found
@@ -152,12 +152,14 @@ def _same(d: Series) -> Series:
     return d
 
 
-def _or_nothing(part: Series, source: Series) -> Series:
+def _or_nothing(part: Series, source: Series, where: Callable[..., Any] | None) -> Series:
     """0 wherever the source is: what was not selected has no derivative, not 0 times infinity."""
-    if not any(isinstance(c, np.ndarray) for c in (*part, *source)):
-        return part
+    if where is None and any(isinstance(c, np.ndarray) for c in (*part, *source)):
+        where = np.where
     nothing = sum(abs(c) for c in source) == 0
-    return tuple(np.where(nothing, 0, c) for c in part)
+    if where is None or isinstance(nothing, bool):
+        return part
+    return tuple(where(nothing, 0, c) for c in part)
 
 
 def _of_shape(shape: tuple[int, ...], part: Series) -> Series:

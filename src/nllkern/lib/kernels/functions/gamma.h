@@ -122,7 +122,7 @@ NLLK_INLINE REAL gamma_second_polynomial_(REAL a, REAL v)
  *     d1       a digamma(1 + a) - 1                         a (digamma(a) - log(a))
  *     d2_log   a (digamma(1 + a) + a trigamma(1 + a))       d1 + a^2 trigamma(a)
  *
- * On both sides a^2 trigamma(a) = d2_log - d1, in which nothing cancels.  `d2_log` costs nothing where it is not used. */
+ * On both sides a^2 trigamma(a) = d2_log - d1, in which nothing cancels.  The compiler drops `d2_log` where it is not used. */
 typedef struct {
     REAL p, d1, d2_log;
 } gamma_terms;

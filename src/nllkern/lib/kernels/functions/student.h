@@ -5,10 +5,11 @@
  * is by how much minus the logarithm of the density's peak exceeds that of the normal distribution.  It and its first two
  * derivatives by log(nu),
  *
- *     d1 = nu c'(nu), from -1/2 at 0 to 0        d2_log = nu c'(nu) + nu^2 c''(nu), ~ nu log(2) at 0, ~ 1/(4 nu) at infinity
+ *     d1     = nu c'(nu)                     from -1/2 at 0 to 0
+ *     d2_log = nu c'(nu) + nu^2 c''(nu)      ~ nu log(2) at 0, ~ 1/(4 nu) at infinity
  *
  * have a polynomial each, with coefficients selected by the size of nu:
- *     nu <  SPLIT:  p(u),    u = (SPLIT - nu) / (nu + BELOW);  of c(nu) + log(nu)/2 in the first, of d2_log / nu in the last
+ *     nu <  SPLIT:  p(u),    u = (SPLIT - nu) / (nu + BELOW),  of c(nu) + log(nu)/2, d1 and d2_log / nu
  *     nu >= SPLIT:  u p(u),  u = 1 / (nu + ABOVE)
  * d1 < 0 < d2_log: in nu^2 c''(nu) = d2_log - d1 nothing cancels. */
 #ifndef NLLK_STUDENT_H
@@ -152,8 +153,8 @@ NLLK_INLINE REAL student_d2_log_(REAL nu)
  * Worst: float 2.39 ulp at 0x1.c6a282p+1, double 3.02 ulp at 0x1.f3db9213e8f9dp+2. */
 NLLK_INLINE REAL student_d2_(REAL nu) { return student_d2_log_(nu) - student_d1_(nu); }
 
-/* c(nu); log_nu is the caller's: nu may have underflowed, to 0 even, where log_nu is still right.  With log_(nu) and in units of
- * eps max(|exact|, 1):
+/* c(nu); log_nu is the caller's: nu may have underflowed, to 0 even, where log_nu is still right.  With log_(nu) and in
+ * units of eps max(|exact|, 1):
  * Worst: float 1.87 ulp at 0x1.8a78dp-4, double 1.80 ulp at 0x1.2e1313e57fc10p-4. */
 NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
 {

@@ -193,7 +193,7 @@ NLLK_INLINE void sum_steps_as(int divergence, const row_stage *s, ptrdiff_t at, 
                 rest[j] += share == ROW_LIFT_2 ? 0 : share;
                 ties[j] += share == ROW_LIFT_2 ? 1 : 0;
                 mass[j] += tau;
-                gap[j] += tau == 0 ? 0 : tau * -fall;
+                gap[j] += divergence || tau == 0 ? 0 : tau * -fall;
             }
             if (divergence)
                 wide_add(high, low, &s->tau[at + i], LANES);
@@ -255,15 +255,28 @@ NLLK_INLINE void derive_steps_as(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t
     }
 }
 
-/* z becomes the gradient by the score, and tau, if `hess`, the second derivatives.  Meanwhile what lies at `read` and
- * `read_too` is fetched. */
-NLLK_NOINLINE void derive_steps(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t steps, const lane_terms *row,
-                                REAL z_loss, const REAL *read, const REAL *read_too)
+NLLK_NOINLINE void derive_grad(row_stage *s, ptrdiff_t at, ptrdiff_t steps, const lane_terms *row, REAL z_loss,
+                               const REAL *read, const REAL *read_too)
 {
-    if (hess)
-        derive_steps_as(1, s, at, steps, row, z_loss, read, read_too);
-    else
-        derive_steps_as(0, s, at, steps, row, z_loss, read, read_too);
+    derive_steps_as(0, s, at, steps, row, z_loss, read, read_too);
+}
+
+NLLK_NOINLINE void derive_with_hess(row_stage *s, ptrdiff_t at, ptrdiff_t steps, const lane_terms *row, REAL z_loss,
+                                    const REAL *read, const REAL *read_too)
+{
+    derive_steps_as(1, s, at, steps, row, z_loss, read, read_too);
+}
+
+/* The same of log-probabilities, whose scores are not needed. */
+NLLK_NOINLINE void derive_log_probability(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t steps, const lane_terms *row)
+{
+    for (ptrdiff_t i = at; i < at + steps * LANES; i += LANES) {
+#pragma omp simd
+        for (int j = 0; j < LANES; j++)
+            s->z[i + j] = s->z[i + j] == -REAL_INF ? 0 : -s->tau[i + j] * row->inverse[j];
+        for (int j = 0; hess && j < LANES; j++)
+            s->tau[i + j] = 0 * s->z[i + j];
+    }
 }
 
 /* From derivatives by the score to those by the logit. */
@@ -275,8 +288,20 @@ NLLK_NOINLINE void chain_steps(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t s
         s->z[i] *= s->slope[i];
 }
 
-/* Whether the score is another number than the logit. */
-NLLK_INLINE int has_chain(const row_options *o) { return o->score == SOFTCAP || o->score == LOG_SIGMOID; }
+/* z becomes the gradient, and tau, if `hess`, the second derivatives.  Meanwhile what lies at `read` and `read_too` is
+ * fetched. */
+static void derive_steps(const row_options *o, int hess, row_stage *s, ptrdiff_t at, ptrdiff_t steps,
+                         const lane_terms *row, const REAL *read, const REAL *read_too)
+{
+    if (o->score == LOG_PROBABILITY)
+        derive_log_probability(hess, s, at, steps, row);
+    else if (hess)
+        derive_with_hess(s, at, steps, row, o->z_loss, read, read_too);
+    else
+        derive_grad(s, at, steps, row, o->z_loss, read, read_too);
+    if (o->score == SOFTCAP || o->score == LOG_SIGMOID)
+        chain_steps(hess, s, at, steps);
+}
 
 /* What belongs to the lanes when row r, or from r on one row each, stands in them. */
 NLLK_INLINE void fill_terms(const row_block *b, ptrdiff_t r, ptrdiff_t step, lane_terms *t)

@@ -75,9 +75,7 @@ static double general_narrow_block(const row_options *o, const nllk_rowwise *a, 
         return sum;
     lane_terms terms;
     fill_terms(&b, 0, 1, &terms);
-    derive_steps(hess != NULL, s, 0, n, &terms, o->z_loss, s->z, s->z);
-    if (has_chain(o))
-        chain_steps(hess != NULL, s, 0, n);
+    derive_steps(o, hess != NULL, s, 0, n, &terms, s->z, s->z);
     transpose_out(s->z, n, count, LANES, grad + first * n);
     if (hess)
         transpose_out(s->tau, n, count, LANES, hess + first * n);
@@ -89,6 +87,7 @@ static double general_narrow_rows(const row_options *o, const nllk_rowwise *a, p
     row_stage s;
     double sum = 0;
     memset(s.z, 0, a->classes * LANES * sizeof *s.z); /* rows past the end are computed, but do not count */
+    memset(s.tau, 0, a->classes * LANES * sizeof *s.tau);
     for (ptrdiff_t first = begin; first < end; first += LANES)
         sum += general_narrow_block(o, a, first, end - first < LANES ? end - first : LANES, &s);
     return sum;

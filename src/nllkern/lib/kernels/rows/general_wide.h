@@ -21,13 +21,13 @@ typedef struct {
 } general_batch;
 
 /* high[r] + low[r] = the sum of row r's lanes. */
-NLLK_INLINE void fold_lanes(lane_sums *s)
+NLLK_INLINE void fold_lanes(lane_sums *s, ptrdiff_t rows)
 {
 #if NLLK_BITS == 32
-    reduce_sum(s->high);
+    reduce_sum(s->high, rows);
 #else
     for (int half = LANES / 2; half; half /= 2)
-        for (int r = 0; r < WIDE_ROWS; r++) {
+        for (int r = 0; r < rows; r++) {
             double *high = s->high + r * LANES, *low = s->low + r * LANES;
 #pragma omp simd
             for (int j = 0; j < half; j++) {
@@ -36,7 +36,7 @@ NLLK_INLINE void fold_lanes(lane_sums *s)
                 low[j] += low[j + half] + t.lost;
             }
         }
-    for (int r = 0; r < WIDE_ROWS; r++) {
+    for (int r = 0; r < rows; r++) {
         s->high[r] = s->high[r * LANES];
         s->low[r] = s->low[r * LANES];
     }
@@ -44,26 +44,29 @@ NLLK_INLINE void fold_lanes(lane_sums *s)
 }
 
 /* Targets [k, k + m) of row r to the stage, as tau, 0 up to `padded`. */
-NLLK_NOINLINE void load_tau(general_batch *b, ptrdiff_t r, ptrdiff_t k, ptrdiff_t m, ptrdiff_t padded, REAL *tau)
+NLLK_NOINLINE void load_tau(general_batch *b, ptrdiff_t r, ptrdiff_t k, ptrdiff_t m, ptrdiff_t padded,
+                            REAL *restrict tau)
 {
     const row_options o = *b->options;
-    const nllk_rowwise *a = b->a;
-    if (a->prob) {
-        memcpy(tau, (const REAL *)a->prob + (b->first + r) * a->classes + k, m * sizeof *tau);
-    } else {
-        memset(tau, 0, m * sizeof *tau);
-        if (b->target[r] >= k && b->target[r] < k + m)
-            tau[b->target[r] - k] = 1;
-    }
-    if (o.divergence)
+    const REAL *prob = b->a->prob ? (const REAL *)b->a->prob + (b->first + r) * b->a->classes + k : NULL;
+    const REAL *class_weight = o.class_weight ? o.class_weight + k : NULL;
+    const ptrdiff_t t = b->target[r] - k;
+    if (prob && target_is_tau(&o) && !o.divergence)
+        memcpy(tau, prob, m * sizeof *tau);
+    else if (prob && o.divergence)
+#pragma omp simd
         for (ptrdiff_t j = 0; j < m; j++)
-            tau[j] = target_mass(tau[j]);
-    else if (o.class_weight)
+            tau[j] = target_mass(prob[j]);
+    else if (prob)
+#pragma omp simd
         for (ptrdiff_t j = 0; j < m; j++)
-            tau[j] = tau_of(&o, tau[j], o.unit * o.class_weight[k + j]);
-    else if (!target_is_tau(&o))
+            tau[j] = tau_of(&o, prob[j], class_weight ? o.unit * class_weight[j] : o.unit);
+    else
+#pragma omp simd
         for (ptrdiff_t j = 0; j < m; j++)
-            tau[j] = tau_of(&o, tau[j], o.unit);
+            tau[j] = tau_of(&o, 0, class_weight ? o.unit * class_weight[j] : o.unit);
+    if (t >= 0 && t < m)
+        tau[t] = tau_of(&o, 1, class_weight ? o.unit * class_weight[t] : o.unit);
     for (ptrdiff_t j = m; j < padded; j++)
         tau[j] = 0;
 }
@@ -111,7 +114,7 @@ static void open_general(general_batch *b)
             load_piece(b, r, 0, a->classes, r * b->padded);
         row_max((const REAL *)a->logits + (b->first + r) * a->row_stride, a->classes, tops + r * LANES);
     }
-    reduce_max(tops);
+    reduce_max(tops, b->count);
     view_rows(b->options->score, tops, b->options->softcap, WIDE_ROWS, &b->views);
 }
 
@@ -131,33 +134,17 @@ static void sum_row(general_batch *b, ptrdiff_t r)
     }
 }
 
-/* The terms of a divergence of row r. */
-static void sum_row_divergence(general_batch *b, ptrdiff_t r)
-{
-    ptrdiff_t n = b->a->classes, at = b->at_once ? r * b->padded : 0;
-    row_views view;
-    REAL over[LANES];
-    splat_view(&b->views, r, &view);
-    for (int j = 0; j < LANES; j++)
-        over[j] = b->block.over[r];
-    for (ptrdiff_t k = 0; k < n; k += PIECE) {
-        ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
-        ptrdiff_t steps = b->at_once ? b->padded / LANES : load_piece(b, r, k, m, at);
-        if (!b->at_once)
-            score_steps(b->options, &b->stage, at, steps, &view);
-        sum_divergence(&b->stage, at, steps, view.origin, over, &b->sums.gap, (int)r);
-    }
-}
-
-/* The derivatives of row r.  Of the row `ahead` further the inputs are fetched meanwhile. */
+/* The second pass of row r: the terms of a divergence, and the derivatives.  Of the row `ahead` further the inputs are fetched
+ * meanwhile. */
 static void derive_row(general_batch *b, ptrdiff_t r, ptrdiff_t ahead)
 {
     const nllk_rowwise *a = b->a;
     const row_options *o = b->options;
     ptrdiff_t n = a->classes, at = b->at_once ? r * b->padded : 0, i = b->first + r;
-    REAL *grad = (REAL *)a->grad + i * n, *hess = a->hess ? (REAL *)a->hess + i * n : NULL;
+    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, *hess = a->hess ? (REAL *)a->hess + i * n : NULL;
     if (b->block.weight[r] == 0) {
-        memset(grad, 0, n * sizeof *grad);
+        if (grad)
+            memset(grad, 0, n * sizeof *grad);
         if (hess)
             memset(hess, 0, n * sizeof *hess);
         return;
@@ -167,16 +154,17 @@ static void derive_row(general_batch *b, ptrdiff_t r, ptrdiff_t ahead)
     lane_terms terms;
     row_views view;
     fill_terms(&b->block, r, 0, &terms);
-    if (!b->at_once)
-        splat_view(&b->views, r, &view);
+    splat_view(&b->views, r, &view);
     for (ptrdiff_t k = 0; k < n; k += PIECE) {
         ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
         ptrdiff_t steps = b->at_once ? b->padded / LANES : load_piece(b, r, k, m, at);
-        if (!b->at_once)
+        if (!b->at_once && o->score != LOG_PROBABILITY)
             score_steps(o, &b->stage, at, steps, &view);
-        derive_steps(hess != NULL, &b->stage, at, steps, &terms, o->z_loss, later + k, later_prob + k);
-        if (has_chain(o))
-            chain_steps(hess != NULL, &b->stage, at, steps);
+        if (o->divergence == FROM_SOFTMAX)
+            sum_divergence(&b->stage, at, steps, view.origin, terms.over, &b->sums.gap, (int)r);
+        if (!grad)
+            continue;
+        derive_steps(o, hess != NULL, &b->stage, at, steps, &terms, later + k, later_prob + k);
         memcpy(grad + k, b->stage.z + at, m * sizeof *grad);
         if (hess)
             memcpy(hess + k, b->stage.tau + at, m * sizeof *hess);
@@ -193,10 +181,10 @@ static double general_batch_rows(general_batch *b, ptrdiff_t ahead)
     for (ptrdiff_t r = 0; r < b->count; r++)
         if (block->weight[r] != 0)
             sum_row(b, r);
-    reduce_sum(s->ties);
-    fold_lanes(&s->rest);
-    fold_lanes(&s->mass);
-    fold_lanes(&s->gap);
+    reduce_sum(s->ties, b->count);
+    fold_lanes(&s->rest, b->count);
+    fold_lanes(&s->mass, b->count);
+    fold_lanes(&s->gap, b->count);
     for (int r = 0; r < WIDE_ROWS; r++) {
         block->top[r] = b->views.top[r];
         block->rest[r] = rest_of(b->options, s->ties[r], s->rest.high[r] + s->rest.low[r]);
@@ -205,24 +193,24 @@ static double general_batch_rows(general_batch *b, ptrdiff_t ahead)
         excess[r] = (s->mass.high[r] - 1) + s->mass.low[r];
     }
     double sum = finish_general_rows(b->a, block, b->count, b->options->unit);
-    if (b->options->divergence == FROM_SOFTMAX) {
+    const int divergence = b->options->divergence == FROM_SOFTMAX;
+    if (divergence)
         clear_lanes(&s->gap, (int)b->count);
-        for (ptrdiff_t r = 0; r < b->count; r++)
-            if (block->weight[r] != 0)
-                sum_row_divergence(b, r);
-        fold_lanes(&s->gap);
+    for (ptrdiff_t r = 0; (b->a->grad || divergence) && r < b->count; r++)
+        derive_row(b, r, ahead);
+    if (divergence) {
+        fold_lanes(&s->gap, b->count);
         sum = weigh_divergences(block, b->count, &s->gap, excess);
     }
     if (b->a->loss)
         memcpy((REAL *)b->a->loss + b->first, block->loss, b->count * sizeof(REAL));
-    for (ptrdiff_t r = 0; b->a->grad && r < b->count; r++)
-        derive_row(b, r, ahead);
     return sum;
 }
 
 static double general_wide_rows(const row_options *o, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
     general_batch b;
+    clear_sums(&b.sums, WIDE_ROWS); /* also of rows that do not exist: subnormal garbage would be slow */
     b.options = o;
     b.a = a;
     b.padded = (a->classes + LANES - 1) & ~(ptrdiff_t)(LANES - 1);

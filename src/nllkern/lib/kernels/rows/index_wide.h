@@ -150,7 +150,7 @@ typedef struct {
 /* Before and after the middle pass of a batch: from LANES maxima, and LANES sums, of each row. */
 NLLK_INLINE void open_batch(int score, const nllk_rowwise *a, row_batch *b, ptrdiff_t first, REAL *tops)
 {
-    reduce_max(tops);
+    reduce_max(tops, b->count);
     memcpy(b->block.row.top, tops, WIDE_ROWS * sizeof *tops);
     read_rows(a, first, WIDE_ROWS, b->count, &b->block);
     if (score != PLAIN)
@@ -159,7 +159,7 @@ NLLK_INLINE void open_batch(int score, const nllk_rowwise *a, row_batch *b, ptrd
 
 NLLK_INLINE double close_batch(int score, const nllk_rowwise *a, row_batch *b, double *sums)
 {
-    reduce_sum(sums);
+    reduce_sum(sums, b->count);
     memcpy(b->block.others, sums, WIDE_ROWS * sizeof *sums);
     return finish_index_rows(score, a, &b->block, WIDE_ROWS, b->count);
 }

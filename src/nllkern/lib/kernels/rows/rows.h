@@ -45,21 +45,29 @@ typedef struct {
     double inverse[ROWS]; /* weight * scale / total */
 } row_block;
 
-/* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...], for WIDE_ROWS rows: neighbours are paired, so that the order
- * of the additions is the same for every row, whatever the width of a register. */
+/* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of the additions
+ * is the same for every row, whatever the width of a register.  Constant numbers of rows: loops as short as these would
+ * otherwise be slow. */
 #define DEFINE_REDUCE(NAME, TYPE, OP)                                                                                  \
-    NLLK_NOINLINE void NAME(TYPE *x)                                                                                   \
+    NLLK_INLINE void NAME##_rows(TYPE *restrict x, int rows)                                                           \
     {                                                                                                                  \
         TYPE y[WIDE_ROWS * 8];                                                                                         \
         _Static_assert(LANES == 16, "four halvings");                                                                  \
-        for (int i = 0; i < WIDE_ROWS * 8; i++)                                                                        \
+        for (int i = 0; i < rows * 8; i++)                                                                             \
             y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
-        for (int i = 0; i < WIDE_ROWS * 4; i++)                                                                        \
+        for (int i = 0; i < rows * 4; i++)                                                                             \
             x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
-        for (int i = 0; i < WIDE_ROWS * 2; i++)                                                                        \
+        for (int i = 0; i < rows * 2; i++)                                                                             \
             y[i] = OP(x[2 * i], x[2 * i + 1]);                                                                         \
-        for (int i = 0; i < WIDE_ROWS; i++)                                                                            \
+        for (int i = 0; i < rows; i++)                                                                                 \
             x[i] = OP(y[2 * i], y[2 * i + 1]);                                                                         \
+    }                                                                                                                  \
+    NLLK_NOINLINE void NAME(TYPE *x, ptrdiff_t rows)                                                                   \
+    {                                                                                                                  \
+        if (rows <= 4)                                                                                                 \
+            NAME##_rows(x, 4);                                                                                         \
+        else                                                                                                           \
+            NAME##_rows(x, WIDE_ROWS);                                                                                 \
     }
 #define ADD(a, b) ((a) + (b))
 DEFINE_REDUCE(reduce_max, REAL, max_)
