@@ -1,4 +1,5 @@
-/* Samples that are not ordinary: those of float32 by the same loss in double precision, those of float64 in scaled numbers. */
+/* Samples that are not ordinary: those of float32 by the same loss in double precision, those of float64 in scaled
+ * numbers. */
 #include "apart.h"
 
 #if NLLK_BITS == 32
@@ -46,7 +47,8 @@ static void use_formula(const pointwise_loss *loss, const scaled_sample *s, scal
     double value[LANES], results[NLLK_MAX_PARAMETERS][3][LANES];
     prepared p[NLLK_MAX_PARAMETERS];
     alone_arrays alone;
-    tile t = {.target = target, .log_target = log_target, .extra = extra, .full = s->full, .value = value, .alone = &alone};
+    tile t = {
+        .target = target, .log_target = log_target, .extra = extra, .full = s->full, .value = value, .alone = &alone};
     for (int i = 0; i < LANES; i++) {
         target[i] = s->target;
         log_target[i] = log_(s->target);

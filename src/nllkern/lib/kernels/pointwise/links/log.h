@@ -1,17 +1,11 @@
 /* theta = e^u,   rate = 1,   curve - 1 = 0 */
 #include "loops.h"
 
-static range log_range(int bits)
-{
-    return (range){(REAL)(-bits * (double)LOG_2), (REAL)(bits * (double)LOG_2)};
-}
+static range log_range(int bits) { return (range){(REAL)(-bits * (double)LOG_2), (REAL)(bits * (double)LOG_2)}; }
 
 NLLK_INLINE REAL log_exponential(REAL u) { return exp_ordinary(u); }
 
-NLLK_INLINE linked log_apply(REAL u, REAL e)
-{
-    return (linked){.value = e, .log_plus = u};
-}
+NLLK_INLINE linked log_apply(REAL u, REAL e) { return (linked){.value = e, .log_plus = u}; }
 
 NLLK_INLINE REAL log_rate(REAL slope, REAL inverse)
 {

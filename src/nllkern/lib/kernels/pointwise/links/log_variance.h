@@ -8,10 +8,7 @@ static range log_variance_range(int bits)
 
 NLLK_INLINE REAL log_variance_exponential(REAL u) { return exp_ordinary(R(0.5) * u); }
 
-NLLK_INLINE linked log_variance_apply(REAL u, REAL e)
-{
-    return (linked){.value = e, .log_plus = R(0.5) * u};
-}
+NLLK_INLINE linked log_variance_apply(REAL u, REAL e) { return (linked){.value = e, .log_plus = R(0.5) * u}; }
 
 NLLK_INLINE REAL log_variance_rate(REAL slope, REAL inverse)
 {
