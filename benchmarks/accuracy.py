@@ -1,22 +1,16 @@
-"""Errors on hard inputs, in ulp, against mpmath: the same criterion as the accuracy tests.
+"""Errors on hard inputs, against mpmath: the criterion of the accuracy tests.
 
 The points are finite and inside the domain, where the loss has a derivative: confident rows, large
 common offsets, saturated and tiny logits, very small and very large differences, scales and shapes.
 """
 
-import functools
-import importlib
-import inspect
 import itertools
-import sys
-from pathlib import Path
 
 import numpy as np
 
 from .catalogue import BINS
 
 CLASSES = 8
-TESTS = Path(__file__).parent.parent / "tests"
 
 
 def grid(dtype, *axes):
@@ -202,26 +196,6 @@ def calls_of(work, dtype):
     return [*((one, True, False) for one in singles), (args, False, True)]
 
 
-ONE_HOT = ("cross_entropy", "normalized_sigmoid_nll")  # of these exact takes no class index
-
-
-def of_tests(name):
-    """A module of the tests, which find each other by their folders."""
-    for folder in (TESTS, TESTS / "support", TESTS / "golden"):
-        if str(folder) not in sys.path:
-            sys.path.insert(1, str(folder))
-    return importlib.import_module(name)
-
-
-def exact_function(loss):
-    """The textbook formula of the accuracy tests; None where they have none yet."""
-    for file in sorted((TESTS / "golden").glob("exact*.py")):
-        found = getattr(of_tests(file.stem), loss, None)
-        if found:
-            return found
-    return None
-
-
 def judged_as(work, args):
     """(loss, arguments, keywords) of what is exact: a binned target is the index of its bin."""
     if work.loss != "binned_cross_entropy":
@@ -232,80 +206,34 @@ def judged_as(work, args):
     return "cross_entropy", (logits, np.searchsorted(edges, target) - 1), {}
 
 
-def exact_results(work, args):
-    """(values, gradients) of a batch, by mpmath; one flat array a prediction."""
-    import nllkern
-
-    loss, args, keywords = judged_as(work, args)
-    function = exact_function(loss)
-    signature = getattr(nllkern, loss).reference.__signature__.parameters
-    options = {name: p.default for name, p in signature.items()} | keywords
-    wanted = list(inspect.signature(function).parameters.values())
-    if wanted[-1].kind == inspect.Parameter.VAR_POSITIONAL:  # takes the entry's keywords in order
-        function, options = functools.partial(in_order, function, work), {}
-    names = [p.name for p in wanted[len(args) :]]
-    options = {name: options[name] for name in names if name in options}
-    neutral = {"pos_weight": 1.0, "class_weight": [1.0] * np.shape(args[0])[-1]}  # for None
-    options |= {name: weight for name, weight in neutral.items() if name in options}
-    values, grads = [], [[] for _ in range(work.predictions)]
-    for sample in samples_of(args):
-        if loss in ONE_HOT:
-            sample = sample[0], np.eye(len(sample[0]))[sample[1]]
-        value, derivatives, *_ = function(*map(plain, sample), **options)
-        values.append(float(value))
-        flat = numbers(derivatives)
-        for place, prediction in zip(grads, sample[: work.predictions], strict=True):
-            size = np.size(prediction)
-            place.extend(flat[:size])
-            flat = flat[size:]
-    return np.array(values), [np.array(g) for g in grads]
-
-
-def in_order(function, work, *sample):
-    return function(*sample, *work.keywords.values())
-
-
-def plain(x):
-    return x.tolist() if isinstance(x, np.ndarray | np.generic) else x
-
-
-def numbers(nested):
-    """The numbers in lists of lists, as floats, in order."""
-    if isinstance(nested, list | tuple | np.ndarray):
-        return [x for part in nested for x in numbers(part)]
-    return [float(nested)]
-
-
 def can_judge(work):
-    """Whether there are hard points, exact results and a tolerance for the entry."""
-    if work.name not in POINTS:
-        return False
-    loss = "cross_entropy" if work.loss == "binned_cross_entropy" else work.loss
-    return loss in of_tests("tolerance")._FUNCTIONS and exact_function(loss) is not None
+    """Whether there are hard points for the entry."""
+    return work.name in POINTS
 
 
 class Judge:
     """Exact results of one entry and dtype, computed once; worst errors of anyone's results."""
 
     def __init__(self, work, dtype):
-        tolerance = of_tests("tolerance")
-        self.dtype, self.error_in_ulps = np.dtype(dtype), tolerance.error_in_ulps
-        args = POINTS[work.name](dtype)
-        self.value, self.grads = exact_results(work, args)
-        tolerances = tolerance.tolerances(*judged_as(work, args), self.dtype)
-        self.value_tolerance, self.grad_tolerances, _ = tolerances
+        from nllkern import _accuracy
+        from nllkern.reference import exact  # it needs mpmath
+
+        self.dtype, self.error_of = np.dtype(dtype), _accuracy.error
+        loss, args, keywords = judged_as(work, POINTS[work.name](dtype))
+        samples = [exact.sample(loss, one, keywords, self.dtype) for one in samples_of(args)]
+        joined = [
+            _accuracy.Exact(*(np.hstack(list(map(np.ravel, x))) for x in zip(*parts, strict=True)))
+            for parts in zip(*samples, strict=True)
+        ]
+        self.value, self.grads = joined[0], joined[1 : 1 + work.predictions]
 
     def worst(self, values, grads):
-        """(worst error of the value, worst error of any gradient), in ulp.
+        """(worst error of the value, worst error of any gradient), in units of the criterion.
 
         `values`: one a sample; `grads`: from one call, one array a prediction.
         """
-        judged = zip(grads, self.grads, self.grad_tolerances, strict=False)
-        return (
-            self.error(values, self.value, self.value_tolerance),
-            max(self.error(*one) for one in judged),
-        )
+        of_grads = (self.error(*one) for one in zip(grads, self.grads, strict=False))
+        return self.error(values, self.value), max(of_grads)
 
-    def error(self, got, exact, tolerance):
-        flat = type(tolerance)(*(np.broadcast_to(np.ravel(x), exact.shape) for x in tolerance))
-        return float(self.error_in_ulps(np.ravel(got), exact, flat, self.dtype).max())
+    def error(self, got, exact):
+        return float(self.error_of(np.ravel(got), exact, self.dtype).max())

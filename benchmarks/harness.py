@@ -6,12 +6,12 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from .builds import THIS_BUILD
 from .peers import COPY, OURS, PEERS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,16 +28,18 @@ THREAD_VARIABLES = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 class WorkerProcess:
     """A library in a process of its own, held to the first `threads` CPUs."""
 
-    def __init__(self, peer, threads, malloc="default", uses=None):
+    def __init__(self, peer, threads, malloc="default", uses=None, build=THIS_BUILD, simd=None):
         self.peer, self.malloc = peer, malloc
         self.threads = uses or threads
         environment = dict(os.environ, **{name: str(threads) for name in THREAD_VARIABLES})
         if malloc == "keep":
             environment.update(KEEP_MEMORY)
+        if simd:
+            environment["NLLKERN_SIMD"] = simd
         cpus = sorted(os.sched_getaffinity(0))[:threads]
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115, lives as long as the process
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", peer],
+            [build.python, "-m", "benchmarks.worker", peer, *build.folders],
             cwd=ROOT,
             env=environment,
             text=True,
@@ -95,17 +97,23 @@ def ask_all(workers, do, **arguments):
     return {worker: worker.receive() for worker in workers}
 
 
+def turns(workers, rounds, seconds):
+    """Yields (worker, {formulation: times}); each round starts with another worker."""
+    for turn in range(rounds):
+        shift = turn % max(len(workers), 1)
+        for worker in workers[shift:] + workers[:shift]:
+            time.sleep(QUIET_SECONDS)
+            yield worker, worker.ask("time", seconds=seconds)["times"]
+
+
 def measure(cell, workers, rounds, seconds):
     """One cell, every worker in turn, `rounds` times over; drift of the machine meets all alike."""
     answers = ask_all(workers, "open", cell=asdict(cell))
     workers = [w for w in workers if answers[w]["results"]]
     times = {w: {} for w in workers}
-    for turn in range(rounds):
-        shift = turn % max(len(workers), 1)
-        for worker in workers[shift:] + workers[:shift]:
-            time.sleep(QUIET_SECONDS)
-            for name, figures in worker.ask("time", seconds=seconds)["times"].items():
-                times[worker].setdefault(name, []).append(figures)
+    for worker, turn in turns(workers, rounds, seconds):
+        for name, figures in turn.items():
+            times[worker].setdefault(name, []).append(figures)
     for worker in answers:
         worker.ask("close")
     runs = [

@@ -1,9 +1,12 @@
 """One library in one process: told what to do by JSON lines on stdin, it answers by JSON lines.
 
+python -m benchmarks.worker PEER [FOLDER]: nllkern from that folder, whatever is installed.
+
 {"do": "open", "cell": {...}, "threads": 2}     build the formulations, call each a few times
 {"do": "time", "seconds": 0.2}                  time them all; drop the slow ones for later rounds
 {"do": "memory", "cell": {...}, "threads": 2, "formulation": ...}    peak memory of one call
 {"do": "close"}                                 free the cell
+{"do": "build"}                                 which nllkern it has imported
 {"do": "hard_points", "loss": ..., "dtype": ..., "threads": 2}   results for the accuracy table
 """
 
@@ -16,7 +19,8 @@ import time
 
 import numpy as np
 
-from . import accuracy, peers
+from . import peers
+from .builds import NllkernFrom
 from .catalogue import WORKS
 from .cells import Cell
 
@@ -142,8 +146,15 @@ class Worker:
         release_memory()
         return {}
 
+    def build(self):
+        import nllkern
+
+        return {"file": nllkern.__file__, "simd_levels": nllkern.simd_levels()}
+
     def hard_points(self, loss, dtype, threads):
         """Per formulation: {"value": one a sample, "grads": one array a prediction}."""
+        from . import accuracy  # it needs mpmath, which nothing else here does
+
         work = WORKS[loss]
         results, failed = {}, set()
         for args, for_value, for_grads in accuracy.calls_of(work, dtype):
@@ -161,7 +172,9 @@ class Worker:
         return {name: result for name, result in results.items() if name not in failed}
 
 
-def main(name):
+def main(name, folder=None):
+    if folder:
+        sys.meta_path.insert(0, NllkernFrom(folder))
     answers = os.fdopen(os.dup(1), "w")  # libraries may print: their stdout becomes stderr
     os.dup2(2, 1)
 
@@ -181,4 +194,4 @@ def main(name):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

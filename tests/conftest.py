@@ -1,5 +1,11 @@
+import os
 import sys
 from pathlib import Path
+
+# Set before NumPy and OpenMP start.  pytest -n runs a process on each core: threads that spin while
+# they wait made the matrix products of the references ten times slower.
+for name, value in {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}.items():
+    os.environ.setdefault(name, value)
 
 import pytest
 
@@ -9,9 +15,16 @@ from nllkern import _engine
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE / "support")]  # for golden/ and the modules of support/
 
+from thin import thin
+
 
 @pytest.fixture(params=nk.simd_levels())
 def simd_level(request):
     """Runs the test once per SIMD level that this machine has, with that level in use."""
     with _engine.use_simd_level(request.param):
         yield request.param
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m is looked at
+def pytest_collection_modifyitems(items):
+    thin(items)

@@ -1,4 +1,4 @@
-"""Prints the polynomials of functions/vecmath.h, functions/vecspecial.h and rows/divergence.h.  Needs mpmath only.
+"""Prints the polynomials of functions/*.h and rows/divergence.h.  Needs mpmath only.
 
     python tools/coefficients.py [--check] [name ...]
 
@@ -18,11 +18,11 @@ HALF = mp.mpf(1) / 2
 HALF_LOG_2 = mp.log(2) / 2 * mp.mpf("1.001")  # and a little: n is rounded from an inexact product
 TINY = mp.mpf(10) ** -10  # below this the limits at 0 are taken; 1 / TINY: any error will do
 
-# a < SPLIT: polynomials in a; above: in 1 / (a + SHIFT).  Format, degrees of lgamma's slope and of
-# trigamma, SPLIT, SHIFT.
+# a < SPLIT: polynomials in a; above: in 1 / (a + SHIFT).  Format, degree of lgamma's derivative and
+# degrees of the second derivative's two polynomials, SPLIT, SHIFT.
 GAMMA = {
-    "f32": (24, 6, 7, mp.mpf("0.5625"), mp.mpf("0.1875")),
-    "f64": (53, 18, 18, mp.mpf("0.78125"), mp.mpf("0.5625")),
+    "f32": (24, 7, (8, 7), mp.mpf("0.5625"), mp.mpf("0.1875")),
+    "f64": (53, 18, (20, 18), mp.mpf("0.78125"), mp.mpf("0.5625")),
 }
 BERNOULLI = [mp.bernoulli(2 * k) for k in range(1, 16)]
 
@@ -33,7 +33,7 @@ LOG_COSH = {"f32": (24, 5, mp.mpf("0.75")), "f64": (53, 11, mp.mpf("0.75"))}
 DIVERGENCE = mp.tanh((mp.mpf("0.5") + mp.mpf("0.0861")) * mp.log(2) / 2)
 
 # Student's t, nu < SPLIT: polynomials in (SPLIT - nu) / (nu + BELOW); above: v = 1 / (nu + ABOVE)
-# times one in v.  Format, degrees of normalizer, slope and curve, SPLIT, BELOW, ABOVE.
+# times one in v.  Format, degrees of normalizer, d1 and d2_log, SPLIT, BELOW, ABOVE.
 STUDENT = {
     "f32": (24, (7, 8, 9), mp.mpf("1.5"), mp.mpf("2.25"), mp.mpf("0.75")),
     "f64": (53, (17, 19, 21), mp.mpf("2.125"), mp.mpf("2.75"), mp.mpf("1.25")),
@@ -92,21 +92,24 @@ def scaled_digamma(a):
     return a * (mp.digamma(a) - mp.log(a))
 
 
-def trigamma_rest(a):
-    """a^2 trigamma(a) - a - 1/2."""
+def gamma_second(a):
+    """The second derivative by log(a) of lgamma(a) - a log(a) + a."""
     if a > 30:
-        return sum(b * a ** (-2 * k - 1) for k, b in enumerate(BERNOULLI))
-    return a * a * mp.psi(1, a) - a - HALF
+        return sum(
+            b * (1 - mp.mpf(1) / (2 * k + 2)) * a ** (-2 * k - 1) for k, b in enumerate(BERNOULLI)
+        )
+    return a * (mp.digamma(a) - mp.log(a)) + a * a * mp.psi(1, a) - a
 
 
 def gamma_fits(kind):
-    bits, degree, trigamma_degree, split, shift = GAMMA[kind]
+    bits, degree, second_degrees, split, shift = GAMMA[kind]
 
     def slope_below(a):
         return mp.digamma(1 + a)
 
     def slope_below_weight(a):
-        return abs(scaled_digamma(a)) / a if a > 0 else 1 / TINY
+        """Relative to D(a) / a, up to 4: for a small y of Poisson, p(y) is not small beside L."""
+        return min(abs(scaled_digamma(a)) / a, mp.mpf(4)) if a > 0 else mp.mpf(4)
 
     def slope_above(v):
         """From D = -1/2 - a v^2 delta'(v), the derivative being with respect to v."""
@@ -116,18 +119,16 @@ def gamma_fits(kind):
     def slope_above_weight(v):
         return abs(scaled_digamma(1 / v - shift)) / ((1 - shift * v) * v) if v > 0 else 1 / TINY
 
-    def trigamma_below(a):
-        return mp.psi(1, 1 + a)
+    def second_below(a):
+        """The derivative of a digamma(1 + a)."""
+        return mp.digamma(1 + a) + a * mp.psi(1, 1 + a)
 
-    def trigamma_below_weight(a):
-        return (1 + a * a * mp.psi(1, 1 + a)) / (a * a) if a > 0 else 1 / TINY
+    def second_above(v):
+        return gamma_second(1 / v - shift) / v if v > TINY else mp.mpf(1) / 12
 
-    def trigamma_above(v):
-        return trigamma_rest(1 / v - shift) / v if v > TINY else mp.mpf(1) / 6
-
-    def trigamma_above_weight(v):
+    def second_above_weight(v):
         a = 1 / v - shift if v > 0 else 0
-        return (trigamma_rest(a) + a + HALF) / v if a else 1 / TINY
+        return (gamma_second(a) + a) / v if a else 1 / TINY
 
     top = 1 / (split + shift)
     options = {"grid": 250, "antiderivative": True}
@@ -135,16 +136,12 @@ def gamma_fits(kind):
     yield f"lgamma below {kind}", (slope_below, *below), options | {"weight": slope_below_weight}
     yield f"lgamma above {kind}", (slope_above, *above), options | {"weight": slope_above_weight}
     options = {"grid": 250}
-    below, above = (0, split, trigamma_degree, bits), (0, top, trigamma_degree, bits)
+    below, above = (0, split, second_degrees[0], bits), (0, top, second_degrees[1], bits)
+    yield f"gamma second below {kind}", (second_below, *below), options
     yield (
-        f"trigamma below {kind}",
-        (trigamma_below, *below),
-        options | {"weight": trigamma_below_weight},
-    )
-    yield (
-        f"trigamma above {kind}",
-        (trigamma_above, *above),
-        options | {"weight": trigamma_above_weight},
+        f"gamma second above {kind}",
+        (second_above, *above),
+        options | {"weight": second_above_weight},
     )
 
 
@@ -182,16 +179,17 @@ def student_smooth(nu):
     return mp.loggamma(1 + nu / 2) - mp.loggamma((1 + nu) / 2) + mp.log(2) / 2
 
 
-def student_slope(nu):
+def student_d1(nu):
     """Nu c'(nu)."""
     x = nu / 2
     return HALF - x * (mp.digamma(x + HALF) - mp.digamma(x)) if nu > 0 else -HALF
 
 
-def student_curve(nu):
-    """nu^2 c''(nu)."""
+def student_d2_log(nu):
+    """Nu c'(nu) + nu^2 c''(nu)."""
     x = nu / 2
-    return x * x * (mp.psi(1, x) - mp.psi(1, x + HALF)) - HALF if nu > 0 else HALF
+    first = mp.digamma(1 + x) - mp.digamma(HALF + x)
+    return x * (first + x * (mp.psi(1, 1 + x) - mp.psi(1, HALF + x)))
 
 
 def student_fits(kind):
@@ -207,22 +205,31 @@ def student_fits(kind):
 
     rest = quotient(lambda nu: student_smooth(nu) - mp.log(nu) / 2, HALF / 2)
     options = {"grid": 250}
-    name = f"student normalizer {{}} {kind}".format
-    yield name("below"), (lambda u: student_smooth(nu_below(u)), *low, degrees[0], bits), options
+    name = f"student {{}} {kind}".format
+    yield (
+        name("normalizer below"),
+        (lambda u: student_smooth(nu_below(u)), *low, degrees[0], bits),
+        options,
+    )
     weight = {"weight": lambda v: 1 / (v + TINY)}  # it is added to terms of order one
-    yield name("above"), (rest, *high, degrees[0] - 1, bits), options | weight
-    for what, function, limit, degree in (
-        ("slope", student_slope, -HALF / 2, degrees[1]),
-        ("curve", student_curve, HALF, degrees[2]),
-    ):
+    yield name("normalizer above"), (rest, *high, degrees[0] - 1, bits), options | weight
+    near = {"weight": lambda u: student_d1(nu_below(u))}
+    far = quotient(student_d1, -HALF / 2)
+    yield (
+        name("d1 below"),
+        (lambda u: student_d1(nu_below(u)), *low, degrees[1], bits),
+        options | near,
+    )
+    yield name("d1 above"), (far, *high, degrees[1] - 1, bits), options | {"weight": far}
 
-        def near(u, function=function):
-            return function(nu_below(u))
+    def second_below(u):
+        nu = nu_below(u)
+        return student_d2_log(nu) / nu if nu > TINY else mp.log(2)
 
-        far = quotient(function, limit)
-        name = f"student {what} {{}} {kind}".format
-        yield name("below"), (near, *low, degree, bits), options | {"weight": near}
-        yield name("above"), (far, *high, degree - 1, bits), options | {"weight": far}
+    far = quotient(student_d2_log, HALF / 2)
+    near = {"weight": second_below}
+    yield name("d2_log below"), (second_below, *low, degrees[2], bits), options | near
+    yield name("d2_log above"), (far, *high, degrees[2] - 1, bits), options | {"weight": far}
 
 
 def fits():

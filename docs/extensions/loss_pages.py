@@ -1,6 +1,6 @@
 """Directives that write down what ``nllkern.losses()`` says, at build time.
 
-``.. losses:: name ...``         a section for each of these losses, from its docstring, with
+``.. losses:: family``           a section for each loss of a family, from its docstring, with
                                  the methods that others do not have
 ``.. loss-table::``              one row for every loss, linked to its section
 ``.. reference-losses::``        the docstrings of ``nllkern.reference``
@@ -11,10 +11,8 @@ The build warns if a loss has no section, or a section no loss.
 """
 
 import inspect
-import json
 from pathlib import Path
 
-import numpy as np
 from docutils import nodes
 from docutils.statemachine import StringList
 from numpydoc.docscrape_sphinx import SphinxDocString
@@ -23,6 +21,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import nllkern as nk
+from nllkern._accuracy import load
 
 ROOT = Path(__file__).resolve().parents[2]
 LOSSES = {loss.name: loss for loss in nk.losses()}
@@ -42,13 +41,21 @@ class Generated(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(text), allow_section_headings=True)
 
 
+def family(row):
+    """The page of the API reference that a loss stands on, by the kind of its target."""
+    if row.kind in ("vectors", "contrastive"):
+        return "vectors"
+    if row.kind == "rows":
+        return "real" if "real" in row.targets else "classes"
+    return {"unit": "binary", "sign": "binary", "real": "real"}.get(row.target.name, "positive")
+
+
 class Losses(Generated):
     def lines(self):
-        names = " ".join([*self.arguments, *self.content]).split()
+        names = [name for name, loss in LOSSES.items() if family(loss.row) == self.arguments[0]]
+        if not names:
+            logger.warning("no loss of %s", self.arguments[0], location=self.get_location())
         for name in names:
-            if name not in LOSSES:
-                logger.warning("no loss is called %s", name, location=self.get_location())
-                continue
             yield from ["", f".. _{name}:", "", name, "-" * len(name), ""]
             yield from [f".. autofunction:: nllkern.{name}", ""]
             for method in sorted(vars(type(LOSSES[name])).keys() - COMMON):
@@ -92,10 +99,9 @@ class HardPoints(Generated):
         yield from ["   * - loss", "     - sets of options", "     - hard points"]
         for path in sorted((ROOT / "tests" / "golden").glob("*.npz")):
             self.env.note_dependency(str(path))
-            with np.load(path) as data:
-                count = len(json.loads(str(data["tables"])))
-                points = sum(data[f"{k}.high0"].size for k in range(count))
-            yield from [f"   * - {path.stem}", f"     - {count}", f"     - {points}"]
+            tables = list(load(path))
+            points = sum(len(t.args[0]) for t in tables)
+            yield from [f"   * - {path.stem}", f"     - {len(tables)}", f"     - {points}"]
 
 
 class Links(SphinxRole):

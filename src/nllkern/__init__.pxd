@@ -1,3 +1,2 @@
 # cython: language_level=3
 from nllkern._capi cimport *
-from nllkern._capi_types cimport *

@@ -1,39 +1,139 @@
-"""What the adapters for other array libraries have in common; arrays may be of any of them."""
+"""What the interfaces to other array libraries have in common: rows, shapes, keywords."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from ._engine import LossInfo
+import numpy as np
 
-LEFT_OUT = ("out", "check")  # keywords that are for NumPy arrays alone
+from .tables import LOSSES, Loss, Option
+
+ROWS = {row.name: row for row in LOSSES}
+ARRAY_KINDS = ("sample_weight", "per_class", "per_sample")  # of options that may be arrays
 
 
-def expect_count(name: str, arguments: Sequence[str], given: Sequence[Any]) -> None:
+def expect_count(row: Loss, given: Sequence[Any]) -> None:
     """Refuse a wrong number of positional arguments."""
-    if len(given) != len(arguments):
+    if len(given) != len(row.arguments):
         raise TypeError(
-            f"{name}: got {len(given)} positional arguments, "
-            f"expected {len(arguments)}: {', '.join(arguments)}"
+            f"{row.name}: got {len(given)} positional arguments, "
+            f"expected {len(row.arguments)}: {', '.join(row.arguments)}"
         )
 
 
-def loss_shape(info: LossInfo, inputs: Sequence[Any]) -> tuple[int, ...]:
+def option_of(row: Loss, key: str) -> Option:
+    """The option that a keyword names, if the interface offers it."""
+    option = row.option(key)
+    if option is None or option.kind == "out":
+        known = sorted(x.name for x in row.all_options if x.kind != "out")
+        hint = ": it is for NumPy arrays" if option else ""
+        raise TypeError(
+            f"{row.name}: unknown keyword {key!r}{hint}, expected one of {', '.join(known)}"
+        )
+    return option
+
+
+def is_fixed(row: Loss, constants: dict[str, Any], k: int) -> bool:
+    """Whether parameter k has no derivatives: its link is Python's alone."""
+    parameter = row.parameters[k]
+    if parameter.option is None:
+        return False
+    chosen = constants.get(parameter.option.name, parameter.option.default)
+    return any(link.name == chosen and not link.in_c for link in parameter.links)
+
+
+def loss_shape(row: Loss, shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """Shape of the losses of the samples."""
-    shape: tuple[int, ...] = inputs[0].shape[:-1]
-    if info.kind == "pointwise":
-        shape = max((x.shape for x in inputs), key=len)
-    return shape
+    return max(shapes, key=len) if row.kind == "pointwise" else shapes[0][:-1]
 
 
-def is_shared(info: LossInfo, inputs: Sequence[Any], k: int) -> bool:
+def is_shared(row: Loss, shapes: Sequence[tuple[int, ...]], k: int) -> bool:
     """Whether all samples share input k, so that its gradient is a sum over them."""
-    if info.kind == "pointwise":
-        return inputs[k].ndim == 0 and any(x.ndim > 0 for x in inputs)
-    if info.kind == "vectors" and info.linked >> k & 1:  # a factor
-        return bool(inputs[k].ndim < inputs[0].ndim + 1)
-    return info.kind == "contrastive"
+    if row.kind == "pointwise":
+        return not shapes[k] and any(shapes)
+    is_factor = k < len(row.parameters) and row.parameters[k].kind == "factor"
+    return row.kind == "contrastive" or (is_factor and len(shapes[k]) < len(shapes[0]) + 1)
 
 
 def times_upstream(grad: Any, upstream: Any) -> Any:
     """A gradient times the upstream gradients of the samples."""
     return grad * upstream.reshape(upstream.shape + (1,) * (grad.ndim - upstream.ndim))
+
+
+# ---- shapes ----
+
+
+def expect_shapes(row: Loss, shapes: dict[str, tuple[int, ...]], is_index: bool) -> None:
+    """Refuse inputs and array options whose shapes do not go together."""
+    inputs = [shapes[name] for name in row.arguments]
+    first, shape = inputs[0], loss_shape(row, inputs)
+    for k, (name, own) in enumerate(zip(row.arguments, inputs, strict=True)):
+        kind = row.parameters[k].kind if k < len(row.parameters) else "target"
+        if row.kind == "pointwise":
+            good = own in (shape, ())
+        elif row.kind == "contrastive":
+            good = len(own) == 2
+        elif kind == "factor":
+            good = own in (shape + first[-1:] * 2, first[-1:] * 2)
+        elif kind == "target" and (is_index or "real" in row.targets):
+            good = own == shape
+        else:
+            good = own == first
+        if not good:
+            raise ValueError(
+                f"{row.name}: {name} has shape {own}, which does not go with "
+                f"{row.arguments[0]} of shape {first}"
+            )
+    for option in row.all_options:
+        if option.name not in shapes:
+            continue
+        own = shapes[option.name]
+        if option.kind == "sample_weight" and own != shape:
+            raise ValueError(f"{row.name}: {option.name} has shape {own}, expected {shape}")
+        if option.kind == "per_class" and own != first[-1:]:
+            raise ValueError(f"{row.name}: {option.name} has shape {own}, expected {first[-1:]}")
+        if option.kind == "per_sample" and not broadcasts(own, shape):
+            raise ValueError(
+                f"{row.name}: {option.name} has shape {own}, "
+                f"expected one that broadcasts to {shape}"
+            )
+
+
+def broadcasts(own: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of the one shape can be broadcast to the other."""
+    return len(own) <= len(shape) and all(
+        n in (1, m) for n, m in zip(own[::-1], shape[::-1], strict=False)
+    )
+
+
+def empty_inputs(row: Loss, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any]) -> list[Any]:
+    """Arrays of those dtypes without samples, but with as many classes and dimensions."""
+    found: list[Any] = []
+    for k, (own, dtype) in enumerate(zip(shapes, dtypes, strict=True)):
+        kind = row.parameters[k].kind if k < len(row.parameters) else "target"
+        if row.kind == "pointwise":
+            shape = (0,) if own else ()
+        elif kind == "factor":
+            shape = own[-2:] if is_shared(row, shapes, k) else (0, *own[-2:])
+        else:
+            shape = (0,) if len(own) < len(shapes[0]) else (0, *own[-1:]) if own else ()
+        is_matrix = kind == "factor" and len(shape) == 2
+        found.append(np.eye(shape[0], dtype=dtype) if is_matrix else np.ones(shape, dtype))
+    return found
+
+
+# ---- keywords ----
+
+
+def plain(name: str, key: str, option: Option, x: Any) -> Any:
+    """A keyword that is a constant of the call: numbers of any library as Python's."""
+    if option.kind == "edges" and hasattr(x, "__len__"):
+        return tuple(np.asarray(x).tolist())
+    if isinstance(x, np.generic) or getattr(x, "shape", None) == ():
+        return x.item()
+    try:
+        hash(x)
+    except TypeError:
+        raise TypeError(
+            f"{name}: {key} is {type(x).__name__} {str(x)[:100]}, expected {option.words}"
+        ) from None
+    return x

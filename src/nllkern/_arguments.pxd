@@ -1,10 +1,5 @@
 cimport numpy as cnp
 
-cdef enum:
-    MEAN = 0
-    SUM = 1
-    NONE = 2
-
 
 cdef inline bint is_number(x):
     return isinstance(x, (float, int)) and not isinstance(x, bool)
@@ -24,24 +19,22 @@ cdef inline bint same_shape(cnp.ndarray a, int ndim, const cnp.npy_intp *shape):
     return True
 
 
-cdef object as_array(x)
+cdef extern from *:
+    """
+    #define NLLK_NOT_ROWS PTRDIFF_MIN
+    """
+    const ptrdiff_t NOT_ROWS "NLLK_NOT_ROWS"
+
+
+cdef object as_array(x, str loss, str name)
 cdef int float_type(x, cnp.ndarray a, str loss, str name) except -2
 cdef cnp.ndarray as_input(cnp.ndarray a, int t)
+cdef ptrdiff_t row_stride(cnp.ndarray a, int t)
 cdef str shape_text(int ndim, const cnp.npy_intp *shape)
+cdef str place(cnp.ndarray a, ptrdiff_t position)
 cdef int expect_shape(cnp.ndarray a, int ndim, const cnp.npy_intp *shape, str loss, str name, str like) except -1
 cdef int expect_out(out, int ndim, const cnp.npy_intp *shape, int t, str loss, str name) except -1
 cdef int expect_apart(list outs, list inputs, str loss) except -1
-cdef int expect_all(good, x, str loss, str name, str expected) except -1
-cdef double number(x, str loss, str name) except? -1
-
-
-cdef class Call:
-    cdef str loss
-    cdef int want, reduction, threads
-    cdef bint check
-    cdef object weight, normalizer, out
-    cdef double denominator
-
-    cdef int take(self, str key, value) except -1
-    cdef int settle(self) except -1
-    cdef list outs(self, int count)
+cdef double number(x, str loss, str name, str words) except? -1
+cdef bint flag(x, str loss, str name) except -1
+cdef object integer(x, str loss, str name, str words)

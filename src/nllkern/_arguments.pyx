@@ -1,10 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""What was handed in, checked: arrays, shapes, dtypes, the keywords that all losses share, where results go."""
+"""Arguments, validated one by one: arrays, shapes, dtypes, numbers, and the arrays that receive results."""
 
 cimport numpy as cnp
-from libc.math cimport isfinite
-
-from nllkern._engine cimport WANT_HESS, WANT_VALUE
 
 import numpy as np
 
@@ -13,13 +10,21 @@ cnp.import_array()
 
 # ---- inputs --------------------------------------------------------------------------------------------------------
 
-cdef object as_array(x):
+cdef object as_array(x, str loss, str name):
     """`x` as NumPy sees it, without a copy where it lends its memory."""
+    if type(x) is np.ndarray:
+        return x
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{loss}: {name} is a masked array, whose mask would be ignored: pass its data, "
+                        f"and 0 in sample_weight for the masked samples")
     if isinstance(x, np.ndarray):
         return x
     if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         return np.from_dlpack(x)
-    return np.asarray(x)
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"{loss}: {name} is no array: {error}") from None
 
 
 cdef int float_type(x, cnp.ndarray a, str loss, str name) except -2:
@@ -29,7 +34,22 @@ cdef int float_type(x, cnp.ndarray a, str loss, str name) except -2:
         return -1 if isinstance(x, (list, tuple)) or is_number(x) else t
     if a.dtype.kind in "iub":
         return -1
-    raise TypeError(f"{loss}: {name} has dtype {a.dtype}, expected float32 or float64")
+    hint = ""
+    if a.dtype.kind == "O":
+        hint = f": it holds {wrong_object(a)}"
+    raise TypeError(f"{loss}: {name} has dtype {a.dtype}, expected float32 or float64{hint}")
+
+
+cdef str wrong_object(cnp.ndarray a):
+    """The first object that is no number, and where."""
+    for i, x in enumerate(a.flat):
+        if not isinstance(x, (int, float, np.number)):
+            return f"{x!r} at {name_of(a, i)}"
+    return "Python objects"
+
+
+cdef str name_of(cnp.ndarray a, ptrdiff_t position):
+    return place(a, position) or "its only place"
 
 
 cdef cnp.ndarray as_input(cnp.ndarray a, int t):
@@ -40,8 +60,38 @@ cdef cnp.ndarray as_input(cnp.ndarray a, int t):
         a, t, 0, 0, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_NOTSWAPPED | cnp.NPY_ARRAY_FORCECAST)
 
 
+cdef ptrdiff_t row_stride(cnp.ndarray a, int t):
+    """Elements from one row to the next if `a` is a sequence of contiguous rows; else NOT_ROWS."""
+    cdef int k, last = cnp.PyArray_NDIM(a) - 1
+    cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(a), stride = cnp.PyArray_DIM(a, last) * size, expected = 0
+    if cnp.PyArray_TYPE(a) != t or not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
+        return NOT_ROWS
+    if cnp.PyArray_ISCARRAY_RO(a):
+        return stride // size
+    if cnp.PyArray_DIM(a, last) > 1 and cnp.PyArray_STRIDE(a, last) != size:
+        return NOT_ROWS
+    # The axes before the last must be walked by one stride.
+    cdef bint started = False
+    for k in range(last - 1, -1, -1):
+        if cnp.PyArray_DIM(a, k) == 1:
+            continue
+        if not started:
+            stride = cnp.PyArray_STRIDE(a, k)
+            started = True
+        elif cnp.PyArray_STRIDE(a, k) != expected:
+            return NOT_ROWS
+        expected = cnp.PyArray_STRIDE(a, k) * cnp.PyArray_DIM(a, k)
+    return stride // size if stride % size == 0 else NOT_ROWS
+
+
 cdef str shape_text(int ndim, const cnp.npy_intp *shape):
     return str(tuple([shape[k] for k in range(ndim)]))
+
+
+cdef str place(cnp.ndarray a, ptrdiff_t position):
+    """Element `position` of a flattened array, as it is written behind the array's name."""
+    at = np.unravel_index(position, (<object> a).shape)
+    return f"[{', '.join([str(int(i)) for i in at])}]" if at else ""
 
 
 cdef int expect_shape(cnp.ndarray a, int ndim, const cnp.npy_intp *shape, str loss, str name, str like) except -1:
@@ -51,11 +101,33 @@ cdef int expect_shape(cnp.ndarray a, int ndim, const cnp.npy_intp *shape, str lo
     return 0
 
 
+cdef double number(x, str loss, str name, str words) except? -1:
+    if is_number(x):
+        return x
+    if isinstance(x, (np.number, np.ndarray)) and x.ndim == 0 and x.dtype.kind in "iuf":
+        return float(x)
+    raise TypeError(f"{loss}: {name} is {x!r:.100}, expected {words}")
+
+
+cdef bint flag(x, str loss, str name) except -1:
+    if isinstance(x, (bool, np.bool_)):
+        return bool(x)
+    raise TypeError(f"{loss}: {name} is {x!r:.100}, expected True or False")
+
+
+cdef object integer(x, str loss, str name, str words):
+    if isinstance(x, np.ndarray) and x.ndim == 0:
+        x = x[()]
+    if isinstance(x, bool) or not isinstance(x, (int, np.integer)):
+        raise TypeError(f"{loss}: {name} is {x!r:.100}, expected {words}")
+    return int(x)
+
+
 # ---- outputs -------------------------------------------------------------------------------------------------------
 
 cdef int expect_out(out, int ndim, const cnp.npy_intp *shape, int t, str loss, str name) except -1:
     cdef cnp.ndarray a
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{loss}: {name} is {type(out).__name__}, expected a NumPy array")
     a = out
     if cnp.PyArray_TYPE(a) != t or not a.dtype.isnative:
@@ -109,96 +181,4 @@ cdef int expect_apart(list outs, list inputs, str loss) except -1:
             if not same or name.startswith("out"):
                 raise ValueError(f"{loss}: {outs[k][0]} partly overlaps {name}; expected separate memory"
                                  + ("" if name.startswith("out") else ", or the same array"))
-    return 0
-
-
-cdef class Call:
-    """The keywords that all losses share, and where a call's results go."""
-
-    cdef int take(self, str key, value) except -1:
-        """1 if `key` is one of the common keywords."""
-        if key == "out":
-            if value is not None and self.want == WANT_VALUE:
-                raise TypeError(f"{self.loss}: out receives gradients, so it belongs to value_and_grad, grad and "
-                                f"value_grad_hess, not to a call for the value alone")
-            self.out = value
-        elif key == "reduction":
-            if value == "mean":
-                self.reduction = MEAN
-            elif value == "sum":
-                self.reduction = SUM
-            elif value == "none":
-                self.reduction = NONE
-            else:
-                raise ValueError(f"{self.loss}: reduction is {value!r}, expected 'mean', 'sum' or 'none'")
-        elif key == "sample_weight":
-            self.weight = value
-        elif key == "num_threads":
-            if value is not None:
-                if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                    raise TypeError(f"{self.loss}: num_threads is {value!r}, expected a positive int or None")
-                if not 1 <= value <= 1024:
-                    raise ValueError(f"{self.loss}: num_threads is {value}, expected 1 to 1024")
-                self.threads = value
-        elif key == "normalizer":
-            self.normalizer = value
-        elif key == "check":
-            self.check = bool(value)
-        else:
-            return 0
-        return 1
-
-    cdef int settle(self) except -1:
-        """What can only be checked when all keywords are known."""
-        if self.normalizer is None:
-            return 0
-        if self.reduction != MEAN:
-            raise ValueError(f"{self.loss}: normalizer is the denominator of reduction='mean', got another reduction")
-        self.denominator = number(self.normalizer, self.loss, "normalizer")
-        if not (isfinite(self.denominator) and self.denominator > 0):
-            raise ValueError(f"{self.loss}: normalizer is {self.normalizer!r}, expected a positive, finite number")
-        return 0
-
-    cdef list outs(self, int count):
-        """`out` as a flat list: `count` gradients, then `count` second derivatives; None where none was given."""
-        cdef int sets = 2 if self.want == WANT_HESS else 1
-        if self.out is None:
-            return [None] * (sets * count)
-        parts = self.out if sets == 2 else (self.out,)
-        if sets == 2 and (not isinstance(parts, (tuple, list)) or len(parts) != 2):
-            raise TypeError(f"{self.loss}: out is {type(self.out).__name__}, "
-                            f"expected a pair (gradients, second derivatives)")
-        flat = []
-        for part in parts:
-            if part is None:
-                flat += [None] * count
-            elif count == 1:
-                flat.append(part)
-            elif isinstance(part, (tuple, list)) and len(part) == count:
-                flat += part
-            else:
-                got = type(part).__name__
-                if isinstance(part, (tuple, list)):
-                    got += f" of {len(part)}"
-                raise TypeError(f"{self.loss}: out is {got}, expected a tuple of {count} arrays, one per parameter")
-        return flat
-
-
-cdef double number(x, str loss, str name) except? -1:
-    try:
-        return float(x)
-    except (TypeError, ValueError):
-        raise TypeError(f"{loss}: {name} is {x!r}, expected a number") from None
-
-
-cdef int expect_all(good, x, str loss, str name, str expected) except -1:
-    """ValueError unless `good` holds everywhere; in pieces, so that no temporary grows with `x`."""
-    flat = x.reshape(-1) if x.flags.c_contiguous else x.flat
-    for start in range(0, x.size, 16384):
-        bad = np.flatnonzero(~good(flat[start:start + 16384]))
-        if len(bad):
-            at = tuple(map(int, np.unravel_index(start + bad[0], x.shape)))
-            place = f"[{', '.join(map(str, at))}]" if at else ""
-            raise ValueError(f"{loss}: {name}{place} is {x[at]}, expected {expected}")
-
     return 0

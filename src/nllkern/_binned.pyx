@@ -6,7 +6,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from nllkern._arguments cimport as_array, as_input, float_type, number, shape_text
+from nllkern._arguments cimport NOT_ROWS, as_array, as_input, float_type, integer, number, place, row_stride, shape_text
 from nllkern._engine cimport (
     NLLK_ENCODE,
     NLLK_EXPECTATION,
@@ -17,11 +17,10 @@ from nllkern._engine cimport (
     run,
     table,
 )
-from nllkern._rowwise cimport NOT_ROWS, RowwiseLoss, row_stride
+from nllkern._inputs cimport Call
+from nllkern._loss cimport Loss
 
 import numpy as np
-
-from . import _docs
 
 cnp.import_array()
 
@@ -87,10 +86,9 @@ cdef class Bins:
         c.index = <int64_t *> cnp.PyArray_DATA(result)
         run(table(t == cnp.NPY_DOUBLE).bins[<int> NLLK_ENCODE], c, count, 1, threads, &sums)
         if sums.bad >= 0:
-            at = tuple(map(int, np.unravel_index(sums.bad, (<object> target).shape)))
-            place = f"[{', '.join(map(str, at))}]" if at else ""
             where = f" from {c.low} to {c.high}" if c.raise_outside else ""
-            raise ValueError(f"{self.name}: target{place} is {target[at]}, expected a number{where}")
+            x = (<object> target).flat[sums.bad]
+            raise ValueError(f"{self.name}: target{place(target, sums.bad)} is {x}, expected a number{where}")
         return result
 
     cdef cnp.ndarray numbers(self, cnp.ndarray logits, int t, int kind, cnp.ndarray points, tuple shape, int threads):
@@ -120,8 +118,7 @@ cdef int threads_of(num_threads, str name) except -1:
     """0 where nothing in particular is asked for."""
     if num_threads is None:
         return 0
-    if isinstance(num_threads, bool) or not isinstance(num_threads, (int, np.integer)):
-        raise TypeError(f"{name}: num_threads is {num_threads!r}, expected a positive int or None")
+    num_threads = integer(num_threads, name, "num_threads", "1 to 1024, or None")
     if not 1 <= num_threads <= 1024:
         raise ValueError(f"{name}: num_threads is {num_threads}, expected 1 to 1024")
     return num_threads
@@ -129,7 +126,7 @@ cdef int threads_of(num_threads, str name) except -1:
 
 cdef tuple logits_and_bins(str name, logits, edges):
     """(logits, their type, their bins)."""
-    cdef cnp.ndarray array = as_array(logits)
+    cdef cnp.ndarray array = as_array(logits, name, "logits")
     cdef int t = float_type(logits, array, name, "logits"), ndim = cnp.PyArray_NDIM(array)
     if ndim == 0 or cnp.PyArray_DIM(array, ndim - 1) == 0:
         raise ValueError(f"{name}: logits have shape {shape_text(ndim, cnp.PyArray_DIMS(array))}, "
@@ -137,19 +134,16 @@ cdef tuple logits_and_bins(str name, logits, edges):
     return array, cnp.NPY_DOUBLE if t == -1 else t, Bins(name, edges, array.shape[ndim - 1])
 
 
-cdef class BinnedLoss(RowwiseLoss):
+cdef class BinnedLoss(Loss):
     # The target of a row of logits is a real number, which falls into one of the bins.
 
-    @property
-    def __doc__(self):
-        return _docs.docstring(self.name)
-
-    cdef cnp.ndarray indices_of(self, cnp.ndarray target, cnp.ndarray weight, ptrdiff_t classes, int t, dict own):
-        if "edges" not in own:
+    cdef cnp.ndarray indices(self, Call call):
+        more = call.more or {}
+        if "edges" not in more:
             raise TypeError(f"{self.name}: edges is missing, expected a pair (low, high) or an increasing array of "
-                            f"{classes + 1} numbers")
-        cdef Bins bins = Bins(self.name, own["edges"], classes)
-        return bins.encode(target, weight, own.get("outside", "clip"), t, 0)
+                            f"{call.size + 1} numbers")
+        cdef Bins bins = Bins(self.name, more["edges"], call.size)
+        return bins.encode(call.target, call.weight_array, more.get("outside", "clip"), call.t, call.o.num_threads)
 
     def encode(self, target, edges, K=None, *, outside="clip", num_threads=None):
         """The bins that numbers fall into.
@@ -174,7 +168,7 @@ cdef class BinnedLoss(RowwiseLoss):
             edge.
         """
         cdef str name = f"{self.name}.encode"
-        cdef cnp.ndarray array = as_array(target)
+        cdef cnp.ndarray array = as_array(target, name, "target")
         cdef int t = float_type(target, array, name, "target")
         if K is not None and (isinstance(K, bool) or not isinstance(K, (int, np.integer)) or not 1 <= K < 2**31):
             raise (ValueError if isinstance(K, (int, np.integer)) else TypeError)(
@@ -273,7 +267,7 @@ def mu_law_edges(K, mu=255, low=-1, high=1):
         raise TypeError(f"mu_law_edges: K is {K!r}, expected a positive int")
     if K < 1:
         raise ValueError(f"mu_law_edges: K is {K}, expected a positive int")
-    mu, low, high = (number(x, "mu_law_edges", name) for x, name in ((mu, "mu"), (low, "low"), (high, "high")))
+    mu, low, high = (number(x, "mu_law_edges", name, "a number") for x, name in ((mu, "mu"), (low, "low"), (high, "high")))
     if not (isfinite(mu) and mu > 0):
         raise ValueError(f"mu_law_edges: mu is {mu}, expected a positive, finite number")
     if not (isfinite(high - low) and low < high):

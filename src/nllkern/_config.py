@@ -1,18 +1,17 @@
 """The command nllkern-config: where a C compiler finds nllkern."""
 
 import argparse
-from pathlib import Path
 
-from ._show import __version__, get_include
+from ._show import __version__, get_include, library_folder
 
-FOLDER = Path(__file__).parent
+FOLDER = library_folder()
 ANSWERS = {
     "version": (__version__, "version of nllkern"),
     "cflags": (f"-I{get_include()}", "flags for the compiler"),
     "libs": (f"-L{FOLDER} -lnllkern -Wl,-rpath,{FOLDER}", "flags for the linker"),
     "includedir": (get_include(), "folder of nllkern/nllkern.h"),
     "libdir": (str(FOLDER), "folder of the library"),
-    "pkgconfigdir": (str(FOLDER / "pkgconfig"), "folder of nllkern.pc"),
+    "pkgconfigdir": (str(FOLDER), "folder of nllkern.pc"),
 }
 
 

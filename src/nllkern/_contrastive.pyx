@@ -2,40 +2,17 @@
 """Losses over the similarities of two sets of vectors: the matrix of similarities is made a block of rows at a time."""
 
 cimport numpy as cnp
-from libc.math cimport exp, isfinite
+from libc.math cimport exp
 
-from nllkern._arguments cimport (
-    MEAN,
-    NONE,
-    Call,
-    as_array,
-    as_input,
-    expect_all,
-    expect_apart,
-    expect_shape,
-    float_type,
-    number,
-    shape_text,
-)
-from nllkern._engine cimport (
-    WANT_HESS,
-    WANT_VALUE,
-    nllk_vector_function,
-    table,
-    thread_count,
-)
-from nllkern._loss cimport Loss
+from nllkern._engine cimport nllk_thread_count, nllk_vector_function, table
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from . import _docs
 from ._engine import vecmath_table
 
 cnp.import_array()
-
-FORMS = ("queries", "symmetric", "nt_xent")
 
 # Rows of similarities in a block: a 16th of all, more where that is little memory (products of few rows are slow),
 # fewer where it is much.  The gradient of the keys grows by quarters, or pieces of LEAST_PIECE to PIECE_BYTES, and rows
@@ -53,104 +30,39 @@ cdef enum:
     SHARE_ELEMENTS = 1 << 18  # of similarities, for a thread to be worth its waking
 
 
-cdef class ContrastiveLoss(Loss):
-    # One row of the queries and the row of the keys that belongs to it make one sample.
-
-    @property
-    def __doc__(self):
-        return _docs.docstring(self.name)
-
-    def value_grad_hess(self, *args, **kwargs):
-        """Raises NotImplementedError: this loss has no second derivatives here."""
-        return self.compute(args, kwargs, WANT_HESS)
-
-    cdef tuple compute(self, tuple args, dict kwargs, int want):
-        cdef Call call = Call.__new__(Call)
-        cdef cnp.ndarray queries, keys
-        cdef double temperature = 0.1
-        cdef bint normalize = True
-        cdef int t
-        call.loss = self.name
-        call.want = want
-        if want == WANT_HESS:
-            raise NotImplementedError(f"{self.name}: second derivatives are not offered, use value_and_grad")
-        if len(args) != 2:
-            raise TypeError(f"{self.name}: got {len(args)} positional arguments, expected 2: queries, keys")
-        form = "queries"
-        for key, value in kwargs.items():
-            if call.take(key, value):
-                continue
-            elif key == "temperature":
-                temperature = number(value, self.name, key)
-                if not (temperature > 0 and isfinite(temperature)):
-                    raise ValueError(f"{self.name}: temperature is {value!r}, expected a positive, finite number")
-            elif key == "normalize":
-                normalize = bool(value)
-            elif key == "form":
-                if value not in FORMS:
-                    raise ValueError(f"{self.name}: form is {value!r}, expected 'queries', 'symmetric' or 'nt_xent'")
-                form = value
-            else:
-                self.unknown(key, ("temperature", "normalize", "form"))
-        call.settle()
-
-        queries, keys = as_array(args[0]), as_array(args[1])
-        t = float_type(args[0], queries, self.name, "queries")
-        t = self.agree(t, float_type(args[1], keys, self.name, "keys"), "keys", keys)
-        for name, x in (("queries", queries), ("keys", keys)):
-            if x.ndim != 2 or x.shape[1] == 0:
-                raise ValueError(f"{self.name}: {name} have shape {x.shape}, expected (rows, D) with D >= 1")
-        own = (<object> queries).shape
-        if (<object> keys).shape != own:
-            if form != "queries":
-                expect_shape(keys, 2, cnp.PyArray_DIMS(queries), self.name, "keys", f"as queries, for form={form!r}")
-            if cnp.PyArray_DIM(keys, 1) != own[1] or cnp.PyArray_DIM(keys, 0) < own[0]:
-                raise ValueError(f"{self.name}: keys have shape {shape_text(2, cnp.PyArray_DIMS(keys))}, "
-                                 f"expected (M, {own[1]}) with M >= {own[0]}: first the keys of the queries, then more")
-        weight = call.weight
-        if weight is not None:
-            x = as_array(weight)
-            t = self.agree(t, float_type(weight, x, self.name, "sample_weight"), "sample_weight", x)
-            expect_shape(x, 1, cnp.PyArray_DIMS(queries), self.name, "sample_weight", "one per row of queries")
-            weight = x
-        if t == -1:
-            t = cnp.NPY_DOUBLE
-        keep = [("queries", queries), ("keys", keys)]
-        if weight is not None:
-            keep.append(("sample_weight", weight))
-            weight = as_input(weight, t)
-            keep.append(("sample_weight", weight))
-        queries, keys = as_input(queries, t), as_input(keys, t)
-        keep += [("queries", queries), ("keys", keys)]
-        if call.check:
-            for name, x in (("queries", queries), ("keys", keys)):
-                expect_all(np.isfinite, x, self.name, name, "a finite number")
-
-        outs = call.outs(2) if want > WANT_VALUE else []
-        given = []
-        results = []
-        for k in range(len(outs)):
-            x = keys if k else queries
-            results.append(self.new_or_out(outs, k, 2, cnp.PyArray_DIMS(x), t, given))
-        if given:
-            expect_apart(given, keep, self.name)
-
-        denominator = 1.0
-        if call.reduction == MEAN:
-            denominator = call.denominator
-            if call.normalizer is None:
-                denominator = float(own[0] if weight is None else np.sum(weight, dtype=np.float64))
-        with Team(thread_count(call.threads)) as team, np.errstate(all="ignore"):
-            batch = Batch(queries, keys, weight, results, temperature, normalize, team)
-            if denominator == 0 or own[0] == 0:
-                batch.nothing()
-                denominator = 1.0
-            else:
-                {"queries": batch.by_queries, "symmetric": batch.by_both, "nt_xent": batch.by_pairs}[form](denominator)
-            value = batch.losses
-            if call.reduction != NONE:
-                value = float(np.sum(value, dtype=np.float64)) / denominator
-        return (value, tuple(results)) if results else (value,)
+def info_nce(loss, arrays, results, *, weight, more, reduction, normalizer, check, threads):
+    """The value; `results` receive the gradients, if there are any."""
+    queries, keys = arrays
+    form, temperature = more.get("form", "queries"), more.get("temperature", 0.1)
+    own = queries.shape
+    if keys.shape != own:
+        if form != "queries":
+            raise ValueError(f"{loss.name}: keys has shape {keys.shape}, expected {own}, as queries, for form={form!r}")
+        if keys.shape[1] != own[1] or keys.shape[0] < own[0]:
+            raise ValueError(f"{loss.name}: keys have shape {keys.shape}, "
+                             f"expected (M, {own[1]}) with M >= {own[0]}: first the keys of the queries, then more")
+    if check:
+        for name, x in zip(loss.arguments, arrays):
+            bad = np.flatnonzero(~np.isfinite(x))
+            if len(bad):
+                at = np.unravel_index(bad[0], x.shape)
+                raise ValueError(f"{loss.name}: {name}[{at[0]}, {at[1]}] is {x[at]}, expected a finite number")
+    denominator = 1.0
+    if reduction == 0:
+        denominator = normalizer
+        if normalizer is None:
+            denominator = float(own[0] if weight is None else np.sum(weight, dtype=np.float64))
+    with Team(nllk_thread_count(threads)) as team, np.errstate(all="ignore"):
+        batch = Batch(queries, keys, weight, results, temperature, more.get("normalize", True), team)
+        if denominator == 0 or own[0] == 0:
+            batch.nothing()
+            denominator = 1.0
+        else:
+            {"queries": batch.by_queries, "symmetric": batch.by_both, "nt_xent": batch.by_pairs}[form](denominator)
+        value = batch.losses
+        if reduction != 2:
+            value = float(np.sum(value, dtype=np.float64)) / denominator
+    return value
 
 
 # ---- a block of similarities at a time -------------------------------------------------------------------------------

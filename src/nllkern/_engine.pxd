@@ -1,64 +1,88 @@
 from libc.stdint cimport int64_t
 
-from nllkern._capi_types cimport nllk_api, nllk_parallel
+
+cdef extern from "nllkern/nllkern.h" nogil:
+    enum:
+        NLLK_OK
+        NLLK_BAD_SIZE
+        NLLK_BAD_REDUCTION
+        NLLK_BAD_OPTION
+        NLLK_BAD_INDEX
+        NLLK_BAD_VALUE
+        NLLK_BAD_WEIGHT
+        NLLK_NO_MEMORY
+        NLLK_MAX_PARAMETERS
+        NLLK_MEAN
+        NLLK_SUM
+        NLLK_NONE
+        NLLK_VALUE
+        NLLK_GRADIENT
+        NLLK_HESSIAN
+        NLLK_TARGET_INT64
+        NLLK_TARGET_INT32
+        NLLK_TARGET_PROBABILITIES
+
+    ctypedef void (*nllk_parallel)(void *, int, void (*)(void *, int) noexcept nogil, void *) noexcept nogil
+
+    # What Python's layer sets itself; the options of the rows it sets by their offsets.
+    ctypedef struct nllk_options:
+        int want
+        int reduction
+        int link[3]
+        int target
+        int shared
+        int num_threads
+        int check
+        int drop_constants
+        int has_ignore_index
+        int64_t ignore_index
+        const void *sample_weight
+        const void *class_weight
+        const void *extra
+        ptrdiff_t extra_period
+        double extra_value
+        ptrdiff_t row_stride
+        const double *factor
+        nllk_parallel parallel
+
+    ctypedef struct nllk_results:
+        void *loss
+        void *grad[3]
+        void *hess[3]
+        double value
+        double grad_sum[3]
+        double hess_sum[3]
+        const char *argument
+        ptrdiff_t bad
+
+    ctypedef struct nllk_function:
+        const char *name
+        const char *type
+        void (*address)()
+
+    ctypedef struct nllk_api:
+        ptrdiff_t count
+        const nllk_function *functions
+
+    void nllk_default_options(nllk_options *)
+    void nllk_empty_results(nllk_results *)
+    const char *nllk_message(int status)
+    int nllk_compute(int loss, int is_double, ptrdiff_t samples, ptrdiff_t size, const void *const *inputs,
+                     const nllk_options *, nllk_results *)
+    const nllk_api *nllk_get_api()
+    void nllk_set_num_threads(int count)
 
 
 cdef extern from "kernels.h" nogil:
     enum:
-        NLLK_LOSS_COUNT
         NLLK_VECFN_COUNT
-        WANT_VALUE
-        WANT_GRAD
-        WANT_HESS
-
-    ctypedef struct nllk_sums:
-        double value
-        double[3] grad
-        double[3] hess
-        double weight
-        ptrdiff_t bad
-
-    ctypedef struct nllk_pointwise:
-        int want
-        int link
-        int own_link
-        const void *parameter[3]
-        int parameter_stride[3]
-        const void *target
-        int target_stride
-        const void *weight
-        const void *extra
-        ptrdiff_t extra_period
-        int full
-        void *loss
-        void *grad[3]
-        void *hess[3]
-
-    ctypedef struct nllk_rowwise:
-        int want
-        const void *logits
-        ptrdiff_t row_stride
-        ptrdiff_t classes
-        const void *index
-        int index_is_64
-        const void *prob
-        const void *class_weight
-        const void *weight
-        int has_ignore
-        int64_t ignore_index
-        double smoothing
-        double z_loss
-        double softcap
-        double margin
-        int variant
-        void *loss
-        void *grad
-        void *hess
-
-    enum:
+        NLLK_VECTOR_MAX
         NLLK_ENCODE
         NLLK_EXPECTATION
         NLLK_QUANTILE
+
+    ctypedef struct nllk_sums:
+        ptrdiff_t bad
 
     ctypedef struct nllk_bins:
         const void *values
@@ -76,39 +100,8 @@ cdef extern from "kernels.h" nogil:
         ptrdiff_t result_stride
         void *result
 
-    enum:
-        NLLK_VECTOR_MAX
-
-    ctypedef struct nllk_vectors:
-        int want
-        int link
-        int full
-        ptrdiff_t samples
-        ptrdiff_t dimension
-        const void *input[3]
-        const void *target
-        const void *weight
-        double margin
-        double norm
-        void *loss
-        void *grad[3]
-        void *hess[3]
-        const double *factor
-        double log_sum
-
     ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, void *, nllk_sums *) noexcept nogil
     ctypedef void (*nllk_vector_function)(const void *, void *, ptrdiff_t) noexcept nogil
-
-    ctypedef struct nllk_loss_info:
-        const char *name
-        const char *kind
-        const char *parameters
-        const char *links
-        const char *own
-        const char *extra
-        const char *support
-        int linked
-    const nllk_loss_info nllk_losses[]
 
     ctypedef struct nllk_vecfn_info:
         const char *name
@@ -119,8 +112,6 @@ cdef extern from "kernels.h" nogil:
     const nllk_vecfn_info nllk_vecfns[]
 
     ctypedef struct nllk_table:
-        nllk_kernel loss[1]
-        nllk_kernel survey[2]
         nllk_kernel bins[3]
         nllk_vector_function vector[1]
 
@@ -143,27 +134,6 @@ cdef extern from "call.h" nogil:
     void nllk_batch_run(nllk_batch *, const nllk_team *)
     void nllk_batch_close(nllk_batch *, nllk_sums *total)
 
-    ctypedef union nllk_arguments:
-        nllk_rowwise rows
-        nllk_pointwise points
-        nllk_vectors vectors
-
-    ctypedef struct nllk_work:
-        int loss
-        int is_double
-        int reduction
-        double normalizer
-        int indices_known
-        int shared_factor
-        ptrdiff_t samples
-        nllk_arguments a
-        double denominator
-        ptrdiff_t bad
-    int nllk_open_call(nllk_work *, const nllk_team *)
-    void nllk_run_call(nllk_work *, const nllk_team *)
-    void nllk_close_call(nllk_work *, nllk_sums *)
-    bint nllk_is_short(const nllk_work *)
-
     double nllk_least_width(double low, double high)
 
     const nllk_table *nllk_table_in_use(int is_double)
@@ -172,14 +142,11 @@ cdef extern from "call.h" nogil:
     int nllk_thread_count(int asked)
     int nllk_limit_threads(int limit)
     int nllk_openmp_version()
-    void nllk_set_num_threads(int count)
-
-    const nllk_api *nllk_get_api()
 
 
-# What a loss object needs: the table of a precision, how many threads a call may use, and the run itself.
+# What a loss object needs: the kernels of a precision, and the run itself.
 cdef const nllk_table *table(bint is_double) noexcept nogil
-cdef int thread_count(int asked) noexcept nogil
 cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size, int threads,
              nllk_sums *total) except -1
-cdef int run_call(nllk_work *c, int threads, nllk_sums *sums) except -1
+cdef int compute(int loss, bint is_double, ptrdiff_t samples, ptrdiff_t size, const void **inputs, nllk_options *o,
+                 nllk_results *r) except -1

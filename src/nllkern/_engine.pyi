@@ -1,7 +1,7 @@
 # Threads, SIMD levels, and what the tests need to know about the kernels.
 
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,6 @@ def get_num_threads() -> int: ...
 def num_threads(k: int) -> AbstractContextManager[None]: ...
 def build_info() -> dict[str, Any]: ...
 
-class LossInfo(NamedTuple):
-    name: str
-    kind: str
-    parameters: tuple[str, ...]
-    links: tuple[str, ...]
-    own: bool
-    extra: str
-    support: str
-    linked: int
-
-def loss_table() -> list[LossInfo]: ...
 def vecmath_table() -> list[tuple[str, float, float, float, float]]: ...
 def vecmath(name: str, x: NDArray[_F], level: str | None = None) -> NDArray[_F]: ...
 def c_functions() -> list[tuple[str, str, int]]: ...

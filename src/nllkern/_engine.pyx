@@ -5,10 +5,7 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
 
-from nllkern._capi_types cimport NLLK_NO_MEMORY, NLLK_OK, nllk_api
-
 import os
-from collections import namedtuple
 from contextlib import contextmanager
 
 import numpy as np
@@ -34,11 +31,6 @@ cdef const nllk_table *table(bint is_double) noexcept nogil:
     return nllk_table_in_use(is_double)
 
 
-cdef int thread_count(int asked) noexcept nogil:
-    """Threads for a call that asked for so many (0: for none in particular)."""
-    return nllk_thread_count(asked)
-
-
 cdef void spread(void *context, int count, void (*work)(void *, int) noexcept nogil, void *task) noexcept nogil:
     """Call work(task, k) for each k from 0 to `count`, each on a thread of its own."""
     cdef int k
@@ -46,8 +38,12 @@ cdef void spread(void *context, int count, void (*work)(void *, int) noexcept no
         work(task, k)
 
 
+cdef enum:
+    SHORT = 4096  # elements: a shorter call is not worth releasing the GIL
+
+
 cdef int no_memory() except -1:
-    raise MemoryError("nllkern could not allocate the sums of its blocks")
+    raise MemoryError("nllkern could not allocate its buffers")
 
 
 cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size, int threads,
@@ -67,46 +63,17 @@ cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdi
     return 0
 
 
-cdef int run_call(nllk_work *c, int threads, nllk_sums *sums) except -1:
-    """Run a loss on so many threads (0: as many as there may be) and return its status."""
-    cdef nllk_team team
+cdef int compute(int loss, bint is_double, ptrdiff_t samples, ptrdiff_t size, const void **inputs, nllk_options *o,
+                 nllk_results *r) except -1:
+    """Run a loss, on as many threads as o.num_threads says (0: as many as there may be), and return its status."""
     cdef int status
-    team.threads, team.parallel, team.context = nllk_thread_count(threads), spread, NULL
-    if nllk_is_short(c):  # to let go of the GIL
-        status = nllk_open_call(c, &team)
-        if status == NLLK_OK:
-            nllk_run_call(c, &team)
-            nllk_close_call(c, sums)
+    o.parallel, o.num_threads = spread, nllk_thread_count(o.num_threads)
+    if samples * max(size, 1) < SHORT:
+        status = nllk_compute(loss, is_double, samples, size, inputs, o, r)
     else:
         with nogil:
-            status = nllk_open_call(c, &team)
-            if status == NLLK_OK:
-                nllk_run_call(c, &team)
-                nllk_close_call(c, sums)
+            status = nllk_compute(loss, is_double, samples, size, inputs, o, r)
     return no_memory() if status == NLLK_NO_MEMORY else status
-
-
-# `own`: the last parameter has a link for itself; `extra`: the name of a further per-sample input;
-# `linked`: the bit set of the parameters that go through a link.
-# Of a row-wise loss `extra` holds the names of all its own keywords, `support` the kinds of target it takes.
-LossInfo = namedtuple("LossInfo", "name kind parameters links own extra support linked")
-
-
-def loss_table():
-    """What there is to know of each loss: a ``LossInfo`` each."""
-    return [
-        LossInfo(
-            nllk_losses[k].name.decode(),
-            nllk_losses[k].kind.decode(),
-            tuple(nllk_losses[k].parameters.decode().split()),
-            tuple(nllk_losses[k].links.decode().split()),
-            bool(nllk_losses[k].own[0]),
-            nllk_losses[k].extra.decode(),
-            nllk_losses[k].support.decode(),
-            nllk_losses[k].linked if nllk_losses[k].links[0] else 0,
-        )
-        for k in range(NLLK_LOSS_COUNT)
-    ]
 
 
 def c_functions():
@@ -122,7 +89,7 @@ _C_API = PyCapsule_New(<void *> nllk_get_api(), "nllkern._C_API", NULL)  # as Py
 
 
 def vecmath_table():
-    """Name, domain, and largest error in ulp (float32, float64) of each function of vecmath.h and vecspecial.h."""
+    """Name, domain, and largest error in ulp (float32, float64) of each function of functions.inc."""
     return [
         (nllk_vecfns[k].name.decode(), nllk_vecfns[k].low, nllk_vecfns[k].high, nllk_vecfns[k].ulp_f32,
          nllk_vecfns[k].ulp_f64)
@@ -131,7 +98,7 @@ def vecmath_table():
 
 
 def vecmath(str name, x, str level=None):
-    """A function of vecmath.h or vecspecial.h over a float32 or float64 array, for the tests."""
+    """A function of functions.inc over a float32 or float64 array, for the tests."""
     cdef cnp.ndarray source = np.ascontiguousarray(x)
     cdef cnp.ndarray result = np.empty_like(source)
     cdef int which = [row[0] for row in vecmath_table()].index(name)
@@ -192,7 +159,7 @@ def set_num_threads(k):
 
 def get_num_threads():
     """How many threads a call made here and now may use (small calls use one)."""
-    return thread_count(0)
+    return nllk_thread_count(0)
 
 
 @contextmanager

@@ -1,26 +1,139 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-"""What all loss objects have in common."""
+"""The loss objects: from Python's arguments to the function of nllkern.h and back, by the row of the loss."""
 
 cimport numpy as cnp
+from libc.string cimport memcpy
 
-from nllkern._arguments cimport Call, expect_out
-from nllkern._engine cimport WANT_GRAD, WANT_HESS, WANT_VALUE, nllk_sums, nllk_work, run_call
+from nllkern._arguments cimport expect_apart, expect_out, flag, integer, number
+from nllkern._engine cimport (
+    NLLK_BAD_INDEX,
+    NLLK_BAD_VALUE,
+    NLLK_BAD_WEIGHT,
+    NLLK_GRADIENT,
+    NLLK_HESSIAN,
+    NLLK_NONE,
+    NLLK_OK,
+    NLLK_VALUE,
+    compute,
+    nllk_default_options,
+    nllk_empty_results,
+    nllk_message,
+    nllk_options,
+    nllk_results,
+)
+from nllkern._inputs cimport Call, Row, read_pair, read_points, read_rows, read_vectors
 
 import inspect
 
+import numpy as np
+
+from . import _docs, _errors
+from .lowlevel import Options
+
 cnp.import_array()
 
-cdef tuple COMMON = ("reduction", "sample_weight", "normalizer", "out", "num_threads", "check")
+cdef nllk_options default_options
+cdef nllk_results empty_results
+nllk_default_options(&default_options)
+nllk_empty_results(&empty_results)
+
+cdef enum:
+    POINTWISE
+    ROWS
+    VECTORS
+    CONTRASTIVE
+
+cdef tuple KINDS = ("pointwise", "rows", "vectors", "contrastive")
+
+cdef enum:
+    NUMBER
+    CHOICE
+    FLAG
+    INTEGER
+    LINK
+    THREADS
+    SAMPLE_WEIGHT
+    PER_CLASS
+    PER_SAMPLE
+    OUT
+    OTHER
+
+cdef dict OPTION_KINDS = {
+    "number": NUMBER, "choice": CHOICE, "flag": FLAG, "integer": INTEGER, "link": LINK, "threads": THREADS,
+    "sample_weight": SAMPLE_WEIGHT, "per_class": PER_CLASS, "per_sample": PER_SAMPLE, "out": OUT,
+}
+
+
+cdef class Slot:
+    def __cinit__(self, row, loss):
+        self.row, self.words, self.kind = row, row.words, OPTION_KINDS.get(row.kind, OTHER)
+        self.offset = -1
+        if row.in_c and hasattr(Options, row.c_field):
+            self.offset = getattr(Options, row.c_field).offset
+        self.numbers = {name: k for k, name in enumerate(row.choices)}
+        for k, parameter in enumerate(loss.parameters):
+            if row.kind == "link" and parameter.option is row:
+                self.parameters |= 1 << k
+                self.numbers |= {link.name: link.number for link in parameter.links}
+                self.words = f"one of {', '.join(self.numbers)}"
+
+
+class Method:
+    """A method of a loss, with the signature of that loss."""
+
+    def __init__(self, loss, name, text):
+        self.__self__, self.__name__, self.__doc__ = loss, name, text
+        self.__qualname__ = f"{loss.name}.{name}"
+
+    @property
+    def __signature__(self):
+        return self.__self__.__signature__
+
+    def __repr__(self):
+        return f"<nllkern.{self.__qualname__}>"
+
+    def __reduce__(self):
+        return getattr, (self.__self__, self.__name__)
+
+
+class ValueAndGrad(Method):
+    def __call__(self, *args, **kwargs):
+        return (<Loss> self.__self__).compute(args, kwargs, NLLK_GRADIENT)
+
+
+class Grad(Method):
+    def __call__(self, *args, **kwargs):
+        return (<Loss> self.__self__).compute(args, kwargs, NLLK_GRADIENT)[1]
+
+
+class ValueGradHess(Method):
+    def __call__(self, *args, **kwargs):
+        return (<Loss> self.__self__).compute(args, kwargs, NLLK_HESSIAN)
 
 
 cdef class Loss:
     """A negative log-likelihood: calling it gives the value, its methods give derivatives."""
 
-    def __cinit__(self, int index, info):
-        self.index = index
-        self.name, self.kind, self.parameters, self.links, own, self.extra, self.support, self.linked = info
-        self.own = f"{self.parameters[len(self.parameters) - 1]}_link" if own else ""
-        self.arguments = self.parameters if self.support == "none" else (*self.parameters, "target")
+    def __cinit__(self, int index, row, run_in_python=None):
+        self.index, self.row, self.name, self.kind = index, row, row.name, KINDS.index(row.kind)
+        self.arguments = row.arguments
+        self.parameters = tuple(p.name for p in row.parameters)
+        self.count = len(self.parameters)
+        self.options = {option.name: Slot(option, row) for option in row.all_options}
+        self.links = tuple(row.links)
+        self.inputs = Row(row)
+        self.is_binned = "real" in row.targets
+        self.run_in_python = run_in_python
+        self.methods = (
+            ValueAndGrad(self, "value_and_grad", "(value, gradient) from one pass."),
+            Grad(self, "grad", "The gradient."),
+            ValueGradHess(self, "value_grad_hess",
+                          "(value, gradient, diagonal second derivatives); ``out`` is a pair."),
+        )
+
+    @property
+    def __doc__(self):
+        return _docs.docstring(self.name)
 
     @property
     def reference(self):
@@ -34,11 +147,11 @@ cdef class Loss:
 
     @property
     def __signature__(self):
-        common = {"reduction": "mean", "check": False}
-        own = [p.replace(kind=inspect.Parameter.POSITIONAL_ONLY) if p.name in self.arguments else p
-               for p in self.reference.__signature__.parameters.values()]
-        more = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=common.get(key)) for key in COMMON]
-        return inspect.Signature([*own, *more])
+        parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in self.arguments]
+        for option in self.row.all_options:
+            default = inspect.Parameter.empty if option.default is ... else option.default
+            parameters.append(inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=default))
+        return inspect.Signature(parameters)
 
     def __repr__(self):
         return f"<nllkern.{self.name}>"
@@ -49,55 +162,243 @@ cdef class Loss:
 
     def __call__(self, *args, **kwargs):
         """The value."""
-        return self.compute(args, kwargs, WANT_VALUE)[0]
+        return self.compute(args, kwargs, NLLK_VALUE)[0]
 
-    def value_and_grad(self, *args, **kwargs):
+    @property
+    def value_and_grad(self):
         """(value, gradient) from one pass."""
-        return self.compute(args, kwargs, WANT_GRAD)
+        return self.methods[0]
 
-    def grad(self, *args, **kwargs):
+    @property
+    def grad(self):
         """The gradient."""
-        return self.compute(args, kwargs, WANT_GRAD)[1]
+        return self.methods[1]
 
-    def value_grad_hess(self, *args, **kwargs):
+    @property
+    def value_grad_hess(self):
         """(value, gradient, diagonal second derivatives); ``out`` is a pair."""
-        return self.compute(args, kwargs, WANT_HESS)
+        return self.methods[2]
+
+    # ---- a call ----
 
     cdef tuple compute(self, tuple args, dict kwargs, int want):
-        raise NotImplementedError
-
-    cdef int expect_arguments(self, tuple args) except -1:
+        cdef Call call = Call.__new__(Call)
+        cdef int status
+        memcpy(&call.o, &default_options, sizeof(default_options))
+        memcpy(&call.r, &empty_results, sizeof(empty_results))
+        call.o.want = want
+        call.name = self.name
+        call.t = -1
         if len(args) != len(self.arguments):
             raise TypeError(f"{self.name}: got {len(args)} positional arguments, "
                             f"expected {len(self.arguments)}: {', '.join(self.arguments)}")
+        if want == NLLK_HESSIAN and not self.row.has_hess:
+            raise NotImplementedError(f"{self.name}: second derivatives are not offered, use value_and_grad")
+        for key, value in kwargs.items():
+            self.take(call, key, value)
+        if self.kind == ROWS:
+            read_rows(self.inputs, call, args)
+            if self.is_binned:
+                call.target = self.indices(call)
+                call.inputs[1] = cnp.PyArray_DATA(call.target)
+        elif self.kind == POINTWISE:
+            read_points(self.inputs, call, args)
+        elif self.kind == VECTORS:
+            read_vectors(self.inputs, call, args)
+        else:
+            read_pair(self.inputs, call, args)
+        self.open_results(call)
+        if self.run_in_python is not None:
+            return self.python(call)
+        status = compute(self.index, call.t == cnp.NPY_DOUBLE, call.samples, call.size, call.inputs, &call.o, &call.r)
+        if status != NLLK_OK:
+            self.fail(call, args, kwargs, status)
+        return self.assemble(call)
+
+    # ---- options ----
+
+    cdef int take(self, Call call, str key, value) except -1:
+        """Store a keyword's value where its row says."""
+        cdef Slot slot = self.options.get(key)
+        cdef char *at
+        if slot is None:
+            raise TypeError(f"{self.name}: unknown keyword {key!r}, expected one of {', '.join(sorted(self.options))}")
+        at = <char *> &call.o + slot.offset
+        if slot.kind == CHOICE or slot.kind == LINK:
+            if not isinstance(value, str) or value not in slot.numbers:
+                raise ValueError(f"{self.name}: {key} is {value!r:.100}, expected {slot.words}")
+            if slot.kind == LINK:
+                self.set_link(call, slot, value)
+            elif slot.offset < 0:
+                self.put(call, key, value)
+            else:
+                (<int *> at)[0] = slot.numbers[value]
+        elif slot.kind == NUMBER:
+            if value is None and slot.row.default is None:
+                return 0
+            if slot.offset < 0:
+                x = number(value, self.name, key, slot.words)
+                self.put(call, key, x)
+                if not slot.row.low <= x <= slot.row.high:
+                    raise ValueError(f"{self.name}: {key} is {value!r}, expected {slot.words}")
+            else:
+                (<double *> at)[0] = number(value, self.name, key, slot.words)
+                if (<double *> at)[0] == 0 and slot.row.nothing == 0:  # 0 stands for None in C alone
+                    raise ValueError(f"{self.name}: {key} is {value!r}, expected {slot.words}")
+        elif slot.kind == FLAG:
+            if slot.offset < 0:
+                self.put(call, key, flag(value, self.name, key))
+            else:
+                (<int *> at)[0] = flag(value, self.name, key) != slot.row.default
+        elif slot.kind == THREADS:
+            if value is not None:
+                value = integer(value, self.name, key, slot.words)
+                if not 1 <= value <= 1024:
+                    raise ValueError(f"{self.name}: num_threads is {value}, expected 1 to 1024")
+                call.o.num_threads = value
+        elif slot.kind == INTEGER:
+            if value is not None:
+                value = integer(value, self.name, key, slot.words)
+                if not -2**63 <= value < 2**63:
+                    raise ValueError(f"{self.name}: {key} is {value}, expected a number that fits in int64")
+                call.o.has_ignore_index = 1
+                call.o.ignore_index = value
+        elif slot.kind == SAMPLE_WEIGHT:
+            call.weight = value
+        elif slot.kind == PER_CLASS:
+            call.class_weight = value
+        elif slot.kind == PER_SAMPLE:
+            call.extra = value
+        elif slot.kind == OUT:
+            if value is not None and call.o.want == NLLK_VALUE:
+                raise TypeError(f"{self.name}: out receives gradients, so it belongs to value_and_grad, grad and "
+                                f"value_grad_hess, not to a call for the value alone")
+            call.out = value
+        else:
+            self.put(call, key, value)
         return 0
 
-    cdef unknown(self, str key, tuple own):
-        raise TypeError(f"{self.name}: unknown keyword {key!r}, expected one of {', '.join(sorted(own + COMMON))}")
+    cdef int put(self, Call call, str key, value) except -1:
+        """An option that C does not have."""
+        if call.more is None:
+            call.more = {}
+        call.more[key] = value
+        return 0
 
-    cdef int agree(self, int t, int own, str name, cnp.ndarray a) except -2:
-        """The dtype of the call, `t` so far, now that an input of dtype `own` has been seen (-1: none yet)."""
-        if own == -1 or own == t:
-            return t
-        if t != -1:
-            raise TypeError(f"{self.name}: {name} has dtype {a.dtype}, expected "
-                            f"{cnp.PyArray_DescrFromType(t)} as the inputs before it")
-        return own
+    cdef int set_link(self, Call call, Slot slot, str name) except -1:
+        cdef int k, which = slot.numbers[name]
+        if which < 0:
+            call.is_fixed = True
+            return 0
+        for k in range(self.count):
+            if slot.parameters >> k & 1:
+                call.o.link[k] = which
+        return 0
 
-    cdef int run(self, Call call, nllk_work *c, ptrdiff_t samples, int t, nllk_sums *sums) except -1:
-        """Run the loss over what `c.a` says; the status."""
-        c.loss = self.index
-        c.is_double = t == cnp.NPY_DOUBLE
-        c.reduction = call.reduction
-        c.normalizer = 0 if call.normalizer is None else call.denominator
-        c.samples = samples
-        return run_call(c, call.threads, sums)
+    cdef cnp.ndarray indices(self, Call call):
+        """The class indices that a real-valued target stands for."""
+        raise NotImplementedError
 
-    cdef cnp.ndarray new_or_out(self, list outs, int k, int ndim, const cnp.npy_intp *shape, int t, list given):
-        """Output k: the caller's array, checked, or a new one."""
-        cdef str name = "out" if len(outs) == 1 else f"out[{k}]"
-        if outs[k] is None:
-            return <cnp.ndarray> cnp.PyArray_EMPTY(ndim, <cnp.npy_intp *> shape, t, 0)
-        expect_out(outs[k], ndim, shape, t, self.name, name)
-        given.append((name, outs[k]))
-        return outs[k]
+    # ---- results ----
+
+    cdef list outs(self, Call call):
+        """`out` as a flat list: a gradient per parameter, then second derivatives; None where none was given."""
+        cdef int sets = call.o.want
+        if call.out is None:
+            return [None] * (sets * self.count)
+        parts = call.out if sets == 2 else (call.out,)
+        if sets == 2 and (not isinstance(parts, (tuple, list)) or len(parts) != 2):
+            raise TypeError(f"{self.name}: out is {type(call.out).__name__}, "
+                            f"expected a pair (gradients, second derivatives)")
+        flat = []
+        for part in parts:
+            if part is None:
+                flat += [None] * self.count
+            elif self.count == 1:
+                flat.append(part)
+            elif isinstance(part, (tuple, list)) and len(part) == self.count:
+                flat += part
+            else:
+                got = type(part).__name__
+                if isinstance(part, (tuple, list)):
+                    got += f" of {len(part)}"
+                raise TypeError(f"{self.name}: out is {got}, expected a tuple of {self.count} arrays, "
+                                f"one per parameter")
+        return flat
+
+    cdef int open_results(self, Call call) except -1:
+        """The arrays that receive the results: the caller's, validated, or new ones."""
+        cdef int k, j
+        cdef cnp.ndarray like, result
+        cdef list outs, given = []
+        call.results = []
+        outs = self.outs(call) if call.o.want > NLLK_VALUE else []
+        for k in range(len(outs)):
+            j = k % self.count
+            like = call.arrays[j]
+            if like is None or (call.is_fixed and j == self.count - 1):
+                if outs[k] is not None:
+                    what = "is a float since it is one number" if like is None else "is not there since it is fixed"
+                    raise ValueError(f"{self.name}: out[{k}] was given for {self.parameters[j]}, whose gradient "
+                                     f"{what}; expected None")
+                call.results.append(None)
+                continue
+            if outs[k] is None:
+                result = <cnp.ndarray> cnp.PyArray_EMPTY(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), call.t, 0)
+            else:
+                name = "out" if len(outs) == 1 else f"out[{k}]"
+                expect_out(outs[k], cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), call.t, self.name, name)
+                given.append((name, outs[k]))
+                result = outs[k]
+            call.results.append(result)
+            if k < self.count:
+                call.r.grad[j] = cnp.PyArray_DATA(result)
+            else:
+                call.r.hess[j] = cnp.PyArray_DATA(result)
+        if given:
+            expect_apart(given, call.keep or [], self.name)
+        if call.o.reduction == NLLK_NONE and self.run_in_python is None:
+            call.losses = <cnp.ndarray> cnp.PyArray_EMPTY(call.ndim, <cnp.npy_intp *> call.shape, call.t, 0)
+            call.r.loss = cnp.PyArray_DATA(call.losses)
+        return 0
+
+    cdef tuple assemble(self, Call call):
+        cdef int k
+        cdef list found = call.results
+        value = call.r.value if call.losses is None else call.losses
+        if not found:
+            return (value,)
+        if self.kind == POINTWISE and call.o.shared:
+            for k in range(len(found)):
+                if found[k] is None:
+                    found[k] = call.r.grad_sum[k] if k < self.count else call.r.hess_sum[k - self.count]
+        if self.count == 1:
+            return (value, *found)
+        if call.o.want == NLLK_GRADIENT:
+            return (value, tuple(found))
+        return (value, tuple(found[:self.count]), tuple(found[self.count:]))
+
+    cdef tuple python(self, Call call):
+        """A loss whose products are NumPy's: its function returns the value and fills the gradients."""
+        value = self.run_in_python(self, call.arrays, call.results, weight=call.weight_array, more=call.more or {},
+                                   reduction=call.o.reduction, normalizer=call_normalizer(call),
+                                   check=call.o.check, threads=call.o.num_threads)
+        return (value, tuple(call.results)) if call.results else (value,)
+
+    cdef int fail(self, Call call, tuple args, dict kwargs, int status) except -1:
+        """Put an error of C into words."""
+        argument = call.r.argument.decode() if call.r.argument != NULL else ""
+        failure = _errors.Failure(self.row, nllk_message(status).decode(), argument, call.r.bad, args, kwargs,
+                                  tuple(call.o.link), call.size)
+        if status == NLLK_BAD_INDEX:
+            raise _errors.bad_index(failure)
+        if status == NLLK_BAD_VALUE:
+            raise _errors.bad_value(failure)
+        if status == NLLK_BAD_WEIGHT:
+            raise _errors.bad_weight(failure)
+        raise _errors.bad_option(failure)
+
+
+cdef object call_normalizer(Call call):
+    cdef double x = (<double *> (<char *> &call.o + <ptrdiff_t> Options.normalizer.offset))[0]
+    return x or None

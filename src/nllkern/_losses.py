@@ -1,22 +1,21 @@
-"""The loss objects, by name: one for each row of the kernels' table, and those made of others."""
+"""The loss objects, by name: one for each row of the tables."""
+
+from collections import namedtuple
 
 from ._binned import BinnedLoss
-from ._contrastive import ContrastiveLoss
-from ._engine import LossInfo, loss_table
-from ._pointwise import PointwiseLoss
-from ._rowwise import RowwiseLoss
-from ._vectors import vectors_loss
-
-_KINDS = {"pointwise": PointwiseLoss, "rowwise": RowwiseLoss, "vectors": vectors_loss}
+from ._contrastive import info_nce
+from ._loss import Loss
+from .tables import LOSSES
+from .tables import Loss as Row
 
 
-def _kind(info):
-    return BinnedLoss if info.kind == "rowwise" and info.support == "real" else _KINDS[info.kind]
+def _loss(index: int, row: Row) -> Loss:
+    if "real" in row.targets:
+        return BinnedLoss(index, row)
+    return Loss(index, row, None if row.in_c else info_nce)
 
 
-_all = {info.name: _kind(info)(k, info) for k, info in enumerate(loss_table())}
-_INFO_NCE = LossInfo("info_nce", "contrastive", ("queries", "keys"), (), False, "", "none", 0)
-_all["info_nce"] = ContrastiveLoss(-1, _INFO_NCE)
+_all = {row.name: _loss(index, row) for index, row in enumerate(LOSSES)}
 globals().update(_all)
 __all__ = ["loss_named", "losses", *_all]
 
@@ -26,11 +25,36 @@ def loss_named(name):
     return _all[name]
 
 
-def loss_infos():
-    """What there is to know of each loss, in the order of `losses`: a ``LossInfo`` each."""
-    return [*loss_table(), _INFO_NCE]
-
-
 def losses():
-    """All loss objects: in the order of the table, then those made of others."""
+    """All loss objects, in the order of the table."""
     return list(_all.values())
+
+
+LossInfo = namedtuple("LossInfo", "name kind parameters links own extra support linked")
+
+
+def loss_infos():
+    """To be replaced by the rows."""
+    found = []
+    for row in LOSSES:
+        rows = row.kind == "rows"
+        extra = " ".join(x.name for x in row.options if rows or x.kind == "per_sample")
+        support = " ".join("prob" if t == "probabilities" else t for t in row.targets)
+        if not rows:
+            support = row.target.name if row.target else "none"
+            support = "positive" if row.name == "gamma_nll" else support
+        own = any(x.name.endswith("_link") for x in row.options)
+        linked = row.linked if row.links or row.kind == "vectors" else 0
+        found.append(
+            LossInfo(
+                row.name,
+                "rowwise" if rows else row.kind,
+                tuple(p.name for p in row.parameters),
+                row.links,
+                own,
+                extra if row.kind in ("rows", "pointwise") else "",
+                support,
+                linked,
+            )
+        )
+    return found

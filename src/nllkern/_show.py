@@ -1,6 +1,7 @@
 """What is installed and how it is set up."""
 
 import platform
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,11 @@ import numpy as np
 from ._engine import build_info, get_num_threads, simd_level, simd_levels
 
 __version__: str = build_info()["version"]
+
+
+def library_folder() -> Path:
+    """The folder of libnllkern, of its header and of nllkern.pc, also of an editable install."""
+    return Path(str(files(__package__) / "lib" / "nllkern.pc")).parent
 
 
 def get_include() -> str:
@@ -18,7 +24,7 @@ def get_include() -> str:
     str
         The header is ``nllkern/nllkern.h``, below that folder.
     """
-    return str(Path(__file__).parent / "include")
+    return str(library_folder() / "include")
 
 
 def config() -> dict[str, str | int]:

@@ -1,25 +1,20 @@
-"""Throughput of value and gradient beside NumPy.  (``python -m nllkern``)"""
+"""Throughput of value and gradient, beside NumPy.  (``python -m nllkern``)"""
 
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ._engine import LossInfo
-from ._losses import loss_infos, loss_named
-from ._selfcheck_data import class_target, draw_target, needed
+from ._accuracy import Array
+from ._losses import loss_named
+from ._selfcheck_data import problems
+from .tables import LOSSES, Loss
 
-Array = NDArray[Any]
-
-CLASSES = 1000
-WIDTH = 256  # of the vectors of a contrastive loss
-MOST_ROWS = 4096  # of those, since their similarities are a matrix in NumPy
-VECTOR, FACTOR = 128, 16  # numbers of a vector, alone and with a matrix
-DTYPES = ("float32", "float64")
-REFERENCE_SHARE = 0.02  # the reference is slow: it gets few samples
+ELEMENTS = {"quick": 100_000, "usual": 1_000_000, "full": 4_000_000}
+SECONDS = {"quick": 0.02, "usual": 0.1, "full": 0.5}  # of measuring
+CLASSES, FACTOR, VECTOR = 1000, 16, 128  # numbers of a row, of a vector with a matrix, and alone
+MOST_ROWS = 2048  # of a contrastive loss, whose similarities are a matrix in NumPy
 
 
 class Speed(NamedTuple):
@@ -30,17 +25,15 @@ class Speed(NamedTuple):
     elements: int  # of the first prediction
     gb: float
     seconds: float
-    numpy: str  # what was timed: "formula" or "reference"
-    numpy_share: float  # of the samples that NumPy was given
-    numpy_seconds: float
+    numpy_seconds: float | None  # of the formula in NumPy, where there is one
 
     @property
     def rate(self) -> float:
         return self.gb / self.seconds
 
     @property
-    def numpy_rate(self) -> float:
-        return self.gb * self.numpy_share / self.numpy_seconds
+    def numpy_rate(self) -> float | None:
+        return self.gb / self.numpy_seconds if self.numpy_seconds else None
 
 
 # What one writes in NumPy: whole arrays, the input's dtype, stable formulas.
@@ -113,35 +106,23 @@ FORMULAS: dict[str, Callable[..., Any]] = {
 }
 
 
-def inputs(info: LossInfo, dtype: str, elements: int) -> tuple[Array, ...]:
-    """Random inputs of a loss, in the middle of its domain."""
-    rng = np.random.default_rng(5)
-    if info.kind == "rowwise":
-        logits = rng.normal(scale=3.0, size=(elements // CLASSES, CLASSES)).astype(dtype)
-        target = class_target(rng, dtype, info.support.split()[0], len(logits), CLASSES)
-        return logits, target
-    if info.kind == "contrastive":
-        rows = min(elements // WIDTH, MOST_ROWS)
-        return tuple(rng.normal(size=(2, rows, WIDTH)).astype(dtype))
-    if info.kind == "vectors":
-        d = FACTOR if info.links else VECTOR
-        n = elements // (d * d if info.links else d)
-        vectors = rng.normal(size=(3, n, d)).astype(dtype)
-        if not info.links:
-            return tuple(vectors)
-        factor = np.tril(rng.normal(size=(n, d, d)) / math.sqrt(d)).astype(dtype)
-        return vectors[0], factor, vectors[1]
-    args = [rng.normal(size=elements) for _ in info.parameters]
-    if info.links and "softplus" not in info.links:
-        args = [np.exp(x) if info.linked >> j & 1 else x for j, x in enumerate(args)]
-    target = draw_target(rng, info.support, (elements,))
-    return tuple(x.astype(dtype) for x in (*args, target))
+def inputs(row: Loss, dtype: str, elements: int) -> tuple[tuple[Array, ...], dict[str, Any]]:
+    """Random inputs of a loss, with the links that take any number where there are such."""
+    if row.kind == "contrastive":
+        rng = np.random.default_rng(5)
+        rows = min(elements // VECTOR, MOST_ROWS)
+        return tuple(rng.normal(size=(2, rows, VECTOR)).astype(dtype)), {}
+    has_factor = any(p.kind == "factor" for p in row.parameters)
+    width = FACTOR if has_factor else CLASSES if row.kind == "rows" else VECTOR
+    found = list(problems(row, dtype, "speed", elements, width))
+    usual = next((x for x in found if "softplus" in x.options.values()), found[0])
+    return usual.args, usual.options
 
 
 def best_time(call: Callable[[], Any], seconds: float) -> float:
     """The shortest of several calls."""
     call()
-    best, end = math.inf, time.perf_counter() + seconds
+    best, end = float("inf"), time.perf_counter() + seconds
     while True:
         start = time.perf_counter()
         call()
@@ -151,41 +132,15 @@ def best_time(call: Callable[[], Any], seconds: float) -> float:
             return best
 
 
-def measure(info: LossInfo, dtype: str, quick: bool) -> Speed:
-    """One loss on one dtype, with the softplus link where there is one."""
-    name, links = info.name, info.links
+def measure(name: str, dtype: str, mode: str) -> Speed:
+    """One loss on one dtype."""
+    row = next(x for x in LOSSES if x.name == name)
     loss: Any = loss_named(name)
-    elements, seconds = (200_000, 0.1) if quick else (2_000_000, 0.5)
-    args = inputs(info, dtype, elements)
-    options = {"link": "softplus"} if "softplus" in links else needed(info)
-    grads = tuple(np.empty_like(a) for a in args[: len(info.parameters)])
+    args, options = inputs(row, dtype, ELEMENTS[mode])
+    grads = tuple(np.empty_like(a) for a in args[: len(row.parameters)])
     out = grads[0] if len(grads) == 1 else grads
+    seconds = best_time(lambda: loss.value_and_grad(*args, out=out, **options), SECONDS[mode])
     formula = FORMULAS.get(name)
-    share = 1.0 if formula else REFERENCE_SHARE
-    some = tuple(a[: int(len(a) * share)] for a in args)
-
-    def with_numpy() -> Any:
-        return formula(*some) if formula else loss.reference.value_and_grad(*some, **options)
-
-    return Speed(
-        name,
-        dtype,
-        args[0].size,
-        (sum(a.nbytes for a in args) + sum(g.nbytes for g in grads)) / 1e9,
-        best_time(lambda: loss.value_and_grad(*args, out=out, **options), seconds),
-        "formula" if formula else "reference",
-        share,
-        best_time(with_numpy, seconds),
-    )
-
-
-def steps(quick: bool = False) -> Iterator[Speed]:
-    """Every loss and dtype."""
-    for info in loss_infos():
-        for dtype in DTYPES:
-            yield measure(info, dtype, quick)
-
-
-def count_steps() -> int:
-    """How many times ``steps`` yields."""
-    return len(loss_infos()) * len(DTYPES)
+    of_numpy = best_time(lambda: formula(*args), SECONDS[mode]) if formula else None
+    gb = (sum(a.nbytes for a in args) + sum(g.nbytes for g in grads)) / 1e9
+    return Speed(name, dtype, args[0].size, gb, seconds, of_numpy)

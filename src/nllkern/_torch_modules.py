@@ -1,12 +1,14 @@
 """Modules that take the place of those of ``torch.nn`` with the same names and arguments."""
 
-from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-losses: Any = import_module(".torch", __package__)
+from ._torch_functions import FUNCTIONS
+
+losses: Any = SimpleNamespace(**FUNCTIONS)
 
 
 class _Loss(nn.Module):
@@ -41,7 +43,10 @@ def _difference(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class CrossEntropyLoss(_Loss):
-    """``torch.nn.CrossEntropyLoss``; a batch that is ignored whole has loss 0, not NaN."""
+    """``torch.nn.CrossEntropyLoss``; a batch that is ignored whole has loss 0, not NaN.
+
+    Class weights that sum to a negative number over a batch have no mean: ValueError.
+    """
 
     weight: Tensor | None
 
@@ -145,8 +150,15 @@ class SmoothL1Loss(_Loss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Predictions and targets of one shape."""
         input, target = _difference(input, target)
-        if self.beta == 0:
+        if self.beta < 0:
+            raise RuntimeError(f"SmoothL1Loss: beta is {self.beta}, expected a number >= 0")
+        if self.beta < 1e-150:
             return losses.absolute_error(input, target, reduction=self.reduction)
+        if self.beta < 1e-15:  # its products with differences may be too small for float32
+            found = self._scaled(
+                losses.huber, 1 / self.beta, input.double(), target.double(), delta=self.beta
+            )
+            return found.to(input.dtype)
         return self._scaled(losses.huber, 1 / self.beta, input, target, delta=self.beta)
 
 
@@ -243,6 +255,8 @@ class GaussianNLLLoss(_Loss):
     def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:
         """Means, targets, and variances: of each, of each row (..., 1), or one for all."""
         var = torch.as_tensor(var, dtype=input.dtype)
+        if (var < 0).any():
+            raise ValueError("GaussianNLLLoss: var has negative entries, expected numbers >= 0")
         if 0 < var.dim() == input.dim() - 1:
             var = var.unsqueeze(-1)
         var = var.expand_as(input).clone()
@@ -257,27 +271,45 @@ class PoissonNLLLoss(_Loss):
     """``torch.nn.PoissonNLLLoss``; `full` adds log(target!) itself, not Stirling's formula."""
 
     def __init__(
-        self, log_input: bool = True, full: bool = False, *, reduction: str = "mean"
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        *,
+        eps: float = 1e-8,
+        reduction: str = "mean",
     ) -> None:
         super().__init__(reduction)
-        self.link, self.full = "log" if log_input else "identity", full
+        self.log_input, self.full, self.eps = log_input, full, eps
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """Rates, or their logarithms, and counts."""
-        return losses.poisson_nll(
-            input, target, link=self.link, full=self.full, reduction=self.reduction
-        )
+        """Rates, to which `eps` is added inside the logarithm, or their logarithms, and counts."""
+        options: dict[str, Any] = {"full": self.full, "reduction": self.reduction}
+        if self.log_input:
+            return losses.poisson_nll(input, target, link="log", **options)
+        added = self.eps * (input.numel() if self.reduction == "sum" else 1)
+        return losses.poisson_nll(input + self.eps, target, **options) - added
 
 
 class TripletMarginLoss(_Loss):
     """``torch.nn.TripletMarginLoss``, whose eps is 0 here: distances are exact."""
 
-    def __init__(self, margin: float = 1.0, p: float = 2.0, *, reduction: str = "mean") -> None:
+    def __init__(
+        self, margin: float = 1.0, p: float = 2.0, *, swap: bool = False, reduction: str = "mean"
+    ) -> None:
         super().__init__(reduction)
-        self.margin, self.p = margin, p
+        self.margin, self.p, self.swap = margin, p, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Three batches of vectors."""
-        return losses.triplet_margin(
-            anchor, positive, negative, margin=self.margin, p=self.p, reduction=self.reduction
+        options = {"margin": self.margin, "p": self.p}
+        if not self.swap:
+            return losses.triplet_margin(
+                anchor, positive, negative, reduction=self.reduction, **options
+            )
+        # The smaller distance to the negative makes the larger loss.
+        options["reduction"] = "none"
+        found = torch.maximum(
+            losses.triplet_margin(anchor, positive, negative, **options),
+            losses.triplet_margin(positive, anchor, negative, **options),
         )
+        return {"mean": torch.mean, "sum": torch.sum}.get(self.reduction, lambda x: x)(found)

@@ -1,7 +1,8 @@
 """The losses on JAX arrays on the CPU: under ``jit``, ``grad`` and ``vmap``, without a copy.
 
-Every function has the name and the keywords of nllkern's loss (but for ``out`` and ``check``) and
-returns an array.  Value and gradient come from one pass, in the forward rule.
+Every function has the name and the keywords of nllkern's loss (but for ``out``) and
+returns an array.  Value and gradient come from one pass, in the rule of the derivative; derivatives
+of gradients come from the formulas of the losses.
 
 On first use a small C++ file is compiled against the installed jaxlib and kept in the user's cache
 folder (``XDG_CACHE_HOME``).  Without a C++ compiler, and for ``info_nce``, ``binned_cross_entropy``
@@ -11,16 +12,8 @@ and a fixed covariance, the arrays go through Python: ``using_ffi()`` tells.
 >>> loss, grad = jax.value_and_grad(nllkern.jax.cross_entropy)(logits, target)
 """
 
-import hashlib
-import math
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
-from ctypes import CDLL
-from functools import cache, partial
-from pathlib import Path
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -31,291 +24,274 @@ except ImportError as error:
     raise ImportError("nllkern.jax needs JAX 0.5 or newer: pip install 'nllkern[jax]'") from error
 
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
+from jax.scipy import special
 
-from . import lowlevel
-from ._adapters import LEFT_OUT, expect_count, is_shared, loss_shape, times_upstream
-from ._config import ANSWERS
-from ._losses import loss_infos, loss_named
-from ._show import __version__
+from . import _second_order as second_order
+from ._adapters import (
+    ARRAY_KINDS,
+    ROWS,
+    empty_inputs,
+    expect_count,
+    expect_shapes,
+    is_shared,
+    loss_shape,
+    option_of,
+    plain,
+)
+from ._jax_call import Spec, run, using_ffi
+from ._losses import loss_named
+from .tables import Loss
 
-_INFO = {info.name: info for info in loss_infos()}
-_ARRAYS = ("sample_weight", "class_weight", "extra")  # in the order of _jax_ffi.cc
-
-
-# ---- the custom call ----
-
-
-@cache
-def using_ffi() -> bool:
-    """Whether the custom call of XLA is there; the first call compiles it if it has to."""
-    try:
-        library = CDLL(str(_library()))
-    except (OSError, subprocess.CalledProcessError):
-        return False
-    jax.ffi.register_ffi_target(
-        "nllkern_loss", jax.ffi.pycapsule(library.nllkern_jax), platform="cpu"
-    )
-    return True
+# ---- arguments ----
 
 
-def _library() -> Path:
-    """The compiled handler, from the cache if it is there."""
-    source = Path(__file__).parent / "_jax_ffi.cc"
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    if compiler is None:
-        raise OSError("no C++ compiler")
-    parts = (source.read_text(), jax.__version__, __version__, __file__, compiler)
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    target = Path(cache_home) / "nllkern" / f"jax-{key}.so"
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        built = Path(folder) / target.name
-        flags = ["-std=c++17", "-O2", "-shared", "-fPIC", f"-I{jax.ffi.include_dir()}"]
-        flags += [ANSWERS["cflags"][0], str(source), "-o", str(built), *ANSWERS["libs"][0].split()]
-        subprocess.run([compiler, *flags], check=True, capture_output=True)
-        built.replace(target)  # at once: others may be compiling too
-    return target
+class _Argument:
+    """An input or an array option: what was given, and the dtype that it has of its own."""
 
-
-def _options(
-    name: str, inputs: tuple[Any, ...], keywords: dict[str, Any], want: bool
-) -> lowlevel.Options:
-    """Keywords as the options of the C function."""
-    info, target = _INFO[name], inputs[-1]
-    options = lowlevel.Options(want=want)
-    for key, x in keywords.items():
-        if x is None:
-            continue
-        if key == "reduction":
-            options.reduction = lowlevel.REDUCTIONS.index(x)
-        elif key == "link" and info.kind != "rowwise":
-            options.link = lowlevel.LINKS.index(x)
-        elif key in ("link", "variant"):
-            options.variant = lowlevel.VARIANTS[x]
-        elif key == "full":
-            options.drop_constants = not x
-        elif key == "ignore_index":
-            options.has_ignore_index, options.ignore_index = True, x
-        elif key == "df_link":
-            options.own_link = lowlevel.LINKS.index(x)
-        else:
-            setattr(options, key, x)
-    if info.kind == "rowwise":
-        if jnp.issubdtype(target.dtype, jnp.floating):
-            options.target = lowlevel.TARGET_PROBABILITIES
-        elif target.dtype == jnp.int32:
-            options.target = lowlevel.TARGET_INT32
-    options.shared = sum(is_shared(info, inputs, k) << k for k in range(len(inputs) - 1))
-    if info.kind == "pointwise":
-        options.shared |= is_shared(info, inputs, len(inputs) - 1) << 3
-    return options
-
-
-def _plain(name: str, keywords: dict[str, Any]) -> bool:
-    """Whether the custom call knows all that is asked for."""
-    python = _INFO[name].kind == "contrastive" or "edges" in keywords
-    return not python and keywords.get("link") != "covariance"
-
-
-def _outputs(
-    name: str, inputs: tuple[Any, ...], reduction: str, want: bool
-) -> list[jax.ShapeDtypeStruct]:
-    """Shape and dtype of the value and of the gradients."""
-    shape = loss_shape(_INFO[name], inputs) if reduction == "none" else ()
-    parameters = inputs[: len(_INFO[name].parameters)] if want else ()
-    shapes = [shape, *(x.shape for x in parameters)]
-    return [jax.ShapeDtypeStruct(s, inputs[0].dtype) for s in shapes]
-
-
-def _run(
-    name: str,
-    keywords: dict[str, Any],
-    inputs: tuple[Any, ...],
-    arrays: dict[str, Any],
-    want: bool,
-) -> Any:
-    """(value, gradients...), traced."""
-    reduction = keywords.get("reduction", "mean")
-    results = _outputs(name, inputs, reduction, want)
-    if _plain(name, keywords) and using_ffi():
-        known = {key if key in _ARRAYS else "extra": x for key, x in arrays.items()}
-        given = [key for key in _ARRAYS if key in known]
-        values = [known[key] for key in given]
-        options = _options(name, inputs, keywords, want)
-        if "extra" in given:
-            options.extra_period = max(values[-1].size, 1)
-        first, suffix = inputs[0], "f64" if inputs[0].dtype == jnp.float64 else "f32"
-        samples, size = math.prod(loss_shape(_INFO[name], inputs)), 0
-        if _INFO[name].kind != "pointwise":
-            size = first.shape[-1]
-        arrays_given = sum(1 << _ARRAYS.index(key) for key in given)
-        call = jax.ffi.ffi_call("nllkern_loss", results, vmap_method="expand_dims")
-        return call(
-            *inputs,
-            *values,
-            function=f"nllk_{name}_{suffix}",
-            options=np.frombuffer(bytes(options), np.int64),
-            call=np.array([samples, size, results[0].ndim, arrays_given], np.int64),
+    def __init__(self, row: Loss, name: str, x: Any) -> None:
+        self.name = name
+        holds_jax = isinstance(x, (list, tuple)) and any(
+            isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x)
         )
-    return jax.pure_callback(
-        partial(_by_numpy, name, keywords, want), results, inputs, arrays, vmap_method="sequential"
+        self.has_dtype = not isinstance(x, (int, float, list, tuple)) or isinstance(x, bool)
+        if isinstance(x, jax.Array):
+            self.has_dtype = not x.weak_type
+            self.x = x
+        elif isinstance(x, np.ma.MaskedArray):
+            raise TypeError(
+                f"{row.name}: {name} is a masked array, whose mask would be ignored: pass its "
+                "data, and 0 in sample_weight for the masked samples"
+            )
+        else:
+            try:
+                self.x = jnp.asarray(x) if holds_jax else np.asarray(x)
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"{row.name}: {name} is no array: {error}") from None
+        self.shape: tuple[int, ...] = self.x.shape
+        self.dtype = self.x.dtype
+        if self.dtype == np.float64 and not jax.config.jax_enable_x64:
+            self.dtype = np.dtype(np.float32)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it is of one of the dtypes in which a loss is computed."""
+        return self.dtype in (np.float32, np.float64)
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether NumPy knows it as an integer."""
+        return self.dtype.kind in "iu"
+
+    def as_float(self, dtype: Any) -> jax.Array:
+        """The numbers in the dtype of the call, however large the integers are."""
+        return jnp.asarray(self.x.astype(dtype))
+
+    def as_index(self) -> jax.Array:
+        """Class indices in one of the two dtypes that C reads; none comes into range on the way."""
+        wide = np.dtype(np.int64 if jax.config.jax_enable_x64 else np.int32)
+        narrow = self.dtype.itemsize < 4 or self.dtype == np.int32
+        to = np.dtype(np.int32) if narrow else wide
+        x, limits, own = self.x, np.iinfo(to), np.iinfo(self.dtype)
+        if own.max > limits.max:
+            x = (jnp if isinstance(x, jax.Array) else np).clip(
+                x, max(limits.min, own.min), limits.max
+            )
+        return jnp.asarray(x.astype(to))
+
+
+def _dtype_of_call(arguments: list[_Argument]) -> Any:
+    """The dtype of the first argument that has one: validation refuses a second one."""
+    own = (a.dtype for a in arguments if a.has_dtype and a.is_float)
+    return np.dtype(next(own, jnp.result_type(float)))
+
+
+def _expect_cpu(name: str, what: str, x: jax.Array) -> None:
+    if isinstance(x, jax.core.Tracer):
+        return
+    platforms = {device.platform for device in x.devices()}
+    if platforms != {"cpu"}:
+        raise ValueError(
+            f"{name}: {what} is on {', '.join(sorted(platforms))}, expected the CPU: "
+            f"use jax.device_put({what}, jax.devices('cpu')[0])"
+        )
+
+
+@lru_cache(1024)
+def _validate(spec: Spec, described: tuple[Any, ...], types: Any) -> None:
+    """Shapes here; dtypes and constants by nllkern itself, of a batch without samples."""
+    row, count = spec.row, len(spec.row.arguments)
+    shapes = {name: shape for name, shape, _ in described}
+    dtypes = [dtype for _, _, dtype in described]
+    is_index = "index" in row.targets and dtypes[count - 1].kind in "iu"
+    expect_shapes(row, shapes, is_index)
+    inputs = empty_inputs(row, list(shapes.values())[:count], dtypes[:count])
+    arrays = {}
+    for name, shape, dtype in described[count:]:
+        option = row.option(name)
+        whole = option is not None and option.kind == "per_class"
+        arrays[name] = np.ones(shape if whole else (0,) * bool(shape), dtype)
+    loss_named(spec.name)(*inputs, **dict(spec.constants), **arrays)
+
+
+def _constant(row: Loss, key: str, x: Any) -> Any:
+    """An option that is no array, which has to be known when the call is traced."""
+    option = option_of(row, key)
+    leaves = jax.tree.leaves(x)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        what = "array" if option.kind == "edges" else "number"
+        raise TypeError(
+            f"{row.name}: {key} is traced by JAX, expected a Python {what} "
+            f"({option.words}): options that are no arrays are constants of a compiled function"
+        )
+    return plain(row.name, key, option, x)
+
+
+def _prepare(row: Loss, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
+    """What a call is given, validated and converted: Spec, parameters, other inputs, arrays."""
+    expect_count(row, inputs)
+    arguments = [_Argument(row, *pair) for pair in zip(row.arguments, inputs, strict=True)]
+    constants = []
+    for key, x in keywords.items():
+        kind = option_of(row, key).kind
+        is_number = kind == "per_sample" and not isinstance(x, jax.core.Tracer) and np.ndim(x) == 0
+        if kind not in ARRAY_KINDS or is_number:
+            constants.append((key, _constant(row, key, x)))
+        elif x is not None:
+            arguments.append(_Argument(row, key, x))
+    spec, dtype = Spec(row.name, tuple(constants)), _dtype_of_call(arguments)
+    described = tuple(
+        (a.name, a.shape, a.dtype if a.has_dtype or not a.is_float else dtype) for a in arguments
     )
-
-
-def _by_numpy(
-    name: str, keywords: dict[str, Any], want: bool, inputs: Any, arrays: Any
-) -> tuple[Any, ...]:
-    """The same by nllkern's Python functions."""
-    loss, dtype = loss_named(name), inputs[0].dtype
-    inputs = [np.asarray(x) for x in inputs]
-    keywords = keywords | {key: np.asarray(x) for key, x in arrays.items()}
-    if not want:
-        return (np.asarray(loss(*inputs, **keywords), dtype),)
-    value, grads = loss.value_and_grad(*inputs, **keywords)
-    grads = list(grads) if isinstance(grads, tuple) else [grads]
-    if grads[-1] is None:  # a fixed covariance
-        grads[-1] = np.full_like(inputs[len(grads) - 1], np.nan)
-    return tuple(np.asarray(x, dtype) for x in (value, *grads))
+    _validate(spec, described, tuple(type(x) for _, x in constants))
+    converted, count = {}, len(row.parameters)
+    for a in arguments:
+        is_index = a.name == "target" and "index" in row.targets and a.is_integer
+        x = a.as_index() if is_index else a.as_float(dtype)
+        _expect_cpu(row.name, a.name, x)
+        converted[a.name] = x
+    given = [converted.pop(name) for name in row.arguments]
+    shape = loss_shape(row, [x.shape for x in given])
+    for key, x in converted.items():
+        if x.ndim and option_of(row, key).kind == "per_sample" and x.shape != shape[-x.ndim :]:
+            converted[key] = jnp.broadcast_to(x, shape)
+    return spec, tuple(given[:count]), tuple(given[count:]), converted
 
 
 # ---- differentiation ----
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _loss(name: str, keywords: tuple[Any, ...], parameters: Any, rest: Any, arrays: Any) -> Any:
-    return _run(name, dict(keywords), (*parameters, *rest), arrays, False)[0]
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _value(spec: Spec, parameters: Any, rest: Any, arrays: Any) -> jax.Array:
+    """The value alone."""
+    value: jax.Array = run(spec, (*parameters, *rest), arrays, False)[0]
+    return value
 
 
-def _forward(
-    name: str, keywords: tuple[Any, ...], parameters: Any, rest: Any, arrays: Any
-) -> tuple[Any, Any]:
-    value, *grads = _run(name, dict(keywords), (*parameters, *rest), arrays, True)
-    return value, (grads, rest, arrays)
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _value_and_grad(spec: Spec, parameters: Any, rest: Any, arrays: Any) -> tuple[jax.Array, Any]:
+    """The value and the gradients by the parameters, from one pass."""
+    value, *grads = run(spec, (*parameters, *rest), arrays, True)
+    return value, tuple(grads)
 
 
-def _backward(name: str, keywords: tuple[Any, ...], kept: Any, upstream: Any) -> tuple[Any, ...]:
-    grads, rest, arrays = kept
-    each = upstream.ndim > 0
-    found = [
-        _nothing(grad)
-        if each and is_shared(_INFO[name], (*grads, *rest), k)
-        else times_upstream(grad, upstream)
-        for k, grad in enumerate(grads)
-    ]
-    return tuple(found), *jax.tree.map(_nothing, (rest, arrays))
-
-
-def _nothing(x: Any) -> Any:
-    """The cotangent of what has no derivative here: NaN says so if anyone looks at it."""
-    if jnp.issubdtype(x.dtype, jnp.floating):
-        return jnp.full(x.shape, jnp.nan, x.dtype)
-    return np.zeros(x.shape, jax.dtypes.float0)
-
-
-_loss.defvjp(_forward, _backward)
-
-
-def _hashable(x: Any) -> Any:
-    """A keyword that is the same for every call of a compiled function."""
-    if isinstance(x, (jax.Array, np.ndarray, list)):
-        return tuple(np.asarray(x).tolist())
-    return x
-
-
-def _check(name: str, what: str, x: jax.Array) -> None:
-    """That nllkern can read the array."""
-    if jnp.issubdtype(x.dtype, jnp.inexact) and x.dtype not in (jnp.float32, jnp.float64):
-        raise TypeError(
-            f"{name}: {what} has dtype {x.dtype}, expected float32 or float64: "
-            f"use {what}.astype('float32')"
+def _value_jvp(spec: Spec, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    parameters, rest, arrays = primals
+    if spec.reduction == "none" and spec.row.kind == "contrastive":  # which see each other
+        f = partial(_samples, spec, rest, arrays)
+        directions = tuple(
+            jnp.zeros_like(x) if isinstance(t, SymbolicZero) else t
+            for x, t in zip(parameters, tangents[0], strict=True)
         )
-    if not isinstance(x, jax.core.Tracer):
-        platforms = {device.platform for device in x.devices()}
-        if platforms != {"cpu"}:
-            raise ValueError(
-                f"{name}: {what} is on {', '.join(sorted(platforms))}, expected the CPU: "
-                f"use jax.device_put({what}, jax.devices('cpu')[0])"
-            )
+        along = jax.jvp(f, parameters, directions)[1]
+        return _value(spec, *primals), along + _along(along, (), (), *tangents[1:])
+    if spec.reduction == "none":
+        parameters = _one_for_each(spec.row, parameters, rest)
+    value, grads = _value_and_grad(spec, parameters, rest, arrays)
+    return value, _along(value, grads, *tangents)
 
 
-def _validate(name: str, inputs: list[Any], arrays: dict[str, Any], rest: dict[str, Any]) -> None:
-    """Shapes here; keywords by nllkern itself, of a batch without samples."""
-    names, first = loss_named(name).arguments, inputs[0]
-    pointwise, shape = _INFO[name].kind == "pointwise", loss_shape(_INFO[name], inputs)
-    empty = []
-    for what, x in zip(names, inputs, strict=True):
-        if pointwise:
-            good, none = x.shape in (shape, ()), (0,) * bool(x.ndim)
-        elif what == "factor":
-            d = first.shape[-1:]
-            good, none = x.shape in (shape + d * 2, d * 2), (0,) * (x.ndim > 2) + d * 2
-        elif name == "info_nce":
-            good, none = x.ndim == 2, (0, *x.shape[-1:])
-        elif what == "target" and _INFO[name].kind == "rowwise" and x.ndim < first.ndim:
-            good, none = x.shape == shape, (0,)
-        else:
-            good, none = x.shape == first.shape, (0, *first.shape[-1:])
-        if not good:
-            raise ValueError(
-                f"{name}: {what} has shape {x.shape}, which does not go with "
-                f"{names[0]} of shape {first.shape}"
-            )
-        value = (
-            np.eye(none[-1], dtype=x.dtype)
-            if what == "factor" and none[0]
-            else np.ones(none, x.dtype)
-        )
-        empty.append(float(value) if pointwise and not none else value)
-    for key, x in arrays.items():
-        if key == "sample_weight" and x.shape != shape:
-            raise ValueError(f"{name}: sample_weight has shape {x.shape}, expected {shape}")
-    own = {
-        key: np.ones(
-            (0,) if key == "sample_weight" else x.shape if key == "class_weight" else (),
-            first.dtype,
-        )
-        for key, x in arrays.items()
-    }
-    loss_named(name)(*empty, **rest, **own)
+def _one_for_each(row: Loss, parameters: Any, rest: Any) -> tuple[jax.Array, ...]:
+    """Parameters of which each sample has its own, so that each has its own derivative."""
+    shapes = [x.shape for x in (*parameters, *rest)]
+    shape = loss_shape(row, shapes)
+    return tuple(
+        jnp.broadcast_to(x, shape + x.shape)
+        if row.kind != "contrastive" and is_shared(row, shapes, k)
+        else x
+        for k, x in enumerate(parameters)
+    )
 
 
-def _whole(name: str, key: str, x: jax.Array, inputs: list[Any]) -> jax.Array:
-    """A further input, broadcast unless it only has to be repeated."""
-    if key in _ARRAYS or x.ndim == 0:
-        return x
-    shape = loss_shape(_INFO[name], inputs)
-    return x if x.shape == shape[len(shape) - x.ndim :] else jnp.broadcast_to(x, shape)
+def _along(value: jax.Array, grads: Any, tangents: Any, *others: Any) -> jax.Array:
+    """The derivative of the value (or values) along a direction, from the gradients."""
+    found = jnp.zeros_like(value)
+    for grad, tangent in zip(grads, tangents, strict=True):
+        if isinstance(tangent, SymbolicZero):
+            continue
+        product = grad * tangent
+        found += product.sum(tuple(range(value.ndim, product.ndim)))
+    for tangent in jax.tree.leaves(others, is_leaf=lambda t: isinstance(t, SymbolicZero)):
+        # A derivative that nllkern does not have: NaN says so if anyone looks at it.
+        if not isinstance(tangent, SymbolicZero) and tangent.dtype != jax.dtypes.float0:
+            found += jnp.nan * tangent.sum().astype(value.dtype)
+    return found
 
 
-def _function(name: str) -> Callable[..., jax.Array]:
-    names, count = loss_named(name).arguments, len(_INFO[name].parameters)
+def _value_and_grad_jvp(spec: Spec, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    parameters, rest, arrays = primals
+    value, grads = _value_and_grad(spec, parameters, rest, arrays)
+    call = _call_of(spec, parameters, rest, arrays)
+    directions = [None if isinstance(t, SymbolicZero) else t for t in tangents[0]]
+    second = second_order.along(_LIBRARY, call, directions)
+    first = _along(value, grads, *tangents)
+    return (value, grads), (first, tuple(second))
 
+
+def _samples(spec: Spec, rest: Any, arrays: Any, *parameters: Any) -> Any:
+    """The losses of the samples by their formula."""
+    return second_order.samples(_LIBRARY, _call_of(spec, parameters, rest, arrays))
+
+
+def _call_of(spec: Spec, parameters: Any, rest: Any, arrays: Any) -> second_order.Call:
+    target = rest[0] if rest else None
+    return second_order.Call(spec.row, dict(spec.constants), parameters, target, arrays)
+
+
+def _hvp(f: Any, at: list[Any], directions: list[Any]) -> list[Any]:
+    """The Hessian of a function times directions."""
+    gradient = jax.grad(lambda x: f(*x))
+    found: list[Any] = jax.jvp(gradient, (at,), (directions,))[1]
+    return found
+
+
+_LIBRARY = second_order.ArrayLibrary(
+    jnp,
+    float,
+    special.logsumexp,
+    lambda n, x: (
+        special.polygamma(n, x) if n > 0 else special.digamma(x) if n == 0 else special.gammaln(x)
+    ),
+    lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True),
+    lambda edges, y: jnp.searchsorted(jnp.asarray(edges, y.dtype), y, side="right"),
+    _hvp,
+)
+
+
+_value.defjvp(_value_jvp, symbolic_zeros=True)
+_value_and_grad.defjvp(_value_and_grad_jvp, symbolic_zeros=True)
+
+
+# ---- the public functions ----
+
+
+def _function(row: Loss) -> Callable[..., jax.Array]:
     def call(*inputs: Any, **keywords: Any) -> jax.Array:
-        expect_count(name, names, inputs)
-        for key in LEFT_OUT:
-            if key in keywords:
-                raise TypeError(f"{name}: {key} is for NumPy arrays")
-        arrays = {
-            key: jnp.asarray(x)
-            for key, x in keywords.items()
-            if key != "edges" and (isinstance(x, (jax.Array, np.ndarray)) or key == "delta")
-        }
-        rest = {key: _hashable(x) for key, x in keywords.items() if key not in arrays}
-        given = [jnp.asarray(x) for x in inputs]
-        for what, x in (*zip(names, given, strict=True), *arrays.items()):
-            _check(name, what, x)
-        dtype = jnp.result_type(*[x.dtype for x in given[:count]])
-        given[:count] = [x.astype(dtype) for x in given[:count]]
-        _validate(name, given, arrays, rest)
-        arrays = {key: _whole(name, key, x.astype(dtype), given) for key, x in arrays.items()}
-        return _loss(name, tuple(rest.items()), tuple(given[:count]), tuple(given[count:]), arrays)
+        return _value(*_prepare(row, inputs, keywords))
 
-    call.__name__ = call.__qualname__ = name
+    call.__name__ = call.__qualname__ = row.name
     call.__module__ = __name__
-    call.__doc__ = f"``nllkern.{name}`` of JAX arrays, differentiable.  See its documentation."
+    call.__doc__ = f"``nllkern.{row.name}`` of JAX arrays, differentiable.  See its documentation."
     return call
 
 
@@ -324,6 +300,6 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Callable[..., jax.Array]: ...
 
 
-globals().update({name: _function(name) for name in _INFO})
+globals().update({name: _function(row) for name, row in ROWS.items()})
 
-__all__ = ["using_ffi", *_INFO]
+__all__ = ["using_ffi", *ROWS]

@@ -15,57 +15,51 @@ contiguous and of the function's dtype, which nothing checks.
 """
 
 import ctypes
-from ctypes import c_double, c_int, c_int64, c_size_t, c_ssize_t, c_uint64, c_void_p
+from collections.abc import Iterable
+from ctypes import c_char_p, c_double, c_int, c_int64, c_size_t, c_ssize_t, c_uint64, c_void_p
 from functools import cache
 from typing import Any
 
 from ._engine import c_functions
+from .tables import LINKS as ALL_LINKS
+from .tables.options import REDUCTION
+from .tables.structs import CALL_WORDS, OPTIONS, RESULTS, Member
 
 __all__ = ["Call", "Options", "Results", "ctypes_function", "function_names"]
 
-# The names that Python has for reductions, links and variants, in the order of their numbers.
-REDUCTIONS = ("mean", "sum", "none")
-LINKS = ("identity", "softplus", "log", "variance", "log_variance")
-VARIANTS = {"softmax": 0, "log": 1, "crammer_singer": 0, "weston_watkins": 1}
+# Numbers of names, as in nllkern.h.
+REDUCTIONS = REDUCTION.choices
+LINKS = tuple(link.name for link in ALL_LINKS if link.in_c)
 
 MEAN, SUM, NONE = range(3)
 VALUE, GRADIENT, HESSIAN = range(3)
-IDENTITY, SOFTPLUS, LOG, VARIANCE, LOG_VARIANCE = range(5)
+IDENTITY, SOFTPLUS, LOG, VARIANCE, LOG_VARIANCE, LOGIT = range(len(LINKS))
 TARGET_DEFAULT, TARGET_INT64, TARGET_INT32, TARGET_PROBABILITIES = range(4)
-FROM_SOFTMAX, FROM_LOG = range(2)
-CRAMMER_SINGER, WESTON_WATKINS = range(2)
+
+TYPES: dict[str, Any] = {
+    "double": c_double,
+    "int": c_int,
+    "int64_t": c_int64,
+    "ptrdiff_t": c_ssize_t,
+    "size_t": c_size_t,
+    "void": None,
+    "const char *": c_char_p,
+}
+
+
+def _fields(struct: Iterable[Member]) -> tuple[tuple[str, Any], ...]:
+    """Members as ctypes has them; pointers are addresses."""
+    found = []
+    for m in struct:
+        kind = TYPES.get(m.type, c_void_p)
+        found.append((m.name, kind * m.length if m.length else kind))
+    return tuple(found)
 
 
 class Options(ctypes.Structure):
     """``nllk_options``: what a call says beside its inputs."""
 
-    _fields_ = (
-        ("size", c_size_t),
-        ("want", c_int),
-        ("reduction", c_int),
-        ("link", c_int),
-        ("own_link", c_int),
-        ("target", c_int),
-        ("variant", c_int),
-        ("shared", c_int),
-        ("num_threads", c_int),
-        ("drop_constants", c_int),
-        ("has_ignore_index", c_int),
-        ("ignore_index", c_int64),
-        ("normalizer", c_double),
-        ("sample_weight", c_void_p),
-        ("class_weight", c_void_p),
-        ("extra", c_void_p),
-        ("extra_period", c_ssize_t),
-        ("row_stride", c_ssize_t),
-        ("label_smoothing", c_double),
-        ("z_loss", c_double),
-        ("softcap", c_double),
-        ("margin", c_double),
-        ("p", c_double),
-        ("parallel", c_void_p),
-        ("context", c_void_p),
-    )
+    _fields_ = _fields(OPTIONS)
 
     def __init__(self, **given: Any) -> None:
         super().__init__()
@@ -73,23 +67,15 @@ class Options(ctypes.Structure):
         for name, value in given.items():
             if name not in dict(self._fields_):
                 raise TypeError(f"Options: unknown option {name!r}")
+            if isinstance(value, tuple):
+                value = (c_int * len(value))(*value)
             setattr(self, name, value)
 
 
 class Results(ctypes.Structure):
     """``nllk_results``: where the arrays go, and the numbers that a call returns."""
 
-    _fields_ = (
-        ("size", c_size_t),
-        ("loss", c_void_p),
-        ("grad", c_void_p * 3),
-        ("hess", c_void_p * 3),
-        ("value", c_double),
-        ("denominator", c_double),
-        ("grad_sum", c_double * 3),
-        ("hess_sum", c_double * 3),
-        ("bad", c_ssize_t),
-    )
+    _fields_ = _fields(RESULTS)
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,16 +85,7 @@ class Results(ctypes.Structure):
 class Call(ctypes.Structure):
     """``nllk_call``: a call whose blocks the caller runs."""
 
-    _fields_ = (("room", c_uint64 * 96),)
-
-
-TYPES: dict[str, Any] = {
-    "double": c_double,
-    "int": c_int,
-    "ptrdiff_t": c_ssize_t,
-    "void": None,
-    "const char *": ctypes.c_char_p,
-}
+    _fields_ = (("opaque", c_uint64 * CALL_WORDS),)
 
 
 def function_names() -> list[str]:

@@ -94,7 +94,7 @@ int main(void)
     EXPECT(fabs(point.value - (0.125 + log(2) + 0.91893853320467274)) < 1e-15);
     EXPECT(fabs(d_mean + 0.25) < 1e-15 && fabs(d_scale - 0.375) < 1e-15);
 
-    gaussian.link = 9;
+    gaussian.link[1] = 9;
     d_mean = 7;
     EXPECT(nllk_gaussian_nll_f64(1, &mean, &scale, &y, &gaussian, &point) == NLLK_BAD_LINK);
     EXPECT(d_mean == 7);

@@ -1,14 +1,20 @@
 """nllkern.boosting: derivatives beside the loss's own, layouts, and boosters trained for real."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
-from sklearn.model_selection import KFold, train_test_split
 
 import nllkern as nk
 from nllkern.boosting import Objective
 from nllkern.reference._math import apply_link
+from nllkern.tables import LOSSES
 
+ROWS = {row.name: row for row in LOSSES if row.kind in ("pointwise", "rows")}
+POINTWISE = [row for row in ROWS.values() if row.kind == "pointwise"]
+ONE = [row.name for row in POINTWISE if len(row.parameters) == 1]
+REAL = [row.name for row in POINTWISE if row.target.name == "real"]
 PARAMETERS = {"gamma_nll": 2, "gaussian_nll": 2, "poisson_nll": 1, "exponential_nll": 1}
 
 
@@ -92,6 +98,182 @@ def test_constant():
     assert Objective("poisson_nll", link="log").base_margin([1, 2, 3]).shape == (3,)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_constant_of_every_link(scale):
+    y = scale * np.random.default_rng(0).gamma(3.0, 2.0, 500)
+    for name in [row.name for row in POINTWISE if any(p.option for p in row.parameters)]:
+        found = [
+            Objective(name, link=link).nll(y, Objective(name, link=link).base_margin(y))
+            for link in getattr(nk, name).links
+        ]
+        np.testing.assert_allclose(found, found[0], rtol=1e-5, atol=1e-5)
+    mean, log_scale = Objective("gaussian_nll").constant(y)
+    assert (mean, np.exp(log_scale)) == pytest.approx((y.mean(), y.std()), rel=1e-3)
+    assert Objective("absolute_error").constant(y) == pytest.approx(np.median(y), rel=1e-3)
+
+
+def test_constant_of_part():
+    """Samples of weight 0 do not count; options that hold a number for each sample do."""
+    y, w = np.array([1.0, np.nan, 2.0, 3.0]), np.array([1.0, 0.0, 1.0, 1.0])
+    assert Objective("squared_error", check=False).constant(y, w) == pytest.approx([2.0])
+    delta = np.full(4, 100.0)
+    assert Objective("huber", delta=delta, check=False).constant(y, w) == pytest.approx([2.0])
+
+
+def test_bounded():
+    rng = np.random.default_rng(0)
+    y, scores, weight = rng.normal(size=(3, 50))
+    weight = np.abs(weight)
+    distance = np.abs(scores - y)
+    step = np.maximum(distance, np.average(distance, weights=weight))
+    grad, hess = Objective("absolute_error").derivatives(y, scores, weight)
+    np.testing.assert_allclose(grad, weight * np.sign(scores - y), rtol=1e-6)
+    np.testing.assert_allclose(hess, weight / step, rtol=1e-6)
+    _, true, curve = nk.huber.value_grad_hess(scores, y, delta=0.5, reduction="sum")
+    found = Objective("huber", delta=0.5).derivatives(y, scores)
+    longest = np.maximum(distance, distance.mean())
+    np.testing.assert_allclose(found[1], np.maximum(curve, np.abs(true) / longest), rtol=1e-6)
+    labels = np.sign(y)
+    grad, hess = Objective("hinge").derivatives(labels, scores)
+    np.testing.assert_allclose(hess, np.maximum(np.abs(grad), 1e-6))
+
+
+@pytest.mark.parametrize("name", [name for name in REAL if name not in ("huber", "log_cosh")])
+def test_call_knows_no_units(name):
+    """Targets in other units lead to the same trees, but for losses that have a unit themselves."""
+    rng = np.random.default_rng(0)
+    columns = len(ROWS[name].parameters)
+    y, scores = rng.normal(size=50), rng.normal(size=(50, columns))
+    moved = scores.copy()
+    moved[:, 0] *= 1e4
+    if columns > 1:
+        moved[:, 1] += np.log(1e4)
+    if columns == 1:
+        scores, moved = scores[:, 0], moved[:, 0]
+    grad, hess = Objective(name)(y, scores)
+    far_grad, far_hess = Objective(name)(1e4 * y, moved)
+    unit = np.array([1e4, 1.0, 1.0])[:columns] if columns > 1 else 1e4
+    np.testing.assert_allclose(far_grad, grad * unit, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(far_hess, hess, rtol=1e-4)
+    assert np.abs(hess.reshape(50, -1)[:, 0].mean() - 1) < 1e-5
+    true = Objective(name, hessian="true")
+    np.testing.assert_array_equal(true(y, scores), true.derivatives(y, scores))
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_one_column(name):
+    """Scores of shape (n, 1), as some versions of the boosters have them."""
+    y, scores = np.array([0.0, 1.0, 1.0]), np.array([0.3, 0.2, -1.0])
+    for call in (Objective(name), Objective(name).derivatives):
+        for wide, narrow in zip(call(y, scores[:, None]), call(y, scores), strict=True):
+            assert wide.shape == (3, 1)
+            np.testing.assert_array_equal(wide[:, 0], narrow)
+
+
+def test_signs():
+    scores = np.array([0.3, -0.2, 2.0])
+    for name in ("hinge", "squared_hinge"):
+        objective = Objective(name)
+        for labels in ([1, 0, 0], [True, False, False], [1.0, 0.0, 0.0]):
+            np.testing.assert_array_equal(
+                objective.derivatives(labels, scores), objective.derivatives([1, -1, -1], scores)
+            )
+            want = getattr(nk, name)(scores, np.array([1.0, -1.0, -1.0]))
+            assert objective.nll(labels, scores) == want
+        for labels in ([1, 0, -1], [1, 2, 2], [0.5, 1, 0]):
+            with pytest.raises(ValueError, match=r"target.*-1 or 1"):
+                objective.derivatives(labels, scores)
+
+
+class Data:
+    """What the boosters hand to an objective."""
+
+    def __init__(self, label, weight=None):
+        self.label, self.weight = label, weight
+
+    def get_label(self):
+        return self.label
+
+    def get_weight(self):
+        return self.weight
+
+
+def test_metric_of_other_data():
+    rng = np.random.default_rng(0)
+    soft, scores = rng.dirichlet(np.ones(3), 6), rng.normal(size=(6, 3))
+    train, valid = Data(np.zeros(6)), Data(np.array([0.0, 1, 2, 0, 1, 2]))
+    objective = Objective("cross_entropy", target=soft)
+    objective(scores, train)
+    assert objective.metric(scores, train) == ("cross_entropy", nk.cross_entropy(scores, soft))
+    want = nk.cross_entropy(scores, valid.label.astype(int))
+    assert objective.metric(scores, valid) == ("cross_entropy", want)
+    assert objective.nll(valid.label, scores) == want
+    with pytest.raises(ValueError, match=r"labels have shape \(6, 3\), expected 4 of them"):
+        objective(scores[:4], Data(np.zeros(4)))
+    with pytest.raises(ValueError, match=r"labels have shape \(\), expected 6"):
+        objective.metric(scores, Data(None))
+
+
+def test_copies():
+    objective = Objective("gamma_nll", target=np.ones(3))
+    assert copy.deepcopy({"objective": objective})["objective"] is objective
+    loaded = pickle.loads(pickle.dumps(objective))
+    assert loaded.options == objective.options
+    np.testing.assert_array_equal(
+        loaded(np.ones(3), np.ones((3, 2))), objective(np.ones(3), np.ones((3, 2)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cross_entropy", {"z_lss": 1.0}, "z_lss.*expected one of.*label_smoothing.*z_loss"),
+        ("cross_entropy", {"label_smoothing": 2.0}, "label_smoothing is 2.0"),
+        ("cross_entropy", {"class_weight": "balanced"}, "class_weight"),
+        ("gaussian_nll", {"link": "exp"}, "link is 'exp', expected one of identity"),
+        ("student_t_nll", {"df_link": "exp"}, "df_link is 'exp', expected one of identity"),
+        ("huber", {"delta": -1.0}, "delta"),
+        ("huber", {"delta": np.array([1.0, -1.0])}, "delta"),
+        ("huber", {"full": True}, "unknown keyword 'full', expected one of check, delta"),
+        ("multiclass_hinge", {"variant": "best"}, "variant is 'best'"),
+        ("binned_cross_entropy", {}, "edges"),
+        ("binned_cross_entropy", {"edges": [1.0, 0.0, 2.0]}, r"edges\[1\] is 0.0"),
+        ("huber", {"floor": "high"}, "floor is 'high'"),
+        ("huber", {"hessian": ""}, "hessian is ''"),
+    ],
+)
+def test_options_are_checked_at_construction(name, options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Objective(name, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_options_may_be_arrays(dtype):
+    scores = np.array([[0.5, -1.0], [2.0, 0.1]], dtype)
+    found = Objective("cross_entropy", class_weight=[1, 2]).derivatives([0, 1], scores)
+    want = nk.cross_entropy.value_grad_hess(
+        scores, [0, 1], class_weight=np.array([1, 2], dtype), reduction="sum"
+    )
+    np.testing.assert_array_equal(found[0], np.float32(want[1]))
+    pos_weight = np.array([0.5, 3.0])
+    found = Objective("binary_cross_entropy", pos_weight=pos_weight).derivatives([0, 1], scores[0])
+    want = nk.binary_cross_entropy.grad(
+        scores[0], np.array([0, 1], dtype), pos_weight=pos_weight.astype(dtype), reduction="sum"
+    )
+    np.testing.assert_array_equal(found[0], np.float32(want))
+
+
+def test_labels_outside_the_domain():
+    for name, label in (("gamma_nll", -1.0), ("poisson_nll", -2.0), ("huber", np.nan)):
+        objective = Objective(name)
+        scores = np.zeros((3, 2)) if name == "gamma_nll" else np.zeros(3)
+        with pytest.raises(ValueError, match=r"target\[1\] is"):
+            objective([1.0, label, 1.0], scores)
+        with pytest.raises(ValueError, match=r"target\[1\] is"):
+            objective.constant([1.0, label, 1.0])
+        objective([1.0, label, 1.0], scores, [1.0, 0.0, 1.0])
+
+
 def test_errors():
     with pytest.raises(ValueError, match="loss is 'gamma', expected one of cross_entropy"):
         Objective("gamma")
@@ -109,137 +291,3 @@ def test_errors():
         Objective("cross_entropy").derivatives(np.full(5, 0.5), np.ones((5, 2)))
     with pytest.raises(ValueError, match="constant is not offered"):
         Objective("cross_entropy").constant([1, 2])
-
-
-# ---- training ----
-
-
-@pytest.fixture(scope="module")
-def diabetes():
-    return load_diabetes(return_X_y=True)
-
-
-TREES = {"max_depth": 2, "eta": 0.05, "lambda": 5.0, "nthread": 1}
-
-
-def own_gamma(xgboost, rounds, x, y, test):
-    """XGBoost's own objective: the mean, and one shape for all samples, fitted afterwards."""
-    train = xgboost.DMatrix(x, y)
-    booster = xgboost.train({**TREES, "objective": "reg:gamma"}, train, rounds)
-    ratio = y / booster.predict(train)
-    shape = np.exp(Objective("gamma_nll", link="log").constant(ratio)[0])
-    mean = booster.predict(xgboost.DMatrix(test))
-    return np.full(len(mean), shape), shape / mean
-
-
-def both_parameters(xgboost, rounds, x, y, test):
-    objective = Objective("gamma_nll", link="log")
-    start = objective.base_margin(y)
-    booster = xgboost.train(
-        {**TREES, "num_class": 2, "base_score": 0.0, "disable_default_eval_metric": 1},
-        xgboost.DMatrix(x, y, base_margin=start),
-        rounds,
-        obj=objective,
-    )
-    margin = np.tile(start[0], (len(test), 1))
-    scores = booster.predict(xgboost.DMatrix(test, base_margin=margin), output_margin=True)
-    return np.exp(np.float64(scores.reshape(len(test), 2))).T
-
-
-@pytest.mark.slow
-def test_gamma_beats_fixed_dispersion():
-    """Held-out likelihood of the standard error of a tumour's area, which scatters by its size.
-
-    Three folds; each way has as many rounds as serve it best on a part of the training data.
-    """
-    xgboost = pytest.importorskip("xgboost")
-    data = load_breast_cancer()
-    errors = np.array(["error" in name for name in data.feature_names])
-    x, y = data.data[:, ~errors], data.data[:, list(data.feature_names).index("area error")]
-    found = {own_gamma: [], both_parameters: []}
-    for train, test in KFold(3, shuffle=True, random_state=0).split(x):
-        inner, check = train_test_split(train, test_size=0.2, random_state=0)
-        for fit, values in found.items():
-
-            def held_out(rounds, train, test, fit=fit):
-                shape, rate = np.float64(fit(xgboost, rounds, x[train], y[train], x[test]))
-                return nk.gamma_nll(shape, rate, y[test])
-
-            rounds = min((100, 200, 400, 800), key=lambda r: held_out(r, inner, check))
-            values.append(held_out(rounds, train, test))
-    assert np.mean(found[both_parameters]) < np.mean(found[own_gamma]) - 0.1
-
-
-def test_lightgbm_gaussian(diabetes):
-    """Mean and scale, against the constant prediction."""
-    lightgbm = pytest.importorskip("lightgbm")
-    x, y = diabetes
-    x, x_test, y, y_test = train_test_split(x, y, random_state=0)
-    objective = Objective("gaussian_nll", link="log")
-    start = objective.base_margin(y)
-    data = lightgbm.Dataset(x, y, init_score=start)
-    options = {
-        "objective": objective,
-        "num_class": 2,
-        "learning_rate": 0.05,
-        "num_leaves": 4,
-        "verbose": -1,
-        "num_threads": 1,
-    }
-    booster = lightgbm.train(options, data, 60)
-    scores = booster.predict(x_test, raw_score=True) + start[0]
-    assert (
-        objective.nll(y_test, scores)
-        < objective.nll(y_test, np.tile(start[0], (len(y_test), 1))) - 0.1
-    )
-
-
-@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
-def test_fractional_targets(library):
-    """Probabilities as binary targets, through the scikit-learn class."""
-    module = pytest.importorskip(library)
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(2000, 3))
-    p = 1 / (1 + np.exp(-(2 * x[:, 0] - x[:, 1])))
-    y = rng.binomial(10, p) / 10
-    options = {"n_estimators": 60, "learning_rate": 0.2, "max_depth": 3, "n_jobs": 1}
-    objective = Objective("binary_cross_entropy")
-    if library == "xgboost":
-        model = module.XGBRegressor(objective=objective, base_score=0.0, **options)
-        scores = model.fit(x, y).predict(x, output_margin=True)
-    else:
-        model = module.LGBMRegressor(objective=objective, verbose=-1, **options)
-        scores = model.fit(x, y).predict(x, raw_score=True)
-    assert np.abs(1 / (1 + np.exp(-scores)) - p).mean() < 0.06
-
-
-@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
-def test_soft_targets(library):
-    """Digits with smoothed probabilities as targets."""
-    module = pytest.importorskip(library)
-    x, labels = load_digits(return_X_y=True)
-    x, x_test, labels, test = train_test_split(x, labels, random_state=0)
-    soft = 0.9 * np.eye(10)[labels] + 0.01
-    objective = Objective("cross_entropy", target=soft)
-    if library == "xgboost":
-        options = {
-            "num_class": 10,
-            "max_depth": 3,
-            "eta": 0.3,
-            "base_score": 0.0,
-            "nthread": 2,
-            "disable_default_eval_metric": 1,
-        }
-        booster = module.train(options, module.DMatrix(x, labels), 20, obj=objective)
-        scores = booster.predict(module.DMatrix(x_test), output_margin=True)
-    else:
-        options = {
-            "num_class": 10,
-            "objective": objective,
-            "verbose": -1,
-            "num_threads": 2,
-            "num_leaves": 8,
-        }
-        booster = module.train(options, module.Dataset(x, labels), 30)
-        scores = booster.predict(x_test, raw_score=True)
-    assert (scores.argmax(axis=1) == test).mean() > 0.9

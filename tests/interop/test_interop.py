@@ -8,6 +8,8 @@ from cases import Case, assert_same_bits, cases
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 
 class Exporter:
     """An array that speaks DLPack and nothing else."""

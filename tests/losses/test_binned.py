@@ -9,6 +9,8 @@ from cases import DTYPES, REDUCTIONS, Case, assert_same_bits
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 BINNED, CE = nk.binned_cross_entropy, nk.cross_entropy
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 EDGES = {

@@ -1,12 +1,15 @@
-"""All options of cross_entropy, in every combination and for every kind of target."""
+"""All options of cross_entropy together, for every kind of target."""
 
 from itertools import product
 
 import numpy as np
 import pytest
 from cases import DTYPES, REDUCTIONS, Case, assert_matches_reference, assert_same_bits
+from thin import covering
 
 import nllkern as nk
+
+pytestmark = pytest.mark.thin
 
 OPTIONS = {
     "class_weight": (False, True),
@@ -21,8 +24,8 @@ each_kind = pytest.mark.parametrize("kind", ["index", "one-hot", "soft"])
 each_classes = pytest.mark.parametrize("classes", [5, 67])
 
 
-def combinations(problem, values=OPTIONS):
-    """The problem under every combination of options; True: an array of weights."""
+def combinations(problem, values=OPTIONS, choose=list):
+    """The problem under every combination of options, or those chosen; True: array of weights."""
     rng = np.random.default_rng(0)
     weights = {
         "class_weight": rng.uniform(0.2, 2, problem.args[0].shape[-1]).astype(problem.dtype),
@@ -31,7 +34,7 @@ def combinations(problem, values=OPTIONS):
     weights["sample_weight"].flat[::5] = 0
     if problem.args[1].dtype.kind == "i":
         problem.args[1].flat[::7] = -100  # a padding, which only ignore_index=-100 allows
-    for combination in product(*values.values()):
+    for combination in choose(product(*values.values())):
         options = dict(zip(values, combination, strict=True))
         for name in weights:
             options[name] = weights[name] if options[name] else None
@@ -41,6 +44,17 @@ def combinations(problem, values=OPTIONS):
         yield problem.having(problem.args[0], target, **options)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@each_kind
+@each_dtype
+@each_classes
+def test_every_pair_of_options(classes, dtype, kind, reduction):
+    problem = Case("cross_entropy", kind, classes).problem(40, dtype)
+    for one in combinations(problem, choose=covering):
+        assert_matches_reference(one, reduction)
+
+
+@pytest.mark.slow
 @each_kind
 @each_dtype
 @each_classes

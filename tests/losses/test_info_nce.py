@@ -12,6 +12,8 @@ from nllkern import reference
 from nllkern._engine import use_simd_level
 from nllkern.reference import _math as rm
 
+pytestmark = pytest.mark.thin
+
 FORMS = ("queries", "symmetric", "nt_xent")
 DTYPES = ("float32", "float64")
 SIZES = [(1, 1, 3), (2, 2, 1), (7, 7, 5), (300, 300, 16), (1, 4, 2), (7, 12, 5), (300, 777, 33)]
@@ -120,6 +122,7 @@ def sizes():
             yield pytest.param(form, n, m, d, id=f"{form}-{n}-{m}-{d}")
 
 
+@pytest.mark.thin(1)
 @each_normalize
 @each_dtype
 @pytest.mark.parametrize(("form", "n", "m", "d"), list(sizes()))

@@ -2,18 +2,22 @@
 
 import re
 import tracemalloc
+from pathlib import Path
 
-import golden
 import numpy as np
 import pytest
 import vector_properties as check
 from cases import DTYPES, REDUCTIONS, assert_same_bits
-from cases_vectors import assert_right, gaussian, results, rows, tolerance_of, weighted
-from tolerance import LIMIT, tolerances
+from cases_vectors import assert_right, bounds_of, gaussian, results, rows, weighted
 
 import nllkern as nk
+from nllkern._accuracy import LIMIT, Exact, error, load
+
+pytestmark = pytest.mark.thin
 
 LOSS = nk.multivariate_gaussian_nll
+GOLDEN = Path(__file__).parent.parent / "golden"
+TABLES = list(load(GOLDEN / "multivariate_gaussian_nll.npz"))
 LINKS = ("identity", "softplus", "log")
 # Each path: samples in lanes, rows one by one, a factor shared, a covariance.
 PATHS = [("identity", False), ("softplus", False), ("log", True), ("softplus", True)]
@@ -35,6 +39,7 @@ def test_equals_reference(dtype, d, link, shared, simd_level):
     assert_right(gaussian(21, d, dtype, link, shared, full=False))
 
 
+@pytest.mark.thin(1)
 @pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize("d", [64, 200, 256])
 @each_dtype
@@ -55,39 +60,28 @@ def test_leading_axes(link, shared, shape):
 # Hard points: the tables of test_accuracy, each sample alone with its factor as if shared.
 
 
-@pytest.mark.parametrize(
-    "table",
-    [t for t in golden.tables() if t.loss == LOSS.name],
-    ids=lambda t: t.name,
-)
+@pytest.mark.parametrize("table", TABLES, ids=str)
 def test_hard_points_with_a_shared_factor(table, simd_level):
-    of_value, of_grads, of_hesss = tolerances(table.loss, table.args, table.options, table.dtype)
-    want = [table.value, *table.grads, *table.hesss]
-    allowed = [of_value, *of_grads, *of_hesss]
     mean, factor, target = table.args
     for i in range(len(mean)):
         value, grads, hesss = LOSS.value_grad_hess(
             mean[i : i + 1], factor[i], target[i : i + 1], **table.options, reduction="none"
         )
         got = [value[0], grads[0][0], grads[1], hesss[0][0], hesss[1]]
-        for k, (x, exact, tol) in enumerate(zip(got, want, allowed, strict=True)):
-            one = golden.Exact(*(part[i] for part in exact))
-            err = golden.error(x, one, type(tol)(tol.floor[i], tol.grant[i]), table.dtype, k > 2)
-            assert np.all(err <= LIMIT), f"sample {i}, result {k}: {np.max(err):.3g} ulp"
+        for k, (x, exact) in enumerate(zip(got, table.results, strict=True)):
+            err = error(x, Exact(*(part[i] for part in exact)), table.dtype)
+            assert np.all(err <= LIMIT), f"sample {i}, result {k}: {np.max(err):.3g} roundings"
 
 
 def test_inverting_the_covariance_fails():
     """The tables are hard: the textbook's inverse in the dtype itself misses by far."""
-    table = next(t for t in golden.tables() if t.name == f"{LOSS.name}-identity-5-float32")
+    table = next(t for t in TABLES if str(t) == f"{LOSS.name}-identity-5-float32")
     mean, factor, target = table.args
-    _, of_grads, _ = tolerances(table.loss, table.args, table.options, table.dtype)
     low = np.where(np.tri(5, dtype=bool), factor, 0)
     some = [i for i in range(len(low)) if np.linalg.cond(low[i].astype(float)) > 30]
     inverse = np.linalg.inv(low[some] @ np.swapaxes(low[some], -1, -2))
     grad = (inverse @ (mean - target)[some, :, None])[..., 0]
-    exact = golden.Exact(*(part[some] for part in table.grads[0]))
-    tolerance = type(of_grads[0])(of_grads[0].floor[some], of_grads[0].grant[some])
-    err = golden.error(grad, exact, tolerance, table.dtype)
+    err = error(grad, Exact(*(part[some] for part in table.results[1])), table.dtype)
     assert np.count_nonzero(err > 100) > 3
 
 
@@ -166,11 +160,11 @@ def test_shared_factor_is_the_sum(dtype, d, simd_level):
     each = one.having(mean, np.ascontiguousarray(np.broadcast_to(factor, (700, d, d))), target)
     got, want = results(one, reduction="sum"), results(each, reduction="sum")
     eps = float(np.finfo(dtype).eps)
-    for k, (x, y, tol) in enumerate(zip(got, want, tolerance_of(one, "sum"), strict=True)):
+    for k, (x, y, bound) in enumerate(zip(got, want, bounds_of(one, "sum"), strict=True)):
         y = y.sum(0, dtype=np.float64) if k in (2, 4) else np.float64(y)
         # Of two float32 results one is a sum of as many rounded numbers, the sizes of which add up.
         rounded = np.abs(want[k]).sum(0, dtype=np.float64) if k in (2, 4) else np.abs(y)
-        assert np.all(np.abs(x - y) <= eps * (8 * (rounded + tol.floor)) + 2 * tol.grant)
+        assert np.all(np.abs(x - y) <= 8 * eps * np.maximum(rounded, bound))
     low = np.tril(np.nan_to_num(factor), -1) + 1.5 * np.eye(d, dtype=dtype)
     covariance = (low.astype(float) @ low.T.astype(float)).astype(dtype)
     got = LOSS.value_and_grad(mean, covariance, target, link="covariance")

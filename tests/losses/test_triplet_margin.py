@@ -10,6 +10,8 @@ from cases_vectors import assert_right, results, triplet, weighted
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 LOSS = nk.triplet_margin
 NORMS = (2.0, 1.0, np.inf, 1.5, 3.0)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)

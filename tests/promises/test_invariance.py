@@ -8,6 +8,8 @@ from cases import DTYPES, REDUCTIONS, TABLE, Case, assert_same_bits, cases
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 METHODS = ("value_and_grad", "value_grad_hess")
 CLASSES = (1, 2, 5, 16, 48, 49, 67, 130)  # 48 | 49: the narrow rows' loop and the wide rows'
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)

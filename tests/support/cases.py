@@ -7,12 +7,13 @@ have to be positive and where its target lives.
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import tolerance
-from tolerance import Tolerance, error_in_ulps, tolerances
 
 import nllkern as nk
-from nllkern import _engine
-from nllkern._selfcheck_data import draw_target
+from nllkern._accuracy import LIMIT, flat, float_error
+from nllkern._losses import loss_infos
+from nllkern._selfcheck_data import draw
+from nllkern.reference.sampled import judge
+from nllkern.tables import LOSSES as ROWS
 
 DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")
@@ -21,7 +22,8 @@ WITHOUT_TARGET = {"info_nce", "triplet_margin"}
 OF_VECTORS = {*WITHOUT_TARGET, "multivariate_gaussian_nll"}  # tested apart
 WITHOUT_HESS = {"info_nce"}
 COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
-TABLE = {info.name: info for info in _engine.loss_table()}
+ROW = {row.name: row for row in ROWS}
+TABLE = {info.name: info for info in loss_infos() if info.kind != "contrastive"}
 _POSITIVE_LINKS = ("", "identity", "variance")  # those that take the positive number itself
 _VARIANTS = ("crammer_singer", "weston_watkins")
 _INDEX_KINDS = ("index", *_VARIANTS)
@@ -31,12 +33,6 @@ NARROW = 48  # rows of at most so many classes have a loop of their own
 def known(name, options):
     """Those of the options that the row-wise loss of that name has."""
     return {k: v for k, v in options.items() if k in TABLE[name].extra.split()}
-
-
-def flat(results):
-    """(value, grad, hess) as one list of arrays and floats."""
-    parts = results if isinstance(results, tuple) else (results,)
-    return [x for part in parts for x in (part if isinstance(part, tuple) else (part,))]
 
 
 @dataclass(frozen=True)
@@ -101,86 +97,59 @@ class Problem:
         return weight.sum()
 
     @np.errstate(all="ignore")
-    def tolerance(self, reduction):
-        """A Tolerance per result of value_grad_hess, weights and reduction included."""
+    def bounds(self, reduction):
+        """The bound of every result of value_grad_hess, weights and reduction included."""
         own = {k: v for k, v in self.options.items() if k not in COMMON}
-        base = self.plain().run(reference=True, reduction="none")
-        if self.loss.name in tolerance._FUNCTIONS:
-            value, grads, hesss = tolerances(self.loss.name, self.args, own, self.dtype)
-        else:
-            value, grads, hesss = self.sensitivity(base)
         weight = self.options.get("sample_weight")
+        weighted = weight is not None or reduction == "mean"
         weight = np.ones(self.shape) if weight is None else np.abs(np.float64(weight))
         divisor = (abs(self.denominator()) or 1.0) if reduction == "mean" else 1.0
-        eps = np.finfo(self.dtype).eps
         scalar = [np.ndim(a) == 0 for a in self.args[:-1]]
-        summed = [reduction != "none", *scalar, *scalar]
         result = []
-        for exact, tol, total in zip(base, [value, *grads, *hesss], summed, strict=True):
-            exact = np.asarray(exact)
-            exact = tol.floor * 0 if exact.shape != tol.floor.shape else exact
-            w = weight.reshape(weight.shape + (1,) * (exact.ndim - weight.ndim))
-            # Further roundings: the scale, its product with the weight, and that with the result.
-            floor = np.maximum(np.abs(exact), tol.floor)
-            grant = tol.grant + 2 * eps * np.abs(exact)
-            unused = (w == 0) | np.isnan(floor)  # a sample that does not count, or that is NaN
-            floor, grant = (np.where(unused, 0, w * x / divisor) for x in (floor, grant))
-            if total:
-                floor, grant = np.sum(floor), np.sum(grant)
-            result.append(Tolerance(np.maximum(floor, np.finfo(self.dtype).tiny), grant))
+        for (f, bound), total in zip(
+            judge(self.loss.name, self.args, own),
+            [reduction != "none", *scalar, *scalar],
+            strict=True,
+        ):
+            w = weight.reshape(weight.shape + (1,) * (np.ndim(bound) - weight.ndim))
+            if weighted:  # further roundings: of the weight, and of its product with the result
+                bound = bound + 2 * np.abs(f)
+            bound = np.where((w == 0) | np.isnan(bound), 0, w * bound / divisor)
+            result.append(np.sum(bound) if total else bound)
         return result
-
-    def sensitivity(self, base):
-        """What takes the place of ``tolerances`` for a loss that it does not know yet.
-
-        The floor is the change of each result, in units of h, under a relative change h of each
-        input: the terms of a difference show in it though they cancel in the result.
-        """
-        floors = [np.abs(x) for x in base]
-        h = 2.0**-12
-        for x in self.args:
-            args = [np.float64(a) * (1 + h) if a is x else a for a in self.args]
-            moved = self.having(*args).plain().run(reference=True, reduction="none")
-            floors = [f + np.abs(y - z) / h for f, y, z in zip(floors, moved, base, strict=True)]
-        floors[0] = np.maximum(floors[0], 1.0)
-        parts = [Tolerance(np.asarray(f), 0.0 * np.asarray(f)) for f in floors]
-        count = len(self.loss.parameters)
-        return parts[0], parts[1 : 1 + count], parts[1 + count :]
 
     def plain(self):
         """Without weights."""
         return replace(self, options={k: v for k, v in self.options.items() if k not in COMMON})
 
 
-def assert_matches_reference(problem, reduction="none", method="value_grad_hess", limit64=8.0):
-    """To 4 ulp of float32; of float64 to more, and the grant twice, since the reference rounds."""
+def assert_matches_reference(problem, reduction="none", method="value_grad_hess", rounded=8.0):
+    """To 4 roundings; of float64 to more where the reference is one of float64 too."""
     want = problem.run(method, reference=True, reduction=reduction)
-    tolerance = problem.tolerance(reduction)
+    bounds = problem.bounds(reduction)
     count = len(problem.loss.parameters)
-    tolerance = tolerance[1 : 1 + count] if method == "grad" else tolerance
-    limit = 4.0 if problem.dtype == np.float32 else limit64
+    bounds = bounds[1 : 1 + count] if method == "grad" else bounds
+    limit = LIMIT if problem.dtype == np.float32 else rounded
     got = problem.run(method, reduction=reduction)
-    for k, (x, exact, tol) in enumerate(zip(got, want, tolerance, strict=False)):
-        what = f"result {k} of {problem.loss.name}.{method} ({reduction}, {problem.options})"
+    for k, (x, exact, bound) in enumerate(zip(got, want, bounds, strict=False)):
+        what = f"result {k} of {problem.loss.name}.{method} ({reduction}, {short(problem.options)})"
         if isinstance(exact, float):
             assert type(x) is float, what
         else:
             assert x.dtype == problem.dtype, what
             assert x.shape == exact.shape, what
-        if problem.dtype == np.float64:
-            tol = tol._replace(grant=2 * tol.grant)
-        err = error_in_ulps(x, exact, tol, problem.dtype)
-        if k > count:  # a second derivative may under- and overflow early, and then lose its sign
-            info = np.finfo(problem.dtype)
-            early = ~np.isfinite(x) & (np.abs(exact) > info.max / 4)
-            early |= np.maximum(np.abs(x), np.abs(exact)) < 4 * info.tiny
-            err = np.where(early, 0.0, err)
+        err = float_error(x, exact, bound, problem.dtype)
         if not np.all(err <= limit):
             at = np.unravel_index(np.argmax(err), np.shape(err))
             raise AssertionError(
                 f"{what}{list(map(int, at))}: got {np.asarray(x)[at]!r}, "
-                f"expected {np.asarray(exact)[at]!r}, {err[at]:.3g} ulp"
+                f"expected {np.asarray(exact)[at]!r}, {err[at]:.3g} roundings"
             )
+
+
+def short(options):
+    """Arrays by their shape."""
+    return {k: f"<{v.shape}>" if isinstance(v, np.ndarray) else v for k, v in options.items()}
 
 
 def assert_same_bits(got, want, what=""):
@@ -240,7 +209,7 @@ class Case:
             return (np.arange(self.classes) == index[..., None]).astype(dtype)
         if self.rowwise:
             return rng.gamma(0.5, size=(*shape, self.classes)).astype(dtype)
-        return draw_target(rng, TABLE[self.name].support, shape).astype(dtype)
+        return draw(rng, ROW[self.name].target, shape).astype(dtype)
 
     def problem(self, shape, dtype, seed=0):
         """Random arguments of that (leading) shape."""

@@ -4,53 +4,48 @@ import ctypes
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from cases import TABLE
 from cases_vectors import is_shared
 
 import nllkern as nk
-from nllkern.lowlevel import LINKS, REDUCTIONS, VARIANTS, Call, Options, Results
+from nllkern.lowlevel import Call, Options, Results
 
 WANTS = ("value", "value_and_grad", "value_grad_hess")
 SUFFIX = {"float32": "f32", "float64": "f64"}
 
 
-class CProblem:
-    """Arguments of a function of nllkern.h, and arrays for its results."""
+def as_it_is(array):
+    return array
 
-    def __init__(self, problem, method="value_grad_hess", reduction="mean", **more):
-        info = TABLE[problem.loss.name]
-        self.info, self.dtype, self.reduction = info, problem.dtype, reduction
+
+class CProblem:
+    """Arguments of a function of nllkern.h, and arrays for its results.
+
+    `place` and `place_input` say where in memory they are: they return the array, or a copy.
+    """
+
+    def __init__(
+        self,
+        problem,
+        method="value_grad_hess",
+        reduction="mean",
+        place=as_it_is,
+        place_input=as_it_is,
+        **more,
+    ):
+        row, self.place_input = problem.loss.row, place_input
+        self.row, self.dtype, self.reduction = row, problem.dtype, reduction
         self.options, self.results = Options(want=WANTS.index(method), **more), Results()
-        self.options.reduction = REDUCTIONS.index(reduction)
-        self.name = f"nllk_{info.name}_{SUFFIX[self.dtype.name]}"
-        args = [np.ascontiguousarray(x) for x in problem.args]
+        self.name = f"nllk_{row.name}_{SUFFIX[self.dtype.name]}"
+        args = [place_input(np.asarray(x, order="C")) for x in problem.args]
         self.keep = [self.options, self.results, *args]
-        options = dict(problem.options)
-        for key in ("sample_weight", "class_weight", info.extra):
-            if isinstance(options.get(key), np.ndarray):
-                setattr(
-                    self.options,
-                    "extra" if key == info.extra else key,
-                    self.address(options.pop(key)),
-                )
-        if "ignore_index" in options:
-            self.options.has_ignore_index = 1
-        own_link = options.pop(f"{info.parameters[-1]}_link", None)
-        if own_link:
-            self.options.own_link = LINKS.index(own_link)
-        for key, value in options.items():
-            if key == "link" and info.kind != "rowwise":
-                self.options.link = LINKS.index(value)
-            elif key in ("link", "variant"):
-                self.options.variant = VARIANTS[value]
-            else:
-                setattr(self.options, key, value)
+        for key, value in {**problem.options, "reduction": reduction}.items():
+            self.set_option(row.option(key), value)
         self.shape = args[0].shape[:-1]
-        if info.kind == "pointwise":
-            self.shape = args[-1].shape
-            self.options.shared = sum((x.ndim == 0) << k for k, x in enumerate(args[:-1]))
+        if row.kind == "pointwise":
+            self.shape = np.broadcast_shapes(*(x.shape for x in args))
+            self.options.shared = sum((x.ndim == 0) << k for k, x in enumerate(args))
             sizes = []
-        elif info.kind == "rowwise":
+        elif row.kind == "rows":
             sizes = [args[0].shape[-1]]
             if args[1].dtype.kind == "f":
                 self.options.target = nk.lowlevel.TARGET_PROBABILITIES
@@ -60,15 +55,34 @@ class CProblem:
             sizes = [args[0].shape[-1]]
             self.options.shared = 2 * is_shared(problem)
         self.inputs = [int(np.prod(self.shape)), *sizes, *(self.address(x) for x in args)]
-        self.like = args[: len(info.parameters)]
-        self.loss = np.full(self.shape, 7, self.dtype)
+        self.like = args[: len(row.parameters)]
+        self.loss = place(np.full(self.shape, 7, self.dtype))
         self.results.loss = self.address(self.loss)
         self.grads, self.hesss = (
-            [np.full(x.shape, 7, self.dtype) for x in self.like] for _ in "gh"
+            [place(np.full(x.shape, 7, self.dtype)) for x in self.like] for _ in "gh"
         )
         for k in range(len(self.like)):
             self.results.grad[k] = self.address(self.grads[k])
             self.results.hess[k] = self.address(self.hesss[k])
+
+    def set_option(self, option, value):
+        """A keyword's value, where its row says."""
+        if option.kind == "link":
+            for k, parameter in enumerate(self.row.parameters):
+                if parameter.option is option:
+                    self.options.link[k] = next(x.number for x in parameter.links if x.name == value)
+        elif option.kind == "integer":
+            self.options.has_ignore_index, self.options.ignore_index = value is not None, value or 0
+        elif option.kind == "per_sample" and np.ndim(value) == 0:
+            self.options.extra_value = value
+        elif isinstance(value, np.ndarray):
+            setattr(self.options, option.c_field, self.address(self.place_input(value)))
+        elif option.kind == "choice":
+            setattr(self.options, option.c_field, option.choices.index(value))
+        elif option.kind == "flag":
+            setattr(self.options, option.c_field, value != option.default)
+        elif value is not None:
+            setattr(self.options, option.c_field, value)
 
     def address(self, x):
         self.keep.append(x)
@@ -76,7 +90,7 @@ class CProblem:
 
     def answer(self):
         """What Python's method returns, flat."""
-        scalar = [self.info.kind == "pointwise" and x.ndim == 0 for x in self.like]
+        scalar = [self.row.kind == "pointwise" and x.ndim == 0 for x in self.like]
         value = self.loss if self.reduction == "none" else self.results.value
         grads = [self.results.grad_sum[k] if s else self.grads[k] for k, s in enumerate(scalar)]
         hesss = [self.results.hess_sum[k] if s else self.hesss[k] for k, s in enumerate(scalar)]

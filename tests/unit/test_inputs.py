@@ -8,6 +8,8 @@ from cases import DTYPES, Case, assert_matches_reference, assert_same_bits, case
 
 import nllkern as nk
 
+pytestmark = pytest.mark.thin
+
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -74,6 +76,7 @@ LAYOUTS = (
 )
 
 
+@pytest.mark.thin(1)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @each_dtype
 @pytest.mark.parametrize("case", cases((5, 67)), ids=str)
@@ -189,6 +192,7 @@ def test_one_class(kind, dtype, simd_level):
         assert not x.any()
 
 
+@pytest.mark.thin(1)
 @each_dtype
 @pytest.mark.parametrize("n", [0, 1, 127, 128, 129, 5000, 16_384, 16_385, 40_001])
 @pytest.mark.parametrize("case", cases((10,)), ids=str)

@@ -7,7 +7,7 @@ nllkern: calling it, ``value_and_grad``, ``grad``, ``value_grad_hess``, with the
 keywords.  Results are float64 whatever the inputs' dtype; ``num_threads`` is accepted and ignored.
 """
 
-from . import _classes, _contrastive, _distributions, _pointwise, _vectors  # noqa: F401
+from . import _classes, _contrastive, _pointwise, _vectors  # noqa: F401
 from ._protocol import LOSSES, Reference, losses
 
 __all__ = ["LOSSES", "losses", *LOSSES]

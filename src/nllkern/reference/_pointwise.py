@@ -1,118 +1,99 @@
-"""Errors, margins and binary classes: one prediction and one target per sample."""
+"""The pointwise losses: each is its formula, run on jets."""
+
+import inspect
+from typing import Any
 
 import numpy as np
 
-from . import _math as rm
-from ._math import product, sigmoid, softplus
-from ._protocol import Samples, broadcast, loss, where_valid
+from ..tables import LOSSES as ROWS
+from ..tables import Loss
+from ..tables.supports import COUNT, NONNEGATIVE, POSITIVE
+from . import formulas
+from ._protocol import LOSSES, Reference, Samples, broadcast
+from .bounds import run
+from .functions import FLOATS
+
+HALF_LINES = (POSITIVE, NONNEGATIVE, COUNT)  # a target outside one of them is impossible: +inf
 
 
-@loss("logits")
-def binary_cross_entropy(logits, target, *, pos_weight=None):
-    """Binary cross-entropy from logits z, with targets y anywhere in [0, 1].
+class Pointwise(Reference):
+    """A loss of numbers, from its row and its formula."""
 
-    value = pos_weight y softplus(-z) + (1 - y) softplus(z)
-    grad  = (1 - y) sigmoid(z) - pos_weight y sigmoid(-z)
-    hess  = ((1 - y) + pos_weight y) sigmoid(z) sigmoid(-z)
-    """
-    z, y = logits, target
-    w = broadcast("pos_weight", 1.0 if pos_weight is None else pos_weight, z.shape)
-    positive, negative = w * y, 1.0 - y
-    return Samples(
-        product(positive, softplus(-z)) + product(negative, softplus(z)),
-        (negative * sigmoid(z) - positive * sigmoid(-z),),
-        ((negative + positive) * sigmoid(z) * sigmoid(-z),),
-        {"target": (~((y >= 0) & (y <= 1)), "in [0, 1]")},
-    )
+    def __init__(self, row: Loss):
+        self.row, self.name = row, row.name
+        self.formula = getattr(formulas, row.name)
+        self.parameters = tuple(p.name for p in row.parameters)
+        self.links = max(([x.name for x in p.links] for p in row.parameters if p.option), default=())
+        self.links = tuple(self.links)
+        self.__doc__ = self.formula.__doc__
+        kind = inspect.Parameter
+        self.__signature__ = inspect.Signature(
+            [kind(name, kind.POSITIONAL_OR_KEYWORD) for name in row.arguments]
+            + [kind(x.name, kind.KEYWORD_ONLY, default=x.default) for x in row.options]
+        )
 
+    def arguments(self, given: dict[str, Any], shape: tuple[int, ...]) -> tuple[dict, dict, dict]:
+        """(inputs by name, the link of each parameter, what else the formula takes)."""
+        inputs = {name: given[name] for name in self.row.arguments}
+        options = {}
+        for option in self.row.options:
+            x = given[option.name]
+            if option.kind == "per_sample":
+                inputs[option.name] = broadcast(option.name, 1.0 if x is None else x, shape)
+            elif option.kind != "link":
+                options[option.name] = x
+        links = {
+            p.name: given[p.option.name] if p.option else "identity" for p in self.row.parameters
+        }
+        return inputs, links, options
 
-def _of_difference(prediction, target, value, grad, hess, valid=True):
-    """A loss of one prediction without a domain: NaN where the difference is."""
-    number = ~np.isnan(prediction - target) & valid
-    return where_valid(number, value, (grad,), (hess,), {"target": (np.isnan(target), "a number")})
+    def samples(self, **given: Any) -> Samples:
+        """Value, first and second derivatives of each sample."""
+        shape = np.shape(given["target"])
+        inputs, links, options = self.arguments(given, shape)
+        inputs = {name: np.asarray(x, np.longdouble) for name, x in inputs.items()}
+        outside = self.outside(inputs, links)
+        meaningless = sum((np.isnan(x) for x in inputs.values()), np.zeros(shape, bool))
+        for p in self.row.parameters:
+            support, x = self.raw_support(p, links), inputs[p.name]
+            if p.option and support in HALF_LINES:
+                meaningless = meaningless | ~((x > 0) | ((x == 0) & within(support, 0.0)))
+        for option in self.row.options:
+            if option.kind == "per_sample" and option.support == POSITIVE:
+                meaningless = meaningless | outside[option.name][0]
+        impossible = np.zeros(shape, bool)
+        if self.row.target in HALF_LINES:
+            y = inputs["target"]
+            impossible = ~meaningless & ((y < 0) | (y == np.inf))
+        parts = []
+        for name in self.parameters:
+            result, _ = run(self.formula, FLOATS, inputs, links, options, name)
+            parts.append([np.asarray(x + np.zeros(shape), np.float64) for x in result.derivatives])
+        bad = meaningless | impossible
+        values, firsts, seconds = zip(*parts, strict=True)
+        value = np.where(meaningless, np.nan, np.where(impossible, np.inf, values[0]))
+        grad = tuple(np.where(bad, np.nan, x) for x in firsts)
+        hess = tuple(np.where(bad, np.nan, x) for x in seconds)
+        return Samples(value, grad, hess, outside)
 
+    def raw_support(self, p: Any, links: dict) -> Any:
+        """Where the raw number of a parameter lies."""
+        link = next(x for x in p.links if x.name == links[p.name]) if p.option else p.links[0]
+        return link.raw or p.support
 
-@loss("prediction")
-def squared_error(prediction, target):
-    """Half the squared error, d = prediction - target.
-
-    value = d^2/2,  grad = d,  hess = 1
-    """
-    d = prediction - target
-    return _of_difference(prediction, target, 0.5 * d * d, d, np.ones_like(d))
-
-
-@loss("prediction")
-def absolute_error(prediction, target):
-    """Absolute error, d = prediction - target.
-
-    value = |d|,  grad = sign(d) (0 at 0),  hess = 0
-    """
-    d = prediction - target
-    return _of_difference(prediction, target, np.abs(d), np.sign(d), np.zeros_like(d))
-
-
-@loss("prediction")
-def huber(prediction, target, *, delta=1.0):
-    """Huber's loss, d = prediction - target.
-
-    value = d^2/2 where |d| <= delta, delta (|d| - delta/2) beyond
-    grad  = d limited to [-delta, delta],  hess = 1 where |d| <= delta, 0 beyond
-    """
-    d = prediction - target
-    delta = broadcast("delta", delta, d.shape)
-    size = np.abs(d)
-    reach = np.minimum(size, delta)
-    inside = np.where(size <= delta, 1.0, 0.0)
-    value, grad = reach * (size - 0.5 * reach), np.copysign(reach, d)
-    s = _of_difference(prediction, target, value, grad, inside, delta > 0)
-    return s._replace(outside={**s.outside, "delta": (~(delta > 0), "> 0")})
-
-
-@loss("prediction")
-def log_cosh(prediction, target):
-    """The logarithm of the hyperbolic cosine, d = prediction - target.
-
-    value = log(cosh(d)),  grad = tanh(d),  hess = 1 / cosh(d)^2
-    """
-    d = prediction - target
-    return _of_difference(prediction, target, rm.log_cosh(d), np.tanh(d), rm.sech2(d))
-
-
-@loss("score")
-def hinge(score, target):
-    """Hinge loss of a score z for a label y = -1 or 1.
-
-    value = max(0, 1 - y z),  grad = -y where y z < 1, else 0,  hess = 0
-    """
-    margin = 1.0 - target * score
-    active = margin > 0
-    s = _of_difference(
-        score,
-        target,
-        np.maximum(margin, 0.0),
-        np.where(active, -target, 0.0),
-        np.zeros_like(margin),
-    )
-    return _with_labels(s, margin, target)
+    def outside(self, inputs: dict, links: dict) -> dict:
+        """What check=True asks of each input."""
+        supports = {p.name: self.raw_support(p, links) for p in self.row.parameters}
+        supports["target"] = self.row.target
+        supports |= {x.name: x.support for x in self.row.options if x.name in inputs}
+        return {name: (~within(s, inputs[name]), s.words) for name, s in supports.items()}
 
 
-@loss("score")
-def squared_hinge(score, target):
-    """Squared hinge loss of a score z for a label y = -1 or 1, h = max(0, 1 - y z).
-
-    value = h^2,  grad = -2 y h,  hess = 2 y^2 where y z < 1, else 0
-    """
-    margin = 1.0 - target * score
-    h = np.maximum(margin, 0.0)
-    hess = np.where(margin > 0, 2.0 * target * target, 0.0)
-    return _with_labels(
-        _of_difference(score, target, h * h, -2.0 * target * h, hess), margin, target
-    )
+def within(support: Any, x: Any) -> Any:
+    """Whether the numbers are inside."""
+    return eval(support.test, {"x": x, "INFINITY": np.inf, "floor": np.floor})  # noqa: S307
 
 
-def _with_labels(s, margin, target):
-    """The domain of the labels; NaN where the margin is, as of an infinite score times 0."""
-    return where_valid(
-        ~np.isnan(margin), s.value, s.grad, s.hess, {"target": (np.abs(target) != 1, "-1 or 1")}
-    )
+for _row in ROWS:
+    if _row.kind == "pointwise":
+        LOSSES[_row.name] = Pointwise(_row)

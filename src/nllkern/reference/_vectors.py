@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from ._math import HALF_LOG_2PI, apply_link
+from ._math import HALF_LOG_2PI, apply_link, sum_of_others
 from ._protocol import Reference, Samples, as_float64, loss
 
 
@@ -176,11 +176,14 @@ def _norm(x, p):
     if p == np.inf:
         tied = scaled == 1
         return top[..., 0], np.sign(x) * tied / np.maximum(tied.sum(-1, keepdims=True), 1), 0.0 * x
-    norm = (scaled**p).sum(-1, keepdims=True) ** (1 / p)
+    powers = scaled**p
+    total = powers.sum(-1, keepdims=True)
+    norm = total ** (1 / p)
+    rest = sum_of_others(powers) / np.where(total > 0, total, 1.0)  # 1 - t^p
     positive = np.where(norm > 0, norm, 1.0)
     t = scaled / positive
     slope = np.sign(x) * t ** (p - 1)
     usual = (top > 0) & (size > 0 if 1 < p < 2 else p > 1)
-    bend = (p - 1) * np.where(usual, t, 1.0) ** (p - 2) * (1 - t**p) / positive / top
+    bend = (p - 1) * np.where(usual, t, 1.0) ** (p - 2) * rest / positive / top
     found = (top * norm)[..., 0], slope, np.where(usual, bend, 0.0)
     return tuple(np.asarray(part, np.float64) for part in found)

@@ -118,17 +118,6 @@ void nllk_batch_close(nllk_batch *b, nllk_sums *total)
 
 /* ---- a loss ---- */
 
-enum { ROWS, POINTS, VECTORS };
-#define NLLK_ROWWISE(NAME, ...) ROWS,
-#define NLLK_POINTWISE(NAME, ...) POINTS,
-#define NLLK_VECTORS(NAME, ...) VECTORS,
-static const char kinds[NLLK_LOSS_COUNT] = {
-#include "losses.inc"
-};
-#undef NLLK_ROWWISE
-#undef NLLK_POINTWISE
-#undef NLLK_VECTORS
-
 /* A gradient of STREAM_BYTES is not in any cache when the caller reads it.  Long rows get scratch, of at most
  * SCRATCH_BYTES. */
 enum { STREAM_BYTES = 64 << 20, SCRATCH_BYTES = 768 << 10 };
@@ -137,16 +126,23 @@ enum { STREAM_BYTES = 64 << 20, SCRATCH_BYTES = 768 << 10 };
  * not depend on threads: parts of so many samples, unless their sums took more than so many bytes. */
 enum { PART_SAMPLES = 256, PARTS_MAX = 1024, PARTS_BYTES = 4 << 20 };
 
+static int kind_of(const nllk_work *c) { return nllk_losses[c->loss].kind; }
+
 static size_t item_size(const nllk_work *c) { return c->is_double ? sizeof(double) : sizeof(float); }
 
 static ptrdiff_t sample_size(const nllk_work *c)
 {
     const nllk_vectors *v = &c->a.vectors;
-    if (kinds[c->loss] == POINTS)
+    if (kind_of(c) == NLLK_KIND_POINTWISE)
         return 1;
-    if (kinds[c->loss] == ROWS)
+    if (kind_of(c) == NLLK_KIND_ROWS)
         return c->a.rows.classes;
     return v->dimension * (nllk_losses[c->loss].linked ? v->dimension : 1);
+}
+
+static double number_at(const nllk_work *c, const void *x, ptrdiff_t i)
+{
+    return c->is_double ? ((const double *)x)[i] : (double)((const float *)x)[i];
 }
 
 /* Run a survey over the samples: what has to be known before anything is written. */
@@ -167,14 +163,14 @@ static int find_weight(nllk_work *c, int wanted, const nllk_team *team, double *
 {
     nllk_sums sums = {.weight = (double)c->samples, .bad = -1};
     int status = NLLK_OK;
-    if (kinds[c->loss] == ROWS) {
+    if (kind_of(c) == NLLK_KIND_ROWS) {
         nllk_rowwise *a = &c->a.rows;
         a->want_weight = wanted && (a->weight || a->has_ignore || (a->index && a->class_weight));
-        if ((a->index && !c->indices_known) || a->want_weight)
+        if (a->index || a->want_weight)
             status = survey(c, 0, a, a->index ? 1 : a->classes, team, &sums);
         wanted = a->want_weight;
     } else {
-        const void *given = kinds[c->loss] == POINTS ? c->a.points.weight : c->a.vectors.weight;
+        const void *given = kind_of(c) == NLLK_KIND_POINTWISE ? c->a.points.weight : c->a.vectors.weight;
         const nllk_pointwise a = {.weight = given};
         wanted = wanted && given;
         if (wanted)
@@ -183,6 +179,26 @@ static int find_weight(nllk_work *c, int wanted, const nllk_team *team, double *
     c->bad = sums.bad;
     *weight = wanted ? sums.weight : (double)c->samples;
     return status == NLLK_OK && c->bad >= 0 ? NLLK_BAD_INDEX : status;
+}
+
+/* Whether a sample has a weight, and a class a weight where its samples have it. */
+static int anything_counts(const nllk_work *c)
+{
+    const int rows = kind_of(c) == NLLK_KIND_ROWS;
+    const void *weight = rows                             ? c->a.rows.weight
+                         : kind_of(c) == NLLK_KIND_VECTORS ? c->a.vectors.weight
+                                                           : c->a.points.weight;
+    const nllk_rowwise *a = &c->a.rows;
+    for (ptrdiff_t i = 0; i < c->samples; i++) {
+        if (weight && number_at(c, weight, i) == 0)
+            continue;
+        if (!rows || !a->index)
+            return !rows || !a->has_ignore; /* probabilities may be ignored: then 0 is a sum of nothing */
+        const int64_t t = a->index_is_64 ? ((const int64_t *)a->index)[i] : ((const int32_t *)a->index)[i];
+        if (!(a->has_ignore && t == a->ignore_index) && !(a->class_weight && number_at(c, a->class_weight, t) == 0))
+            return 1;
+    }
+    return 0;
 }
 
 /* Room for a factor that all samples share, prepared, and for the sums of the parts of the batch. */
@@ -207,36 +223,36 @@ static int open_parts(nllk_work *c)
 
 int nllk_open_call(nllk_work *c, const nllk_team *team)
 {
-    const int kind = kinds[c->loss];
-    double weight, *scale = kind == ROWS ? &c->a.rows.scale : kind == POINTS ? &c->a.points.scale : &c->a.vectors.scale;
+    const int kind = kind_of(c);
+    double weight, *scale = kind == NLLK_KIND_ROWS ? &c->a.rows.scale : kind == NLLK_KIND_POINTWISE ? &c->a.points.scale : &c->a.vectors.scale;
     size_t scratch = 0;
     c->table = nllk_table_in_use(c->is_double);
     c->unit = 1;
     int status = find_weight(c, c->reduction == NLLK_MEAN && c->normalizer == 0, team, &weight);
     if (status != NLLK_OK)
         return status;
+    if (!(weight > 0) && weight == weight && c->samples > 0 && anything_counts(c))
+        return NLLK_BAD_WEIGHT;
     c->denominator = c->samples == 0 ? 0 : c->reduction != NLLK_MEAN ? 1 : c->normalizer != 0 ? c->normalizer : weight;
     if (c->denominator == 0)
         return nllk_batch_open(&c->batch, NULL, NULL, 0, 1, 0);
     *scale = 1 / c->denominator;
-    if (kind == ROWS) {
+    if (kind == NLLK_KIND_ROWS) {
         nllk_rowwise *a = &c->a.rows;
         const size_t row = (size_t)a->classes * item_size(c);
         if (a->want == WANT_GRAD && a->classes > NLLK_STAGE && row <= SCRATCH_BYTES)
             scratch = row;
         a->stream = (double)row * (double)c->samples >= STREAM_BYTES;
-    } else if (kind == VECTORS && c->shared_factor) {
+    } else if (kind == NLLK_KIND_VECTORS && c->shared_factor) {
         status = open_parts(c);
     }
     if (status == NLLK_OK)
         status = nllk_batch_open(&c->batch, c->table->loss[c->loss], &c->a, (c->samples + c->unit - 1) / c->unit,
                                  c->unit * sample_size(c), scratch);
-    if (status != NLLK_OK && kind == VECTORS && c->shared_factor)
+    if (status != NLLK_OK && kind == NLLK_KIND_VECTORS && c->shared_factor)
         free(c->a.vectors.shared);
     return status;
 }
-
-int nllk_is_short(const nllk_work *c) { return c->samples * sample_size(c) < BLOCK_ELEMENTS / 4; }
 
 void nllk_run_call(nllk_work *c, const nllk_team *team) { nllk_batch_run(&c->batch, team); }
 
@@ -250,12 +266,12 @@ static void clear(void *x, ptrdiff_t n, size_t size)
 static void clear_results(nllk_work *c)
 {
     const size_t size = item_size(c);
-    if (kinds[c->loss] == ROWS) {
+    if (kind_of(c) == NLLK_KIND_ROWS) {
         clear(c->a.rows.grad, c->samples * c->a.rows.classes, size);
         clear(c->a.rows.hess, c->samples * c->a.rows.classes, size);
         return;
     }
-    const int points = kinds[c->loss] == POINTS;
+    const int points = kind_of(c) == NLLK_KIND_POINTWISE;
     const ptrdiff_t d = points ? 1 : c->a.vectors.dimension;
     for (int k = 0; k < NLLK_MAX_PARAMETERS; k++) {
         ptrdiff_t n = c->samples * d;
@@ -269,7 +285,7 @@ static void clear_results(nllk_work *c)
 void nllk_close_call(nllk_work *c, nllk_sums *sums)
 {
     nllk_sums unused;
-    const int vectors = kinds[c->loss] == VECTORS;
+    const int vectors = kind_of(c) == NLLK_KIND_VECTORS;
     nllk_batch_close(&c->batch, sums ? sums : &unused);
     if (sums && c->denominator == 0) {
         *sums = (nllk_sums){.bad = -1};

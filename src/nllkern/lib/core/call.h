@@ -7,12 +7,11 @@
 #define NLLK_CALL_H
 
 #include "kernels.h"
-#include "nllkern/nllkern.h"
+#include "tables.h"
 
 #include <float.h>
 
 /* What Python reads of the tables. */
-NLLK_API extern const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT];
 NLLK_API extern const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT];
 NLLK_API int nllk_available_levels(const nllk_level **levels);
 
@@ -50,7 +49,6 @@ typedef struct {
     int loss, is_double; /* its number in the table */
     int reduction;
     double normalizer; /* of the mean; 0: the weight of what counts */
-    int indices_known; /* to be in range */
     int shared_factor; /* of vectors */
     ptrdiff_t samples;
     nllk_arguments a;
@@ -63,13 +61,10 @@ typedef struct {
 } nllk_work;
 
 /* Weights, indices and blocks; nothing is written yet.  After NLLK_OK, nllk_close_call must follow. */
-NLLK_API int nllk_open_call(nllk_work *c, const nllk_team *team);
-NLLK_API void nllk_run_call(nllk_work *c, const nllk_team *team);
+int nllk_open_call(nllk_work *c, const nllk_team *team);
+void nllk_run_call(nllk_work *c, const nllk_team *team);
 /* The sums, of which the value is reduced; with NULL it only frees what the call holds. */
-NLLK_API void nllk_close_call(nllk_work *c, nllk_sums *sums);
-
-/* Whether a call is too short to be worth letting go of a lock. */
-NLLK_API int nllk_is_short(const nllk_work *c);
+void nllk_close_call(nllk_work *c, nllk_sums *sums);
 
 /* Bins narrower than some of the numbers' own spacing could not be told apart. */
 static inline double nllk_least_width(double low, double high)

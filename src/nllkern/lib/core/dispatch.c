@@ -1,29 +1,7 @@
-/* The list of losses and of vector functions, and the SIMD levels that this processor can run, baseline first. */
+/* The list of vector functions, and the SIMD levels that this processor can run, baseline first. */
 #include <math.h>
 
 #include "call.h"
-
-#define LINKS_none ""
-#define LINKS_logit ""
-#define LINKS_positive "identity softplus log"
-#define LINKS_scale "identity softplus log variance log_variance"
-#define LINKS_third LINKS_positive
-#define OWN_none ""
-#define OWN_logit ""
-#define OWN_positive ""
-#define OWN_scale ""
-#define OWN_third "own"
-#define LINKS_factor "identity softplus log covariance"
-
-#define NLLK_ROWWISE(NAME, PREDICTION, TARGETS, LINKS, KEYWORDS)                                                       \
-    {#NAME, "rowwise", #PREDICTION, #LINKS, "", #KEYWORDS, #TARGETS, 0},
-#define NLLK_POINTWISE(NAME, NAMES, COUNT, LINKED, LOGS, LINKS, EXTRA, SUPPORT)                                        \
-    {#NAME, "pointwise", #NAMES, LINKS_##LINKS, OWN_##LINKS, #EXTRA, #SUPPORT, LINKED},
-#define NLLK_VECTORS(NAME, NAMES, LINKED, LINKS, SUPPORT)                                                              \
-    {#NAME, "vectors", #NAMES, LINKS_##LINKS, "", "", #SUPPORT, LINKED},
-const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT] = {
-#include "losses.inc"
-};
 
 #define NLLK_VECFN(NAME, LOW, HIGH, ULP_F32, ULP_F64) {#NAME, LOW, HIGH, ULP_F32, ULP_F64},
 const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT] = {

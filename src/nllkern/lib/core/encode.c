@@ -29,7 +29,7 @@ static int encode(int is_double, ptrdiff_t samples, const void *numbers, ptrdiff
                          .step = (high - low) / (double)bins,
                          .index = index};
     if (edges ? !are_increasing(edges, bins) : !(isfinite(b.step) && b.step >= nllk_least_width(low, high)))
-        return NLLK_BAD_OPTION;
+        return NLLK_BAD_EDGES;
     int status = nllk_batch_open(&batch, nllk_table_in_use(is_double)->bins[NLLK_ENCODE], &b, samples, 1, 0);
     if (status != NLLK_OK)
         return status;

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NLLK_MAX_PARAMETERS 3
+#include "nllkern/nllkern.h"
+
 
 /* Work on one block of samples: the sums go to the caller, who adds the blocks in their order. */
 typedef struct {
@@ -23,8 +24,8 @@ typedef struct {
 enum { WANT_VALUE, WANT_GRAD, WANT_HESS, WANT_COUNT };
 
 typedef struct {
-    int want, link;
-    int own_link;                               /* of the third parameter, where it has one for itself */
+    int want;
+    int link[NLLK_MAX_PARAMETERS];              /* of each parameter */
     const void *parameter[NLLK_MAX_PARAMETERS]; /* raw predictions; stride 0: one number for all samples */
     int parameter_stride[NLLK_MAX_PARAMETERS];  /* 1 or 0 */
     const void *target;
@@ -32,6 +33,7 @@ typedef struct {
     const void *weight;     /* per sample, or NULL for 1 */
     const void *extra;      /* a loss's own per-sample input (pos_weight), or NULL for 1 */
     ptrdiff_t extra_period; /* how many there are before they repeat */
+    double extra_value;     /* where extra is NULL: the one number of all samples */
     double scale;           /* multiplies gradients and second derivatives: 1 / the mean's denominator */
     int full;               /* keep the constants */
     void *loss;             /* per sample, or NULL */
@@ -109,30 +111,13 @@ typedef struct {
 typedef void (*nllk_kernel)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums);
 typedef void (*nllk_vector_function)(const void *x, void *y, ptrdiff_t n);
 
-/* One number per loss, and per function of vecmath.h and vecspecial.h, in the order of the tables. */
-#define NLLK_ROWWISE(NAME, ...) NLLK_LOSS_##NAME,
-#define NLLK_POINTWISE(NAME, ...) NLLK_LOSS_##NAME,
-#define NLLK_VECTORS(NAME, ...) NLLK_LOSS_##NAME,
-enum {
-#include "losses.inc"
-    NLLK_LOSS_COUNT
-};
-#undef NLLK_ROWWISE
-#undef NLLK_POINTWISE
-#undef NLLK_VECTORS
+/* One number per function of functions.inc, in the order of the table. */
 #define NLLK_VECFN(NAME, ...) NLLK_VECFN_##NAME,
 enum {
 #include "functions.inc"
     NLLK_VECFN_COUNT
 };
 #undef NLLK_VECFN
-
-/* What is the same at every level: what Python needs to know to make the loss objects. */
-typedef struct {
-    const char *name, *kind, *parameters, *links, *own, *extra, *support;
-    int linked;
-} nllk_loss_info;
-extern const nllk_loss_info nllk_losses[NLLK_LOSS_COUNT];
 
 typedef struct {
     const char *name;

@@ -1,9 +1,12 @@
 /* The table of the kernels of one precision at one SIMD level. */
-#include "functions/vecspecial.h"
+#include "functions/gamma.h"
+#include "functions/hyperbolic.h"
+#include "functions/logistic.h"
+#include "functions/student.h"
 #include "kernels.h"
 #include "symbol.h"
 
-/* The functions of vecmath.h and vecspecial.h over arrays, for the tests. */
+/* The functions of functions/ over arrays, for the tests. */
 #define NLLK_VECFN(NAME, ...)                                                                                          \
     static void vector_##NAME(const void *x, void *y, ptrdiff_t n)                                                     \
     {                                                                                                                  \
@@ -15,22 +18,16 @@
 #include "functions.inc"
 #undef NLLK_VECFN
 
-#define NLLK_ROWWISE(NAME, ...) KERNEL(NAME);
-#define NLLK_POINTWISE NLLK_ROWWISE
-#define NLLK_VECTORS NLLK_ROWWISE
+#define NLLK_LOSS(NAME) KERNEL(NAME);
 #include "losses.inc"
-#undef NLLK_ROWWISE
-#undef NLLK_POINTWISE
-#undef NLLK_VECTORS
+#undef NLLK_LOSS
 KERNEL(survey_rowwise);
 KERNEL(survey_pointwise);
 KERNEL(encode_bins);
 KERNEL(expectation_of_bins);
 KERNEL(quantiles_of_bins);
 
-#define NLLK_ROWWISE(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
-#define NLLK_POINTWISE(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
-#define NLLK_VECTORS(NAME, ...) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
+#define NLLK_LOSS(NAME) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
 #define NLLK_VECFN(NAME, ...) [NLLK_VECFN_##NAME] = vector_##NAME,
 const nllk_table SYMBOL(table) = {
     .loss =

@@ -17,6 +17,7 @@
 
 #if NLLK_BITS == 32
 typedef float REAL;
+typedef uint32_t UBITS;
 typedef int32_t BITS;      /* the signed integer as wide as REAL: lanes stay equally wide */
 #define C(f32, f64) f32##f /* a constant that differs by precision */
 #define PICK(f32, f64) f32 /* the same for integers and names */
@@ -32,6 +33,7 @@ typedef int32_t BITS;      /* the signed integer as wide as REAL: lanes stay equ
 #define REAL_EPS FLT_EPSILON
 #elif NLLK_BITS == 64
 typedef double REAL;
+typedef uint64_t UBITS;
 typedef int64_t BITS;
 #define C(f32, f64) f64
 #define PICK(f32, f64) f64
@@ -69,6 +71,16 @@ NLLK_INLINE REAL real_of(BITS b)
 }
 
 NLLK_INLINE REAL fabs_(REAL x) { return real_of(bits_of(x) & (BITS)(((uint64_t)1 << (NLLK_BITS - 1)) - 1)); }
+
+NLLK_INLINE REAL copysign_(REAL magnitude, REAL sign)
+{
+    BITS s = bits_of(R(-0.0));
+    return real_of((bits_of(magnitude) & ~s) | (bits_of(sign) & s));
+}
+
+/* -1, 0 or 1; NaN stays. */
+NLLK_INLINE REAL sign_(REAL x) { return (x == R(0.0)) | (x != x) ? x : copysign_(R(1.0), x); }
+
 NLLK_INLINE REAL max_(REAL a, REAL b) { return a > b ? a : b; } /* b if either is NaN */
 NLLK_INLINE REAL min_(REAL a, REAL b) { return a < b ? a : b; }
 

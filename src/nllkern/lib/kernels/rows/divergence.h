@@ -14,7 +14,7 @@
 #ifndef NLLK_DIVERGENCE_H
 #define NLLK_DIVERGENCE_H
 
-#include "functions/vecmath.h"
+#include "functions/logarithm.h"
 
 enum { NO_DIVERGENCE, FROM_SOFTMAX, FROM_LOG };
 

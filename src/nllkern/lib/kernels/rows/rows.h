@@ -13,7 +13,7 @@
 
 #include "targets.h"
 #include "functions/lanes.h"
-#include "functions/vecmath.h"
+#include "functions/logistic.h"
 
 /* exp(x) 2^64 (2^128 in double) for x <= 0.  Rows keep and sum their exponentials in this scale, in which the smallest that
  * matter in the sum of a million are still normal numbers, and which saves a multiplication. */

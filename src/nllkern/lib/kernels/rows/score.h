@@ -15,6 +15,7 @@
 #ifndef NLLK_SCORE_H
 #define NLLK_SCORE_H
 
+#include "functions/hyperbolic.h"
 #include "rows.h"
 
 enum { PLAIN, SOFTCAP, LOG_SIGMOID, LOG_PROBABILITY };

@@ -14,38 +14,53 @@ typedef struct {
     REAL in_log[NLLK_VECTOR_MAX];
 } diagonal;
 
-NLLK_INLINE void link_diagonal_by(int link, const REAL *raw, ptrdiff_t n, diagonal *to)
-{
-#pragma omp simd
-    for (ptrdiff_t i = 0; i < n; i++) {
-        REAL e = link_has_exponential(link) ? link_exponential(link, raw[i], 0) : R(0.0);
-        parameter p = apply_link(link, raw[i], e, 0);
-        const double value = (double)p.value, up = (double)p.up;
 #if NLLK_BITS == 32
-        const double inverse = 1.0 / value * up * up;
-        to->inverse[i] = inverse;
-        to->rate[i] = link == LINK_IDENTITY ? inverse : (double)p.rate;
-#else
-        const double again = link != LINK_IDENTITY ? up : value < 0x1p-1000 ? 0x1p50 : 1.0;
-        const double inverse = 1.0 / (link != LINK_IDENTITY ? value : value * again * again);
-        to->inverse[i] = inverse;
-        to->again[i] = again;
-        to->rate[i] = link == LINK_IDENTITY ? inverse * again * again : p.rate;
+/* x^2, at most 2^1000 and at least 2^-1000: float needs no more of 1 / theta. */
+static double limited_square(double x)
+{
+    const double most = 0x1p500, least = 0x1p-500, limited = x > most ? most : x < least ? least : x;
+    return limited * limited;
+}
 #endif
-        to->log[i] = log_theta(&p);
-        to->curve[i] = link == LINK_SOFTPLUS ? p.curve : R(0.0);
-        to->in_log[i] = link == LINK_IDENTITY ? R(0.0) : p.in_log ? R(1.0) : R(0.0);
+
+/* TILE numbers or fewer.  Those that are not ordinary are done one by one, and a 1 stands in their place. */
+static void link_tile(int link, const REAL *raw, ptrdiff_t n, diagonal *to, ptrdiff_t at)
+{
+    const link_row *row = &SYMBOL(links)[link];
+    const range ordinary = row->range(ORDINARY_THETA_BITS);
+    REAL u[TILE];
+    prepared p;
+    for (ptrdiff_t i = 0; i < TILE; i++)
+        u[i] = i < n && raw[i] >= ordinary.low && raw[i] <= ordinary.high ? raw[i] : R(1.0);
+    row->prepare(u, (n + LANES - 1) & ~(ptrdiff_t)(LANES - 1), WANT_HESS, 1, &p);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        to->inverse[at + i] = 1.0 / (double)p.value[i];
+        to->again[at + i] = 1;
+        to->rate[at + i] = link == LINK_IDENTITY ? to->inverse[at + i] : (double)p.rate[i];
+        to->log[at + i] = p.log[i];
+        to->curve[at + i] = link == LINK_SOFTPLUS ? p.curve[i] : R(0.0);
+        to->in_log[at + i] = link == LINK_LOG || to->curve[at + i] < 0 ? R(1.0) : R(0.0);
+    }
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (raw[i] >= ordinary.low && raw[i] <= ordinary.high)
+            continue;
+        const link_numbers x = CONCAT(link_numbers, f, 64, NLLK_LEVEL)(link, raw[i]);
+        to->inverse[at + i] = x.inverse;
+        to->again[at + i] = x.again;
+#if NLLK_BITS == 32
+        to->inverse[at + i] = x.inverse * limited_square(x.again);
+#endif
+        to->rate[at + i] = x.rate;
+        to->log[at + i] = (REAL)x.log;
+        to->curve[at + i] = (REAL)x.curve;
+        to->in_log[at + i] = (REAL)x.in_log;
     }
 }
 
 static void link_diagonal(int link, const REAL *raw, ptrdiff_t n, diagonal *to)
 {
-    if (link == LINK_IDENTITY)
-        link_diagonal_by(LINK_IDENTITY, raw, n, to);
-    else if (link == LINK_SOFTPLUS)
-        link_diagonal_by(LINK_SOFTPLUS, raw, n, to);
-    else
-        link_diagonal_by(LINK_LOG, raw, n, to);
+    for (ptrdiff_t i = 0; i < n; i += TILE)
+        link_tile(link, raw + i, n - i < TILE ? n - i : TILE, to, i);
 }
 
 NLLK_INLINE double over_theta_double(double x, double inverse, double again)

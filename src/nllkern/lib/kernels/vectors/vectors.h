@@ -7,7 +7,7 @@
 #define NLLK_VECTORS_H
 
 #include "kernels.h"
-#include "pointwise/links.h"
+#include "pointwise/formula.h"
 #include "functions/lanes.h"
 #include "functions/transpose.h"
 

@@ -1,0 +1,200 @@
+"""The losses as a custom call of XLA, or through Python where there is none."""
+
+import hashlib
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from ctypes import CDLL
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.ffi
+import jax.numpy as jnp
+import numpy as np
+
+from . import lowlevel
+from ._adapters import ARRAY_KINDS, ROWS, is_fixed, is_shared, loss_shape
+from ._config import ANSWERS
+from ._losses import loss_named
+from ._show import __version__, get_include
+from .tables import LOSSES, Loss
+
+ELEMENTS = {"number": 0, "classes": 1, "vector": 1, "factor": 2}  # of an input: a power of the size
+
+
+class Spec(NamedTuple):
+    """What is constant in a call: the loss and the options that are not arrays."""
+
+    name: str
+    constants: tuple[tuple[str, Any], ...]
+
+    @property
+    def row(self) -> Loss:
+        """The row of the loss."""
+        return ROWS[self.name]
+
+    @property
+    def reduction(self) -> str:
+        """How the losses of the samples are reduced."""
+        reduction: str = dict(self.constants).get("reduction", "mean")
+        return reduction
+
+
+@cache
+def using_ffi() -> bool:
+    """Whether the custom call of XLA is there; the first call compiles it if it has to."""
+    try:
+        library = CDLL(str(_library()))
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    jax.ffi.register_ffi_target(
+        "nllkern_loss", jax.ffi.pycapsule(library.nllkern_jax), platform="cpu"
+    )
+    return True
+
+
+def _library() -> Path:
+    """The compiled handler, from the cache if it is there."""
+    source = Path(__file__).parent / "_jax_ffi.cc"
+    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
+    if compiler is None:
+        raise OSError("no C++ compiler")
+    header = Path(get_include()) / "nllkern" / "nllkern.h"
+    parts = (
+        source.read_text(),
+        header.read_text(),
+        jax.__version__,
+        __version__,
+        __file__,
+        compiler,
+    )
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    target = Path(cache_home) / "nllkern" / f"jax-{key}.so"
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        built = Path(folder) / target.name
+        flags = ["-std=c++17", "-O2", "-shared", "-fPIC", f"-I{jax.ffi.include_dir()}"]
+        flags += [ANSWERS["cflags"][0], str(source), "-o", str(built), *ANSWERS["libs"][0].split()]
+        command = [*shlex.split(compiler), *flags]
+        subprocess.run(command, check=True, capture_output=True)
+        built.replace(target)  # at once: others may be compiling too
+    return target
+
+
+# ---- what the custom call is told ----
+
+
+def _options(spec: Spec, shared: int, target_bits: int, want: bool) -> lowlevel.Options:
+    """The constants as the struct of C."""
+    row, options = spec.row, lowlevel.Options(want=want)
+    for key, x in spec.constants:
+        option = row.option(key)
+        if x is None or option is None:
+            continue
+        if option.kind == "choice":
+            setattr(options, option.c_field, option.choices.index(x))
+        elif option.kind == "flag":
+            setattr(options, option.c_field, x != option.default)
+        elif option.kind == "link":
+            for k, parameter in enumerate(row.parameters):
+                if parameter.option is option:
+                    options.link[k] = lowlevel.LINKS.index(x)
+        elif option.kind == "per_sample":
+            options.extra_value = x
+        elif option.kind == "integer":
+            options.has_ignore_index, options.ignore_index = True, x
+        else:
+            setattr(options, option.c_field, x)
+    if row.targets:
+        targets = {0: lowlevel.TARGET_PROBABILITIES, 32: lowlevel.TARGET_INT32}
+        options.target = targets.get(target_bits, lowlevel.TARGET_INT64)
+    options.shared = shared
+    return options
+
+
+def _in_c(spec: Spec) -> bool:
+    """Whether C has the loss and all its options."""
+    row, constants = spec.row, dict(spec.constants)
+    fixed = any(is_fixed(row, constants, k) for k in range(len(row.parameters)))
+    needed = any(option.default is ... for option in row.options)
+    return row.in_c and not fixed and not needed
+
+
+def _outputs(spec: Spec, inputs: tuple[Any, ...], want: bool) -> list[jax.ShapeDtypeStruct]:
+    """Shape and dtype of the value and of the gradients."""
+    shape = loss_shape(spec.row, [x.shape for x in inputs]) if spec.reduction == "none" else ()
+    parameters = inputs[: len(spec.row.parameters)] if want else ()
+    shapes = [shape, *(x.shape for x in parameters)]
+    return [jax.ShapeDtypeStruct(s, inputs[0].dtype) for s in shapes]
+
+
+def run(spec: Spec, inputs: tuple[Any, ...], arrays: dict[str, Any], want: bool) -> tuple[Any, ...]:
+    """(value, gradients if they are wanted), traced; dtypes and shapes have been checked."""
+    results = _outputs(spec, inputs, want)
+    if _in_c(spec) and using_ffi():
+        return tuple(_custom_call(spec, inputs, arrays, want, results))
+    call = partial(_by_numpy, spec, want)
+    found = jax.pure_callback(call, results, inputs, arrays, vmap_method="sequential")
+    return tuple(found)
+
+
+def _custom_call(
+    spec: Spec,
+    inputs: tuple[Any, ...],
+    arrays: dict[str, Any],
+    want: bool,
+    results: list[jax.ShapeDtypeStruct],
+) -> Any:
+    row, shapes, target = spec.row, [x.shape for x in inputs], inputs[-1]
+    kinds = [p.kind for p in row.parameters]
+    if row.target is not None:
+        has_classes = row.targets and jnp.issubdtype(target.dtype, jnp.floating)
+        kinds.append("classes" if has_classes else "vector" if row.kind == "vectors" else "number")
+    by_kind = {row.option(key).kind: x for key, x in arrays.items()}  # type: ignore[union-attr]
+    given = [kind for kind in ARRAY_KINDS if kind in by_kind]
+    shared = [is_shared(row, shapes, k) for k in range(len(inputs))]
+    bits = sum(s << k for k, s in enumerate(shared))
+    integer = jnp.issubdtype(target.dtype, jnp.integer)
+    options = _options(spec, bits, target.dtype.itemsize * 8 if integer else 0, want)
+    if "per_sample" in by_kind:
+        options.extra_period = max(by_kind["per_sample"].size, 1)
+    call = [
+        LOSSES.index(row),
+        inputs[0].dtype == jnp.float64,
+        math.prod(loss_shape(row, shapes)),
+        0 if row.kind == "pointwise" else shapes[0][-1],
+        len(results[0].shape),
+        sum(1 << ARRAY_KINDS.index(kind) for kind in given),
+        *(ELEMENTS[kind] + 4 * s for kind, s in zip(kinds, shared, strict=True)),
+    ]
+    return jax.ffi.ffi_call("nllkern_loss", results, vmap_method="expand_dims")(
+        *inputs,
+        *(by_kind[kind] for kind in given),
+        loss=row.name,
+        options=np.frombuffer(bytes(options), np.int64),
+        call=np.array(call, np.int64),
+    )
+
+
+def _by_numpy(spec: Spec, want: bool, inputs: Any, arrays: Any) -> tuple[Any, ...]:
+    """The same by nllkern's Python functions."""
+    loss, dtype = loss_named(spec.name), inputs[0].dtype
+    inputs = [np.asarray(x) for x in inputs]
+    keywords = dict(spec.constants) | {key: np.asarray(x) for key, x in arrays.items()}
+    if not want:
+        return (np.asarray(loss(*inputs, **keywords), dtype),)
+    value, grads = loss.value_and_grad(*inputs, **keywords)
+    grads = grads if isinstance(grads, tuple) else (grads,)
+    grads = [
+        np.full(x.shape, np.nan, dtype) if grad is None else np.asarray(grad, dtype)
+        for x, grad in zip(inputs, grads, strict=False)
+    ]
+    return np.asarray(value, dtype), *grads

@@ -1,0 +1,316 @@
+"""Calls of nllkern with PyTorch's tensors: as an operator, and as functions that autograd knows."""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.library import custom_op
+
+from . import _second_order as second_order
+from ._adapters import ARRAY_KINDS, ROWS, is_fixed, loss_shape, option_of, plain, times_upstream
+from ._engine import get_num_threads
+from ._losses import loss_named
+from .tables import Loss
+
+FLOATS = {torch.float32, torch.float64}
+
+
+# ---- calls of nllkern ----
+
+
+def _with_threads(keywords: dict[str, Any]) -> dict[str, Any]:
+    """Keywords that let a call have no more threads than PyTorch has."""
+    threads = torch.get_num_threads()
+    if threads >= get_num_threads():
+        return keywords
+    return {"num_threads": threads, **keywords}
+
+
+def _arrays(inputs: Sequence[torch.Tensor]) -> list[Any]:
+    """The same memory as arrays.  `data` is `detach()` in half the time; nothing writes to it."""
+    return [x.data.numpy() for x in inputs]
+
+
+def _dtype(inputs: Sequence[torch.Tensor], keywords: dict[str, Any]) -> torch.dtype:
+    """The dtype in which the loss is computed: that of the tensors of floats, as NumPy has it."""
+    for x in inputs:
+        if x.dtype in FLOATS:
+            return x.dtype
+    wanted = [x.dtype for x in keywords.values() if isinstance(x, np.ndarray)]
+    return torch.float32 if np.dtype(np.float32) in wanted else torch.float64
+
+
+def _tensor(x: Any, dtype: torch.dtype) -> torch.Tensor:
+    """A result of nllkern: an array, whose memory the tensor shares, or a number."""
+    return torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.scalar_tensor(x, dtype=dtype)
+
+
+def value_of(loss: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]) -> torch.Tensor:
+    value = loss(*_arrays(inputs), **_with_threads(keywords))
+    return _tensor(value, _dtype(inputs, keywords))
+
+
+def _run(
+    value_and_grad: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The value and the gradients by the parameters."""
+    value, grads = value_and_grad(*_arrays(inputs), **_with_threads(keywords))
+    dtype = _dtype(inputs, keywords)
+    if isinstance(grads, tuple):
+        return _tensor(value, dtype), [_tensor(g, dtype) for g in grads if g is not None]
+    return _tensor(value, dtype), [_tensor(grads, dtype)]
+
+
+# ---- a call as an operator takes it: a name, texts and tensors ----
+
+
+class Spec(NamedTuple):
+    """What is constant in a call; after its inputs come the arrays that ``keys`` names."""
+
+    name: str
+    constants: tuple[tuple[str, Any], ...]
+    keys: tuple[str, ...]
+
+    @property
+    def row(self) -> Loss:
+        """The row of the loss."""
+        return ROWS[self.name]
+
+    @property
+    def reduction(self) -> str:
+        """How the losses of the samples are reduced."""
+        reduction: str = dict(self.constants).get("reduction", "mean")
+        return reduction
+
+    def shape(self, tensors: Sequence[torch.Tensor]) -> Any:
+        """The shape of the value."""
+        inputs = tensors[: len(self.row.arguments)]
+        return loss_shape(self.row, [x.shape for x in inputs]) if self.reduction == "none" else ()
+
+    def differentiable(self) -> list[int]:
+        """The numbers of the parameters that have gradients."""
+        row, constants = self.row, dict(self.constants)
+        return [k for k in range(len(row.parameters)) if not is_fixed(row, constants, k)]
+
+
+def split(name: str, keywords: dict[str, Any]) -> tuple[Spec, list[torch.Tensor]]:
+    """Keywords as constants and tensors."""
+    row, constants, arrays = ROWS[name], {}, {}
+    for key, x in keywords.items():
+        option = option_of(row, key)
+        is_array = isinstance(x, (torch.Tensor, np.ndarray, list, tuple))
+        if is_array and option.kind in ARRAY_KINDS:
+            arrays[key] = x if isinstance(x, torch.Tensor) else torch.as_tensor(x)
+        else:
+            constants[key] = plain(name, key, option, x)
+    return Spec(name, tuple(constants.items()), tuple(arrays)), list(arrays.values())
+
+
+@torch.compiler.assume_constant_result
+def _text(name: str, constants: Any, keys: Any) -> str:
+    """What a Spec holds as an operator takes it."""
+    return json.dumps([name, constants, keys])
+
+
+@lru_cache(1024)
+def _spec(text: str) -> Spec:
+    name, constants, keys = json.loads(text)
+    return Spec(name, tuple((key, x) for key, x in constants), tuple(keys))
+
+
+def _compute(spec: Spec, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tensor]:
+    """The value and, if wanted, the gradients by the parameters."""
+    count = len(spec.row.arguments)
+    arrays = dict(zip(spec.keys, _arrays(tensors[count:]), strict=True))
+    keywords, inputs = dict(spec.constants) | arrays, tensors[:count]
+    loss = loss_named(spec.name)
+    if not want:
+        return [value_of(loss, inputs, keywords)]
+    value, grads = _run(loss.value_and_grad, inputs, keywords)
+    return [value, *grads]
+
+
+@custom_op("nllkern::loss", mutates_args=(), device_types="cpu")
+def _op(spec: str, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tensor]:
+    return _compute(_spec(spec), tensors, want)
+
+
+@_op.register_fake
+def _(spec: str, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tensor]:
+    call = _spec(spec)
+    floats = [x for x in tensors if x.dtype in FLOATS]
+    like = floats[0] if floats else tensors[0].to(torch.float64)
+    grads = [like.new_empty(tensors[k].shape) for k in call.differentiable()] if want else []
+    return [like.new_empty(call.shape(tensors)), *grads]
+
+
+def results_of(spec: Spec, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tensor]:
+    if torch.compiler.is_compiling():
+        text = _text(spec.name, spec.constants, spec.keys)
+        found: list[torch.Tensor] = torch.ops.nllkern.loss(text, list(tensors), want)
+        return found
+    return _compute(spec, tensors, want)
+
+
+# ---- autograd ----
+
+
+class _WithGrads(torch.autograd.Function):
+    """(value, gradients), all of which can be differentiated."""
+
+    @staticmethod
+    def forward(spec: Spec, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(results_of(spec, tensors, True))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+        spec, *tensors = inputs
+        ctx.spec = spec
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, *output[1:])
+        ctx.save_for_forward(*tensors, *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Any, *directions: Any) -> tuple[Any, ...]:
+        spec, places = ctx.spec, ctx.spec.differentiable()
+        tensors = ctx.saved_tensors[: -len(places)]
+        found = _first_order(ctx, upstream)
+        for k, second in zip(places, _along(spec, tensors, directions), strict=True):
+            if ctx.needs_input_grad[1 + k] and second is not None:
+                found[1 + k] = second if found[1 + k] is None else found[1 + k] + second
+        return tuple(found)
+
+
+def _first_order(ctx: Any, upstream: Any) -> list[Any]:
+    """The gradients by the inputs of _WithGrads, from the value's alone."""
+    found: list[Any] = [None] * len(ctx.needs_input_grad)
+    places = ctx.spec.differentiable()
+    for k, grad in zip(places, ctx.saved_tensors[-len(places) :], strict=True):
+        if upstream is not None and ctx.needs_input_grad[1 + k]:
+            found[1 + k] = times_upstream(grad, upstream)
+    return found
+
+
+class Transformed(_WithGrads):
+    """The same for torch.func: forward mode, and batches of calls."""
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, *tangents: Any) -> tuple[Any, ...]:
+        spec, places = ctx.spec, ctx.spec.differentiable()
+        tensors = ctx.saved_tensors[: -len(places)]
+        grads = Transformed.apply(spec, *tensors)[1:]  # saved ones have no tangents of their own
+        directions = [tangents[k] for k in places]
+        value = grads[0].new_zeros(spec.shape(tensors))
+        for grad, direction in zip(grads, directions, strict=True):
+            if direction is not None:
+                product = grad * direction
+                value = value + product.sum(tuple(range(value.ndim, product.ndim)))
+        second = _along(spec, tensors, directions)
+        return value, *(
+            torch.zeros_like(grad) if more is None else more
+            for grad, more in zip(grads, second, strict=True)
+        )
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, spec: Spec, *tensors: torch.Tensor) -> tuple[Any, Any]:
+        calls = []
+        for k in range(info.batch_size):
+            given = [
+                x if d is None else x.select(d, k)
+                for x, d in zip(tensors, in_dims[1:], strict=True)
+            ]
+            calls.append(Transformed.apply(spec, *given))
+        if not calls:
+            places = [tensors[k].shape for k in spec.differentiable()]
+            return tuple(tensors[0].new_empty((0, *s)) for s in (spec.shape(tensors), *places)), 0
+        outputs = tuple(torch.stack(x) for x in zip(*calls, strict=True))
+        return outputs, (0,) * len(outputs)
+
+
+class Compiled(_WithGrads):
+    """The same for torch.compile, which differentiates once."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+        _WithGrads.setup_context(ctx, inputs, output)
+        ctx.mark_non_differentiable(*output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Any, *_: Any) -> tuple[Any, ...]:
+        return tuple(_first_order(ctx, upstream))
+
+
+def _along(
+    spec: Spec, tensors: Sequence[torch.Tensor], directions: Sequence[Any]
+) -> list[torch.Tensor | None]:
+    """The derivatives of the gradients along directions by the parameters: None is 0."""
+    if all(x is None for x in directions):
+        return [None] * len(directions)
+    row, places = spec.row, spec.differentiable()
+    count, number = len(row.arguments), len(row.parameters)
+    dtype = next(x.dtype for x in directions if x is not None)
+    inputs = [x if x.dtype == dtype or row.targets else x.to(dtype) for x in tensors[:count]]
+    arrays = {key: x.to(dtype) for key, x in zip(spec.keys, tensors[count:], strict=True)}
+    target = inputs[number] if count > number else None
+    call = second_order.Call(row, dict(spec.constants), inputs[:number], target, arrays)
+    moves: list[Any] = [None] * number
+    for k, x in zip(places, directions, strict=True):
+        moves[k] = x
+    found = second_order.along(_LIBRARY, call, moves)
+    return [found[k].to(dtype) for k in places]
+
+
+def _hvp(f: Any, at: list[torch.Tensor], directions: list[torch.Tensor]) -> list[torch.Tensor]:
+    """The Hessian of a function, which is symmetric, times directions."""
+    gradient = torch.func.grad(f, tuple(range(len(at))))
+    _, pull = torch.func.vjp(gradient, *at)
+    return list(pull(tuple(directions)))
+
+
+_LIBRARY = second_order.ArrayLibrary(
+    torch,
+    lambda x: torch.tensor(x, dtype=torch.float64),
+    torch.logsumexp,
+    lambda n, x: torch.polygamma(n, x) if n >= 0 else torch.lgamma(x),
+    lambda a, b: torch.linalg.solve_triangular(a, b, upper=False),
+    lambda edges, y: torch.searchsorted(
+        torch.tensor(edges, dtype=y.dtype), y.contiguous(), right=True
+    ),
+    _hvp,
+)
+
+
+class _Plain(torch.autograd.Function):
+    """One pass and nothing else: a small batch feels every step."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, name: str, value_and_grad: Any, keywords: dict[str, Any], *inputs: torch.Tensor
+    ) -> torch.Tensor:
+        value, grads = _run(value_and_grad, inputs, keywords)
+        ctx.kept = grads, name, keywords
+        ctx.save_for_backward(*inputs)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[Any, ...]:
+        # The gradients are given away: autograd then need not copy them.  A second backward call
+        # over a graph that was retained, and one that is to be differentiated, compute them anew.
+        grads, name, keywords = ctx.kept
+        ctx.kept = None, name, keywords
+        differentiate = torch.is_grad_enabled()  # create_graph=True
+        if differentiate or grads is None:
+            spec, arrays = split(name, keywords)
+            grads = list(_WithGrads.apply(spec, *ctx.saved_tensors, *arrays)[1:])
+        if differentiate or upstream.ndim > 0 or upstream.item() != 1:
+            grads = [times_upstream(grad, upstream) for grad in grads]
+        _, _, _, *needs = ctx.needs_input_grad
+        grads += [None] * (len(needs) - len(grads))
+        return None, None, None, *[g if x else None for g, x in zip(grads, needs, strict=True)]
+
+
+# apply() less its provisions for torch.func, which take 5 us where the whole call takes 30.
+plain_apply = super(torch.autograd.Function, _Plain).apply

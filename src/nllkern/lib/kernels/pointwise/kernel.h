@@ -1,0 +1,170 @@
+/* The loops and the kernel of one pointwise loss.  Included once by a file that has included the loss's formula and
+ * defines
+ *
+ *   LOSS     its name
+ *   COUNT    how many parameters it has
+ *   LINKED   the bit set of those that have a link
+ *   DIRECT   1 if none has a link other than logit
+ *   TARGET   the support of its target
+ *   LIMIT_AT_ZERO  the bit set of the parameters that may be 0
+ *
+ * The header of the formula may define LOGS (default: of all linked parameters), ALONE, HAS_SCALED, and
+ * narrower ranges of ordinary numbers. */
+#include "pointwise.h"
+
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define FORMULA LOSS
+#ifndef LOGS
+#define LOGS LINKED
+#endif
+#ifndef THETA_BITS
+#define THETA_BITS ORDINARY_THETA_BITS
+#endif
+#ifndef REAL_BITS
+#define REAL_BITS ORDINARY_REAL_BITS
+#endif
+#ifndef TARGET_BITS
+#define TARGET_BITS ORDINARY_TARGET_BITS
+#endif
+
+/* Parameters are written out, not looped over: what does not apply is gone before the compiler looks for vectors. */
+_Static_assert(NLLK_MAX_PARAMETERS == 3, "parameters are written out");
+
+NLLK_INLINE parameter read_parameter(int j, const tile *t, ptrdiff_t i)
+{
+    if (j >= COUNT)
+        return (parameter){.raw = 0};
+    parameter p = {.raw = t->raw[j][i]};
+    if (LINKED >> j & 1) {
+        p.e = t->linked[j]->e[i];
+        p.value = t->linked[j]->value[i];
+        p.inverse = t->linked[j]->inverse[i];
+        p.log = LOGS >> j & 1 ? t->linked[j]->log[i] : REAL_NAN;
+    }
+#ifdef ALONE
+    if (j == ALONE)
+        p.alone = (alone_terms){t->alone->value[i], t->alone->d1[i], t->alone->d2[i], t->alone->d2_log[i]};
+#endif
+    return p;
+}
+
+/* Derivatives: for the chain rule, or, of a direct loss, the results. */
+NLLK_INLINE void write_derivatives(int j, int want, int general, const tile *t, const result *r, ptrdiff_t i)
+{
+    if (j >= COUNT || want < WANT_GRAD)
+        return;
+    REAL d1 = r->d1[j], d2 = LINKED >> j & DIRECT ? r->d2_log[j] : r->d2[j];
+    if (DIRECT) {
+        const REAL factor = general ? t->factor[i] : t->one_factor;
+        d2 = r->value == r->value ? d2 : REAL_NAN;
+        d1 = general && factor == R(0.0) ? R(0.0) : factor * d1;
+        d2 = general && factor == R(0.0) ? R(0.0) : factor * d2;
+    }
+    t->to[j].d1[i] = d1;
+    if (want < WANT_HESS)
+        return;
+    t->to[j].d2[i] = d2;
+    if (LINKED >> j & !DIRECT)
+        t->to[j].d2_log[i] = r->d2_log[j];
+}
+
+NLLK_INLINE void run_sample(int want, int general, const tile *t, ptrdiff_t i)
+{
+    const sample s = {.p = {read_parameter(0, t, i), read_parameter(1, t, i), read_parameter(2, t, i)},
+                      .target = t->target[i],
+                      .log_target = LOGS & LOG_TARGET ? t->log_target[i] : REAL_NAN,
+                      .extra = general ? t->extra[i] : t->extra[0],
+                      .full = t->full};
+    result r;
+    FORMULA(&s, &r);
+    t->value[i] = r.value;
+    write_derivatives(0, want, general, t, &r, i);
+    write_derivatives(1, want, general, t, &r, i);
+    write_derivatives(2, want, general, t, &r, i);
+}
+
+/* Outputs may be the inputs themselves: sample i is read before it is written, which is all that `simd` asks for. */
+NLLK_INLINE void run_samples(int want, int general, const tile *t, ptrdiff_t n)
+{
+    const tile local = *t;
+    n &= ~(ptrdiff_t)(LANES - 1); /* tells the compiler that there is no remainder */
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        run_sample(want, general, &local, i);
+}
+
+static void value_plain(const tile *t, ptrdiff_t n) { run_samples(WANT_VALUE, 0, t, n); }
+static void grad_plain(const tile *t, ptrdiff_t n) { run_samples(WANT_GRAD, 0, t, n); }
+static void hess_plain(const tile *t, ptrdiff_t n) { run_samples(WANT_HESS, 0, t, n); }
+static void value_general(const tile *t, ptrdiff_t n) { run_samples(WANT_VALUE, 1, t, n); }
+static void grad_general(const tile *t, ptrdiff_t n) { run_samples(WANT_GRAD, 1, t, n); }
+static void hess_general(const tile *t, ptrdiff_t n) { run_samples(WANT_HESS, 1, t, n); }
+
+#ifdef ALONE
+NLLK_INLINE void alone_sample(int want, const prepared *p, alone_arrays *to, ptrdiff_t i)
+{
+    const alone_terms terms = PASTE(LOSS, _alone)(p->value[i], p->log[i]);
+    to->value[i] = terms.value;
+    if (want >= WANT_GRAD)
+        to->d1[i] = terms.d1;
+    if (want < WANT_HESS)
+        return;
+    to->d2[i] = terms.d2;
+    to->d2_log[i] = terms.d2_log;
+}
+
+NLLK_INLINE void alone_samples(int want, const prepared *p, alone_arrays *to, ptrdiff_t n)
+{
+    n &= ~(ptrdiff_t)(LANES - 1);
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        alone_sample(want, p, to, i);
+}
+
+static void compute_alone(const prepared *p, alone_arrays *to, int want, ptrdiff_t n)
+{
+    switch (want) {
+    case WANT_VALUE: alone_samples(WANT_VALUE, p, to, n); break;
+    case WANT_GRAD: alone_samples(WANT_GRAD, p, to, n); break;
+    default: alone_samples(WANT_HESS, p, to, n);
+    }
+}
+#endif
+
+#if NLLK_BITS == 32
+#define IN_DOUBLE(NAME) CONCAT(NAME, f, 64, NLLK_LEVEL)
+void IN_DOUBLE(LOSS)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums);
+#endif
+
+static const pointwise_loss loss_row = {
+    .count = COUNT,
+    .linked = LINKED,
+    .logs = LOGS,
+#ifdef ALONE
+    .alone = ALONE,
+    .compute_alone = compute_alone,
+#else
+    .alone = -1,
+#endif
+    .zero = LIMIT_AT_ZERO,
+    .direct = DIRECT,
+    .target = TARGET,
+    .theta_bits = THETA_BITS,
+    .real_bits = REAL_BITS,
+    .target_bits = TARGET_BITS,
+    .samples = {{value_plain, DIRECT ? value_general : value_plain},
+                {grad_plain, DIRECT ? grad_general : grad_plain},
+                {hess_plain, DIRECT ? hess_general : hess_plain}},
+#if NLLK_BITS == 32
+    .in_double = IN_DOUBLE(LOSS),
+#elif defined(HAS_SCALED)
+    .in_scaled = PASTE(LOSS, _scaled),
+#endif
+};
+
+KERNEL(LOSS)
+{
+    (void)scratch;
+    SYMBOL(run_pointwise)(&loss_row, arguments, begin, end, sums);
+}

@@ -1,0 +1,23 @@
+/* The logit u of a probability 1 / (1 + e^-u).  A loss of such a parameter works with u itself and with e^-|u|. */
+#include "loops.h"
+
+/* Its formulas serve every number. */
+static range logit_range(int bits)
+{
+    (void)bits;
+    return (range){-REAL_INF, REAL_INF};
+}
+
+NLLK_INLINE REAL logit_exponential(REAL u) { return exp_nonpositive_(-fabs_(u)); }
+
+NLLK_INLINE REAL logit_first(const linked *p, REAL d1)
+{
+    (void)p;
+    return d1;
+}
+
+NLLK_INLINE REAL logit_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
+{
+    (void)p, (void)d1, (void)d2;
+    return d2_log;
+}

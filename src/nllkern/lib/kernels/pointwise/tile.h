@@ -1,0 +1,142 @@
+/* The loops of pointwise.c over the numbers of one tile: copies, ranges, weights, sums.  n is a multiple of LANES but where
+ * it is said to be any number. */
+#ifndef NLLK_TILE_H
+#define NLLK_TILE_H
+
+#include "functions/lanes.h"
+#include "links.h"
+
+#define WHOLE_LANES(n) ((n) & ~(ptrdiff_t)(LANES - 1)) /* n itself: tells the compiler that there is no remainder */
+
+/* ---- inputs ---- */
+
+/* The first of n numbers, in all their places. */
+static void repeat_first(REAL *x, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 1; i < n; i++)
+        x[i] = x[0];
+}
+
+/* Copy any number n of numbers and repeat the first up to `whole`. */
+static void copy_padded(const REAL *x, ptrdiff_t n, ptrdiff_t whole, REAL *to)
+{
+    for (ptrdiff_t i = 0; i < whole; i++)
+        to[i] = x[i < n ? i : 0];
+}
+
+/* found[j] becomes nonzero if any of x[j], x[j + LANES] ... is not in the range. */
+NLLK_INLINE void find_columns(UBITS *restrict found, const REAL *restrict x, range r, ptrdiff_t n)
+{
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        UBITS any = found[j];
+        for (ptrdiff_t i = 0; i < n; i += LANES)
+            any |= outside(x[i + j], r);
+        found[j] = any;
+    }
+}
+
+static void find_outside(UBITS *found, const REAL *x, range r, ptrdiff_t n)
+{
+    if (n == TILE)
+        find_columns(found, x, r, TILE);
+    else
+        find_columns(found, x, r, n);
+}
+
+static UBITS any_of(const UBITS *x)
+{
+    UBITS any = 0;
+#pragma omp simd reduction(| : any)
+    for (int j = 0; j < LANES; j++)
+        any |= x[j];
+    return any;
+}
+
+/* mark[i] becomes nonzero where x[i] is not in the range. */
+static void mark_outside(UBITS *mark, const REAL *x, range r, ptrdiff_t n)
+{
+    n = WHOLE_LANES(n);
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        mark[i] |= outside(x[i], r);
+}
+
+static void compute_logs(const REAL *x, ptrdiff_t n, REAL *to)
+{
+    n = WHOLE_LANES(n);
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        to[i] = log_ordinary_(x[i]);
+}
+
+/* ---- weights ---- */
+
+NLLK_INLINE REAL factor_of(REAL weight, double scale, UBITS *found)
+{
+    const REAL factor = (REAL)(scale * (double)weight);
+    *found |= outside(weight == R(0.0) ? R(1.0) : fabs_(factor), (range){REAL_MIN, REAL_MAX});
+    return factor;
+}
+
+/* The factors of derivatives, scale weight[i].  Returns whether REAL can hold them. */
+static int compute_factors(const REAL *weight, double scale, ptrdiff_t n, REAL *factor)
+{
+    UBITS found = 0;
+    n = WHOLE_LANES(n);
+#pragma omp simd reduction(| : found)
+    for (ptrdiff_t i = 0; i < n; i++)
+        factor[i] = factor_of(weight[i], scale, &found);
+    return NLLK_BITS == 64 || !found;
+}
+
+/* A sample of weight 0 counts nothing, whatever its data. */
+NLLK_INLINE double weighted(REAL weight, REAL x) { return weight == R(0.0) ? 0 : (double)weight * (double)x; }
+
+NLLK_INLINE REAL weighted_real(REAL weight, double scale, REAL x) { return (REAL)(scale * weighted(weight, x)); }
+
+/* to[i] = scale weight[i] x[i], in doubles; any n. */
+static void multiply(const REAL *weight, double scale, const REAL *x, ptrdiff_t n, REAL *to)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        to[i] = weighted_real(weight[i], scale, x[i]);
+}
+
+/* ---- sums ---- */
+
+/* lanes[j] += the sum of x[j], x[j + LANES] ...; where n is a constant, in registers. */
+NLLK_INLINE void add_columns(double *restrict lanes, const REAL *restrict x, ptrdiff_t n)
+{
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        double sum = x[j];
+        for (ptrdiff_t i = LANES; i < n; i += LANES)
+            sum += x[i + j];
+        lanes[j] += sum;
+    }
+}
+
+static void add_lanes(double *lanes, const REAL *x, ptrdiff_t n)
+{
+    if (n == TILE)
+        add_columns(lanes, x, TILE);
+    else if (n == LONG_TILE)
+        add_columns(lanes, x, LONG_TILE);
+    else
+        add_columns(lanes, x, n);
+}
+
+/* The same of weight[i] x[i]. */
+static void add_weighted(double *restrict lanes, const REAL *weight, const REAL *x, ptrdiff_t n)
+{
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        double sum = 0;
+        for (ptrdiff_t i = 0; i < n; i += LANES)
+            sum += weighted(weight[i + j], x[i + j]);
+        lanes[j] += sum;
+    }
+}
+
+#endif

@@ -1,0 +1,224 @@
+"""Exact results and their bounds, in mpmath (which only this module needs)."""
+
+import inspect
+from functools import lru_cache
+
+import numpy as np
+from mpmath import mp, mpf
+
+from .._accuracy import LIMIT, Exact
+from ..tables import LOSSES as TABLE
+from . import formulas_classes, formulas_vectors
+from ._protocol import LOSSES
+from .bounds import results, row_results, vector_results
+from .functions import Functions, select, stirling
+from .jets import jet
+
+DIGITS = (100, 400, 1000, 2000)
+ENOUGH = mpf(10) ** -25  # of a bound: how far results at two numbers of digits may differ
+NOTHING = mpf(10) ** -350  # below every denormal
+ROWS = {row.name: row for row in TABLE}
+UNASKED = (np.nan, 0)
+HUGE = mpf(10) ** 1000  # an infinite input is taken to its limit
+
+
+class MpmathNumbers:
+    """mpmath's numbers, and arrays of them, at its present number of digits."""
+
+    def __init__(self):
+        for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sinh", "ceil"):
+            setattr(self, name, elementwise(getattr(mp, name)))
+        self.real, self.log1pmx = mpf, elementwise(log1pmx)
+        self.any = bool
+        self.digits, self.pi, self.steps = mp.dps, +mp.pi, int(0.6 * mp.dps)
+        self.stirling = lru_cache(64)(lambda a: stirling(self, a))
+        self._bernoulli = [mp.bernoulli(2 * m) for m in range(1, self.digits // 2 + 4)]
+
+    def bernoulli(self):
+        return self._bernoulli
+
+    def choose(self, condition, yes, no):
+        if isinstance(condition, np.ndarray):
+            return np.where(condition, yes(), no())
+        return yes() if condition else no()
+
+    def select(self, condition, yes, no):
+        if isinstance(condition, np.ndarray):
+            return select(condition, yes, no)
+        return jet(yes() if condition else no())
+
+
+def elementwise(function):
+    of_array = np.frompyfunc(function, 1, 1)
+    return lambda x: of_array(x) if isinstance(x, np.ndarray) else function(x)
+
+
+def log1pmx(x):
+    with mp.extraprec(max(0, -mp.mag(x)) + 10 if x else 0):
+        return mp.log1p(x) - x
+
+
+@lru_cache(32)
+def functions(digits):
+    """The namespace of the formulas at that many digits, which have to be set."""
+    return Functions(MpmathNumbers())
+
+
+def number(x):
+    x = mpf(x)
+    return x if mp.isfinite(x) else HUGE * mp.sign(x)
+
+
+def sample(name, args, options, dtype, most=None, seed=0):
+    """Exact results of one sample: value, gradients, second derivatives, each an ``Exact``.
+
+    ``args``: its numbers, rows or vectors; ``options``: keywords, arrays of one sample among them.
+    Of a row or vectors at most so many derivatives are computed, and nothing is asked of the others.
+    """
+    row = ROWS[name]
+    given = {x.name: x.default for x in row.options} | options
+    return _KINDS[row.kind](row, args, given, dtype, most, np.random.default_rng(seed))
+
+
+def _pointwise(row, args, given, dtype, most, rng):  # noqa: ARG001
+    reference = LOSSES[row.name]
+    inputs, links, others = reference.arguments(
+        given | dict(zip(row.arguments, args, strict=True)), ()
+    )
+    numbers = {k: number(float(x)) for k, x in inputs.items()}
+    found = settled(lambda: results(reference.formula, functions(mp.dps), numbers, links, others))
+    return [packed(pair, dtype) for pair in found]
+
+
+def _rows(row, args, given, dtype, most, rng):
+    z, target = args
+    classes, index = len(z), np.ndim(target) == 0
+    prediction = row.parameters[0].name
+    inputs, fixed = {prediction: z}, {}
+    (fixed if index else inputs)["target"] = np.eye(classes)[target] if index else target
+    for option in row.options:
+        if option.kind == "per_class":
+            weight = given[option.name]
+            part = fixed if weight is None else inputs
+            part[option.name] = np.ones(classes) if weight is None else weight
+    formula = getattr(formulas_classes, row.name)
+    wanted = inspect.signature(formula).parameters
+    others = {k: x for k, x in given.items() if k in wanted and k not in (*inputs, *fixed)}
+    heaviest = [int(target) if index else int(np.argmax(target)), int(np.argmax(z)), classes - 1]
+    asked = list(dict.fromkeys([*heaviest, *rng.permutation(classes).tolist()]))[:most]
+
+    def compute():
+        numbers, constants = (
+            {name: np.array([number(float(v)) for v in x]) for name, x in part.items()}
+            for part in (inputs, fixed)
+        )
+        found = row_results(formula, functions(mp.dps), numbers, constants, others, asked)
+        return [(f.item(), bound.item()) for f, bound in (found[0], *found[1], *found[2])]
+
+    value, *derivatives = settled(compute)
+    found = [packed(value, dtype)]
+    for part in (derivatives[: len(asked)], derivatives[len(asked) :]):
+        pairs = [UNASKED] * classes
+        for k, pair in zip(asked, part, strict=True):
+            pairs[k] = (0, 0) if z[k] == -np.inf else pair
+        found.append(packed(pairs, dtype))
+    return found
+
+
+def _vectors(row, args, given, dtype, most, rng):
+    formula = getattr(formulas_vectors, row.name)
+    arrays = dict(zip(row.arguments, args, strict=True))
+    places = []
+    for p in row.parameters:
+        shape = np.shape(arrays[p.name])
+        every = np.ndindex(shape) if len(shape) == 1 else zip(*np.tril_indices(shape[0]), strict=True)
+        every = [(p.name, *map(int, at)) for at in every]
+        share = most and max(1, most // len(row.parameters))
+        places += [every[i] for i in sorted(rng.permutation(len(every))[:share])]
+    count = len(places)
+    others = {x.name: given[x.name] for x in row.options if x.kind in ("number", "flag")}
+
+    def repeated(x):
+        return np.array([number(float(x))] * count)
+
+    def compute():
+        numbers = {
+            name: [repeated(v) for v in x]
+            if np.ndim(x) == 1
+            else [[repeated(v) for v in line[: i + 1]] for i, line in enumerate(x)]
+            for name, x in arrays.items()
+        }
+        found = vector_results(
+            formula, functions(mp.dps), numbers, given.get("link"), others, places
+        )
+        value, first, second = (
+            list(zip(*(np.broadcast_to(x, count).tolist() for x in pair), strict=True))
+            for pair in found
+        )
+        return [value[0], *first, *second]
+
+    value, *derivatives = settled(compute)
+    found = [packed(value, dtype)]
+    for part in (derivatives[:count], derivatives[count:]):
+        for p in row.parameters:
+            shape = np.shape(arrays[p.name])
+            pairs = np.full((*shape, 2), np.nan, dtype=object)
+            pairs[..., 1] = 0
+            if len(shape) == 2:
+                pairs[np.triu_indices(shape[0], 1)] = 0  # what is above the diagonal is not read
+            for place, pair in zip(places, part, strict=True):
+                if place[0] == p.name:
+                    pairs[place[1:]] = pair
+            found.append(packed(pairs, dtype))
+    return found
+
+
+_KINDS = {"pointwise": _pointwise, "rows": _rows, "vectors": _vectors}
+
+
+def settled(compute):
+    """The results of ``compute`` at as many digits as it takes."""
+    before = None
+    for digits in DIGITS:
+        with mp.workdps(digits):
+            now = compute()
+            if before is not None and all(map(agree, before, now)):
+                break
+            before = now
+    return now
+
+
+def agree(one, other):
+    (f, bound), (g, now) = one, other
+    if max(bound, now) < NOTHING:
+        return True
+    return abs(f - g) <= ENOUGH * now and abs(bound - now) <= now / 1000
+
+
+def packed(pairs, dtype):
+    """The four arrays of ``Exact`` of (f, bound), or of nested lists of it, in that dtype's range."""
+    info = np.finfo(dtype)
+    most, least, eps = (mpf(float(x)) for x in (info.max, info.tiny, info.eps))
+    pairs = np.array(pairs, dtype=object)
+    shape, flat = pairs.shape[:-1], pairs.reshape(-1, 2).tolist()
+    high, low = np.zeros(len(flat)), np.zeros(len(flat), np.float32)
+    exponent = np.zeros(len(flat), np.int16)
+    bounds = np.full(len(flat), 0.5, np.float16)
+    with mp.workdps(60):
+        for i, (f, bound) in enumerate(flat):
+            unit = max(mpf(bound), least)
+            grant = LIMIT * eps * unit
+            if f != f:  # nothing is asked
+                high[i] = np.nan
+            elif abs(f) - grant > most:
+                high[i] = np.inf * int(mp.sign(f))
+            elif abs(f) + grant > most:
+                high[i] = np.nan
+            else:
+                exponent[i] = mp.mag(unit)
+                mantissa = mp.ldexp(f, -int(exponent[i]))
+                high[i] = float(mantissa)
+                bounds[i] = float(mp.ldexp(unit, -int(exponent[i])))
+                if info.bits == 64:
+                    low[i] = float(mantissa - mpf(high[i]))
+    return Exact(*(a.reshape(shape) for a in (high, low, exponent, bounds)))

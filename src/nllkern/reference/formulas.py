@@ -1,0 +1,140 @@
+"""The value of every pointwise loss: one formula each, of which all else follows.
+
+``f`` holds the functions (``functions.py``); the parameters are those of the distribution, behind
+their links.  Derivatives come from running a formula on jets, exact values from running it on
+mpmath's numbers.  A formula has to be right for ordinary parameters; where the textbook form
+cancels it is written in one that does not.
+"""
+
+
+def binary_cross_entropy(f, logits, target, pos_weight):
+    """-w y log p - (1 - y) log(1 - p), p = sigmoid(logits)."""
+    positive = f.times(pos_weight * target, f.softplus(-logits))
+    return positive + f.times(1 - target, f.softplus(logits))
+
+
+def squared_error(f, prediction, target):
+    d = prediction - target
+    return d * d * 0.5
+
+
+def absolute_error(f, prediction, target):
+    return f.abs(prediction - target)
+
+
+def huber(f, prediction, target, delta):
+    """d^2/2 where |d| <= delta, delta (|d| - delta/2) beyond."""
+    d = prediction - target
+    size = f.abs(d)
+    inside = size.value <= delta.value
+    return f.where(inside, lambda: d * d * 0.5, lambda: delta * (size - delta * 0.5))
+
+
+def log_cosh(f, prediction, target):
+    return f.log_cosh(prediction - target)
+
+
+def hinge(f, score, target):
+    return f.relu(1 - target * score)
+
+
+def squared_hinge(f, score, target):
+    h = f.relu(1 - target * score)
+    return h * h
+
+
+def gaussian_nll(f, mean, scale, target, full):
+    z = (target - mean) / scale
+    return f.log(scale) + z * z * 0.5 + (f.half_log_2pi if full else 0)
+
+
+def laplace_nll(f, mean, scale, target, full):
+    return f.log(scale) + f.abs(target - mean) / scale + (f.log_2 if full else 0)
+
+
+def student_t_nll(f, mean, scale, df, target, full):
+    """The value log sigma + (nu + 1)/2 log(1 + z^2/nu) + c(nu) + log(2 pi)/2.
+
+    c(nu) = lgamma(x) - lgamma(x + 1/2) + log(x)/2 with x = nu/2; nu = inf is the normal
+    distribution.
+    """
+    d = target - mean
+    z, x, infinite = d / scale, df * 0.5, df.value == float("inf")
+
+    def near():  # (nu + 1) log(1 + q) without cancellation
+        q = z * z / df
+        return f.log(scale) + (z * z + q + (df + 1) * f.log1pmx(q)) * 0.5
+
+    def far():  # log(1 + q) = log q + log(1 + 1/q): what cancels is left out
+        rest = (df + 1) * (f.log1p(df / (z * z)) - f.log(df)) * 0.5
+        return (df + 1) * f.log(f.abs(d)) - df * f.log(scale) + rest
+
+    def small():
+        return f.lgamma(x + 1) - f.lgamma(x + 0.5) - (f.log(df) - f.log_2) * 0.5
+
+    def large():
+        return f.stirling(x) - f.stirling(x + 0.5) - x * f.log1pmx(0.5 / x)
+
+    def student():
+        core = f.where(z.value * z.value < df.value, near, far)
+        return core + f.where(df.value < 32, small, large)
+
+    value = f.where(infinite, lambda: f.log(scale) + z * z * 0.5, student)
+    return value + (f.half_log_2pi if full else 0)
+
+
+def exponential_nll(f, rate, target, full):
+    return rate * target - f.log(rate)
+
+
+def poisson_nll(f, rate, target, full):
+    """The value b - y log b + lgamma(1 + y); the last only if full."""
+    b, y = rate, target
+
+    def deviance():
+        """The part b - y - y log(b/y)."""
+        x = (b - y) / y
+        near = abs(x.value) < 0.5
+        apart = f.where(near, lambda: -y * f.log1pmx(x), lambda: b - y - y * (f.log(b) - f.log(y)))
+        return apart + saturated()
+
+    def saturated():
+        """The part lgamma(1 + y) - y log y + y."""
+        return f.where(
+            y.value < 1,
+            lambda: f.lgamma1p(y) - y * f.log(y) + y,
+            lambda: f.log(y) * 0.5 + f.half_log_2pi + f.stirling(y),
+        )
+
+    if not full:
+        return b - f.times(y, f.log(b))
+    return f.where(y.value > 0, deviance, lambda: b + 0 * y)
+
+
+def gamma_nll(f, shape, rate, target, full):
+    """The value lgamma(a) - a log b - (a - 1) log y + b y; without the log y of the constant unless full."""
+    a, b, y = shape, rate, target
+
+    def rest():
+        """The part lgamma(a) - a log a + a."""
+        return f.where(
+            a.value < 1,
+            lambda: f.lgamma1p(a) - (1 + a) * f.log(a) + a,
+            lambda: f.stirling(a) + f.half_log_2pi - f.log(a) * 0.5,
+        )
+
+    def inside():
+        x = (b * y - a) / a
+        near = abs(x.value) < 0.5
+        excess = f.where(
+            near,
+            lambda: -a * f.log1pmx(x),
+            lambda: b * y - a - a * (f.log(b) + f.log(y) - f.log(a)),
+        )
+        return rest() + excess + (f.log(y) if full else 0)
+
+    def edge():  # y = 0
+        power = f.times(a - 1, f.log(y)) if full else f.times(a, f.log(y))
+        return rest() - a + a * f.log(a) - a * f.log(b) - power
+
+    return f.where(y.value > 0, inside, edge)
