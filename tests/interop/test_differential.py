@@ -281,6 +281,7 @@ def c_is_numpy(case):
         for key, x in case.keywords.items()
         if x is not None
     }
+    options = {x.name: x.default for x in row.options if x.kind == "link"} | options
     problem = SimpleNamespace(loss=getattr(nk, row.name), args=inputs, options=options, dtype=dtype)
     reduction = options.pop("reduction", "mean")
     call = CProblem(problem, "value", reduction)
