@@ -110,6 +110,7 @@ def empty_inputs(row: Loss, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[
     found: list[Any] = []
     for k, (own, dtype) in enumerate(zip(shapes, dtypes, strict=True)):
         kind = row.parameters[k].kind if k < len(row.parameters) else "target"
+        shape: tuple[int, ...]
         if row.kind == "pointwise":
             shape = (0,) if own else ()
         elif kind == "factor":

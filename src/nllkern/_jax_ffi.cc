@@ -1,9 +1,9 @@
 // The losses as an XLA custom call on the CPU, compiled on first use against the installed jaxlib.
 //
-// Arguments: the inputs of the C function, then the arrays that `call` names.  Results: the value (or the losses), then the
-// gradients, if any.  Attributes, few of them since looking one up takes XLA half a microsecond: `loss`, its name; `options`,
-// the bytes of nllk_options; `call`, the integers of struct CallSize.  Every buffer is checked against them before it is
-// read: it has the dtype and the number of elements that the loss expects.
+// Arguments: the inputs of the C function, then the arrays that `call` names.  Results: the value (or the losses), then
+// the gradients, if any.  Attributes, few of them since looking one up takes XLA half a microsecond: `loss`, its name;
+// `options`, the bytes of nllk_options; `call`, the integers of struct CallSize.  Every buffer is checked against them
+// before it is read: it has the dtype and the number of elements that the loss expects.
 #include <nllkern/nllkern.h>
 
 #include <cstring>
@@ -131,8 +131,8 @@ std::string Message(int status, const nllk_results &results, const nllk_options 
 {
     if (status == NLLK_BAD_INDEX) {
         const int64_t index = IndexAt(target, results.bad, options.target == NLLK_TARGET_INT32);
-        std::string text =
-            "target" + place + " is " + std::to_string(index) + ", expected 0 <= index < " + std::to_string(call.size);
+        std::string text = "target" + place + " is " + std::to_string(index);
+        text += ", expected 0 <= index < " + std::to_string(call.size);
         return options.has_ignore_index ? text + " or ignore_index = " + std::to_string(options.ignore_index) : text;
     }
     std::string text = results.argument ? results.argument : "the call";
@@ -144,7 +144,8 @@ std::string Message(int status, const nllk_results &results, const nllk_options 
 ffi::Error Run(ffi::RemainingArgs args, ffi::RemainingRets rets, ffi::Dictionary attrs)
 {
     auto name = attrs.get<std::string_view>("loss");
-    auto given = attrs.get<ffi::Span<const int64_t>>("options"), numbers = attrs.get<ffi::Span<const int64_t>>("call");
+    auto given = attrs.get<ffi::Span<const int64_t>>("options");
+    auto numbers = attrs.get<ffi::Span<const int64_t>>("call");
     const std::string loss(name.has_value() ? *name : "nllkern");
     nllk_options options;
     if (!name.has_value() || args.size() > MAX_ARGUMENTS || rets.size() > MAX_RESULTS || rets.size() == 0 ||
@@ -227,8 +228,8 @@ ffi::Error Run(ffi::RemainingArgs args, ffi::RemainingRets rets, ffi::Dictionary
         if (status != NLLK_OK) {
             const auto dims = args.get<ffi::AnyBuffer>(call.input_count - 1)->dimensions();
             const std::string place = Position(b * samples + results.bad, dims, batch);
-            return ffi::Error::InvalidArgument(loss + ": " +
-                                               Message(status, results, options, call, x[call.input_count - 1], place));
+            const std::string text = Message(status, results, options, call, x[call.input_count - 1], place);
+            return ffi::Error::InvalidArgument(loss + ": " + text);
         }
         if (options.reduction != NLLK_NONE)
             put(out[0].at(b, batch), results.value);

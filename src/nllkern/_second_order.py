@@ -109,6 +109,7 @@ class _Numbers:
     """Arrays as ``reference.functions`` asks for them; every branch is computed."""
 
     steps = 16
+    log: Callable[[Any], Any]
 
     def __init__(self, lib: ArrayLibrary) -> None:
         self.lib, xp = lib, lib.numpy

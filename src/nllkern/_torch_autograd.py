@@ -251,14 +251,18 @@ def _along(
     if all(x is None for x in directions):
         return [None] * len(directions)
     # A pullback may be called after its level of torch.func has ended, and levels begin below.
-    tensors, directions = (unwrap_dead_wrappers(tuple(x)) for x in (tensors, directions))
+    tensors = unwrap_dead_wrappers(tuple(tensors))
+    directions = unwrap_dead_wrappers(tuple(directions))
     row, places = spec.row, spec.differentiable()
     count, number = len(row.arguments), len(row.parameters)
     dtype = next(x.dtype for x in directions if x is not None)
-    inputs = [x if x.dtype == dtype or row.targets else x.to(dtype) for x in tensors[:count]]
+    inputs = [x.to(dtype) for x in tensors[:number]]
+    target = tensors[number] if count > number else None
+    is_index = "index" in row.targets and target is not None and target.ndim < inputs[0].ndim
+    if target is not None and not is_index:
+        target = target.to(dtype)
     arrays = {key: x.to(dtype) for key, x in zip(spec.keys, tensors[count:], strict=True)}
-    target = inputs[number] if count > number else None
-    call = second_order.Call(row, dict(spec.constants), inputs[:number], target, arrays)
+    call = second_order.Call(row, dict(spec.constants), inputs, target, arrays)
     moves: list[Any] = [None] * number
     for k, x in zip(places, directions, strict=True):
         moves[k] = x
@@ -269,7 +273,7 @@ def _along(
 def _hvp(f: Any, at: list[torch.Tensor], directions: list[torch.Tensor]) -> list[torch.Tensor]:
     """The Hessian of a function, which is symmetric, times directions."""
     gradient = torch.func.grad(f, tuple(range(len(at))))
-    _, pull = torch.func.vjp(gradient, *at)
+    pull = torch.func.vjp(gradient, *at)[1]
     return list(pull(tuple(directions)))
 
 

@@ -55,7 +55,7 @@ def _function(row: Loss) -> Callable[..., torch.Tensor]:
         want = False
         for k, x in enumerate(inputs):
             if not isinstance(x, torch.Tensor):
-                return call(*_as_tensors(row, inputs), **keywords)
+                return call(*_as_tensors(row, inputs, keywords), **keywords)
             if not x.is_cpu or x.dtype in _UNREADABLE:
                 if _is_autocast(x):
                     return call(*map(_wide, inputs), **_wide_keywords(keywords))
@@ -68,7 +68,7 @@ def _function(row: Loss) -> Callable[..., torch.Tensor]:
         if keywords:
             keywords = _check_keywords(row, inputs, keywords)
             if want and keywords.get("reduction") == "none":
-                inputs = _one_for_each(row, inputs)
+                inputs = tuple(_one_for_each(row, inputs))
         if torch.compiler.is_compiling():
             spec, arrays = split(name, keywords)
             if want:
@@ -102,13 +102,14 @@ def _expect_one_forward(name: str) -> None:
         )
 
 
-def _as_tensors(row: Loss, inputs: tuple[Any, ...]) -> list[torch.Tensor]:
+def _as_tensors(row: Loss, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> list[torch.Tensor]:
     """Numbers and arrays beside tensors: without a dtype of their own, integers stay integers."""
     tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
     if not tensors:
         raise TypeError(
             f"{row.name}: {row.arguments[0]} is {type(inputs[0]).__name__}, expected a tensor"
         )
+    tensors += [x for x in keywords.values() if isinstance(x, torch.Tensor)]
     dtype = next((x.dtype for x in tensors if x.dtype in FLOATS | _HALF), torch.float64)
     found = []
     for name, x in zip(row.arguments, inputs, strict=True):

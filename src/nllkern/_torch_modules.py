@@ -301,7 +301,7 @@ class TripletMarginLoss(_Loss):
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Three batches of vectors."""
-        options = {"margin": self.margin, "p": self.p}
+        options: dict[str, Any] = {"margin": self.margin, "p": self.p}
         if not self.swap:
             return losses.triplet_margin(
                 anchor, positive, negative, reduction=self.reduction, **options
@@ -312,4 +312,6 @@ class TripletMarginLoss(_Loss):
             losses.triplet_margin(anchor, positive, negative, **options),
             losses.triplet_margin(positive, anchor, negative, **options),
         )
-        return {"mean": torch.mean, "sum": torch.sum}.get(self.reduction, lambda x: x)(found)
+        if self.reduction == "none":
+            return found
+        return found.mean() if self.reduction == "mean" else found.sum()

@@ -46,6 +46,11 @@ from .tables import Loss
 # ---- arguments ----
 
 
+def _default_dtype() -> np.dtype[Any]:
+    """The dtype of numbers: float64 with jax_enable_x64, in this thread, else float32."""
+    return np.dtype(jnp.result_type(float))
+
+
 class _Argument:
     """An input or an array option: what was given, and the dtype that it has of its own."""
 
@@ -54,6 +59,7 @@ class _Argument:
         holds_jax = isinstance(x, (list, tuple)) and any(
             isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x)
         )
+        self.x: Any
         self.has_dtype = not isinstance(x, (int, float, list, tuple)) or isinstance(x, bool)
         if isinstance(x, jax.Array):
             self.has_dtype = not x.weak_type
@@ -70,8 +76,8 @@ class _Argument:
                 raise type(error)(f"{row.name}: {name} is no array: {error}") from None
         self.shape: tuple[int, ...] = self.x.shape
         self.dtype = self.x.dtype
-        if self.dtype == np.float64 and not jax.config.jax_enable_x64:
-            self.dtype = np.dtype(np.float32)
+        if self.dtype == np.float64:
+            self.dtype = _default_dtype()
 
     @property
     def is_float(self) -> bool:
@@ -89,9 +95,9 @@ class _Argument:
 
     def as_index(self) -> jax.Array:
         """Class indices in one of the two dtypes that C reads; none comes into range on the way."""
-        wide = np.dtype(np.int64 if jax.config.jax_enable_x64 else np.int32)
+        wide = np.dtype(np.int64 if _default_dtype() == np.float64 else np.int32)
         narrow = self.dtype.itemsize < 4 or self.dtype == np.int32
-        to = np.dtype(np.int32) if narrow else wide
+        to: Any = np.dtype(np.int32) if narrow else wide
         x, limits, own = self.x, np.iinfo(to), np.iinfo(self.dtype)
         if own.max > limits.max:
             x = (jnp if isinstance(x, jax.Array) else np).clip(
@@ -103,7 +109,7 @@ class _Argument:
 def _dtype_of_call(arguments: list[_Argument]) -> Any:
     """The dtype of the first argument that has one: validation refuses a second one."""
     own = (a.dtype for a in arguments if a.has_dtype and a.is_float)
-    return np.dtype(next(own, jnp.result_type(float)))
+    return np.dtype(next(own, _default_dtype()))
 
 
 def _expect_cpu(name: str, what: str, x: jax.Array) -> None:

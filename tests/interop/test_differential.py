@@ -190,6 +190,11 @@ def eps_of(value):
 # ---- the interfaces ----
 
 
+def as_array(x):
+    """A NumPy scalar as an array, which other libraries make of it: it has a dtype of its own."""
+    return np.array(x) if isinstance(x, np.generic) else x
+
+
 def torch_values(case):
     torch = pytest.importorskip("torch")
     import nllkern.torch as nt
@@ -199,7 +204,7 @@ def torch_values(case):
 
     if not any(isinstance(x, (np.ndarray, np.generic)) for x in case.inputs):
         return
-    want = outcome(case, nk)
+    want = outcome(case.converted(as_array), nk)
     found = outcome(case.converted(tensor), nt)
     if want is not None and found is not None and found.dtype == torch.float32:
         want = np.float32(want)
@@ -220,7 +225,8 @@ def jax_values(case, traced, x64):
     narrow = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
 
     def seen(x):  # as JAX has it
-        if x64 or not isinstance(x, (np.ndarray, np.generic)):
+        x = as_array(x)
+        if x64 or not isinstance(x, np.ndarray):
             return x
         return x.astype(narrow.get(x.dtype.name, x.dtype))
 
@@ -260,7 +266,8 @@ def c_is_numpy(case):
     """C takes arrays of one dtype: those that NumPy converts to."""
     want = outcome(case, nk)
     row, links = case.row, [x for p in case.row.parameters for x in p.links]
-    fixed = any(not link.in_c and link.name in case.keywords.values() for link in links)
+    names = [x for x in case.keywords.values() if isinstance(x, str)]
+    fixed = any(not link.in_c and link.name in names for link in links)
     if want is None or not row.in_c or fixed or any(x.default is ... for x in row.options):
         return
     given = [*case.inputs, *(x for x in case.keywords.values() if isinstance(x, np.ndarray))]
@@ -281,6 +288,7 @@ def c_is_numpy(case):
         for key, x in case.keywords.items()
         if x is not None
     }
+    options = {x.name: x.default for x in row.options if x.kind == "link"} | options
     problem = SimpleNamespace(loss=getattr(nk, row.name), args=inputs, options=options, dtype=dtype)
     reduction = options.pop("reduction", "mean")
     call = CProblem(problem, "value", reduction)
