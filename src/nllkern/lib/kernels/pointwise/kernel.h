@@ -8,8 +8,13 @@
  *   TARGET   the support of its target
  *   LIMIT_AT_ZERO  the bit set of the parameters that may be 0
  *
- * The header of the formula may define LOGS (default: of all linked parameters), ALONE, HAS_SCALED, and
- * narrower ranges of ordinary numbers. */
+ * The header of the formula may define
+ *
+ *   LOGS               the bit set of the logarithms that it reads (default: of all linked parameters)
+ *   ALONE              the parameter of NAME_alone(theta)
+ *   HAS_SCALED         that there is NAME_scaled
+ *   ZERO_TARGET_APART  1 if a target of 0 is not ordinary (default: if LOGS has LOG_TARGET)
+ *   THETA_BITS, REAL_BITS, TARGET_BITS   narrower ranges of ordinary numbers (formula.h) */
 #include "pointwise.h"
 
 #define PASTE_(a, b) a##b
@@ -17,6 +22,9 @@
 #define FORMULA LOSS
 #ifndef LOGS
 #define LOGS LINKED
+#endif
+#ifndef ZERO_TARGET_APART
+#define ZERO_TARGET_APART ((LOGS & LOG_TARGET) != 0)
 #endif
 #ifndef THETA_BITS
 #define THETA_BITS ORDINARY_THETA_BITS
@@ -49,13 +57,14 @@ NLLK_INLINE parameter read_parameter(int j, const tile *t, ptrdiff_t i)
     return p;
 }
 
-/* Derivatives: for the chain rule, or, of a direct loss, the results. */
+/* Derivatives: for the chain rule, or, where there is none, the results. */
 NLLK_INLINE void write_derivatives(int j, int want, int general, const tile *t, const result *r, ptrdiff_t i)
 {
     if (j >= COUNT || want < WANT_GRAD)
         return;
-    REAL d1 = r->d1[j], d2 = LINKED >> j & DIRECT ? r->d2_log[j] : r->d2[j];
-    if (DIRECT) {
+    const int is_linked = LINKED >> j & 1, is_result = DIRECT || !is_linked;
+    REAL d1 = r->d1[j], d2 = is_linked && DIRECT ? r->d2_log[j] : r->d2[j];
+    if (is_result) {
         const REAL factor = general ? t->factor[i] : t->one_factor;
         d2 = r->value == r->value ? d2 : REAL_NAN;
         d1 = general && factor == R(0.0) ? R(0.0) : factor * d1;
@@ -65,7 +74,7 @@ NLLK_INLINE void write_derivatives(int j, int want, int general, const tile *t, 
     if (want < WANT_HESS)
         return;
     t->to[j].d2[i] = d2;
-    if (LINKED >> j & !DIRECT)
+    if (!is_result)
         t->to[j].d2_log[i] = r->d2_log[j];
 }
 
@@ -104,7 +113,7 @@ static void hess_general(const tile *t, ptrdiff_t n) { run_samples(WANT_HESS, 1,
 #ifdef ALONE
 NLLK_INLINE void alone_sample(int want, const prepared *p, alone_arrays *to, ptrdiff_t i)
 {
-    const alone_terms terms = PASTE(LOSS, _alone)(p->value[i], p->log[i]);
+    const alone_terms terms = PASTE(LOSS, _alone)(p->value[i]);
     to->value[i] = terms.value;
     if (want >= WANT_GRAD)
         to->d1[i] = terms.d1;
@@ -150,12 +159,11 @@ static const pointwise_loss loss_row = {
     .zero = LIMIT_AT_ZERO,
     .direct = DIRECT,
     .target = TARGET,
+    .zero_target_apart = ZERO_TARGET_APART,
     .theta_bits = THETA_BITS,
     .real_bits = REAL_BITS,
     .target_bits = TARGET_BITS,
-    .samples = {{value_plain, DIRECT ? value_general : value_plain},
-                {grad_plain, DIRECT ? grad_general : grad_plain},
-                {hess_plain, DIRECT ? hess_general : hess_plain}},
+    .samples = {{value_plain, value_general}, {grad_plain, grad_general}, {hess_plain, hess_general}},
 #if NLLK_BITS == 32
     .in_double = IN_DOUBLE(LOSS),
 #elif defined(HAS_SCALED)

@@ -32,13 +32,12 @@ CHAIN(log)
 CHAIN(variance)
 CHAIN(log_variance)
 CHAIN(logit)
-CHAIN(none)
 
 /* In the order of their numbers. */
 #define NLLK_LINK(NAME, UPPER) [LINK_##UPPER] = {NAME##_range, prepare_##NAME, chain_##NAME},
 const link_row SYMBOL(links)[LINK_COUNT] = {
 #include "links.inc"
-    [LINK_NONE] = {none_range, NULL, chain_none},
+    [LINK_NONE] = {none_range, NULL, NULL},
 };
 
 #if NLLK_BITS == 64

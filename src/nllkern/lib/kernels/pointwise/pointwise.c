@@ -103,6 +103,9 @@ static const REAL *find_factors(run *r, int fits, REAL one_factor)
     return r->factor;
 }
 
+/* Whether the derivatives by a parameter go through the chain rule. */
+static int has_chain(const run *r, int j) { return !r->loss->direct && r->link[j] != LINK_NONE; }
+
 /* The losses of the tile and their derivatives, into to[]. */
 static void compute_tile(run *r, REAL *const *to)
 {
@@ -124,14 +127,14 @@ static void compute_tile(run *r, REAL *const *to)
             prepare_parameter(r, j, r->whole);
         t.raw[j] = r->input[j];
         t.linked[j] = &r->linked[j];
-        t.to[j] = loss->direct ? (derivatives){to[1 + j], to[hess + j], NULL}
-                               : (derivatives){r->derivative[j][0], r->derivative[j][1], r->derivative[j][2]};
+        t.to[j] = has_chain(r, j) ? (derivatives){r->derivative[j][0], r->derivative[j][1], r->derivative[j][2]}
+                                  : (derivatives){to[1 + j], to[hess + j], NULL};
     }
     if (loss->logs & LOG_TARGET)
         compute_logs(r->input[TARGET], r->whole, r->log_target);
     loss->samples[want][factor != NULL](&t, r->whole);
-    if (!loss->direct && want >= WANT_GRAD)
-        for (int j = 0; j < r->count; j++) {
+    for (int j = 0; j < r->count; j++)
+        if (want >= WANT_GRAD && has_chain(r, j)) {
             const chain c = {.p = &r->linked[j],
                              .value = to[0],
                              .d1 = t.to[j].d1,
@@ -200,7 +203,7 @@ static void read_shared(run *r, int k, REAL number)
 static range target_range(const pointwise_loss *loss)
 {
     const REAL most = real_power_of_2(loss->target_bits), least = real_power_of_2(-loss->target_bits);
-    const REAL real = real_power_of_2(loss->real_bits), low = loss->logs & LOG_TARGET ? least : R(0.0);
+    const REAL real = real_power_of_2(loss->real_bits), low = loss->zero_target_apart ? least : R(0.0);
     const int support = loss->target, is_unit = nllk_is_inside(support, 0.5) && !nllk_is_inside(support, 2);
     if (nllk_is_inside(support, -1))
         return (range){-real, real};

@@ -22,21 +22,22 @@ typedef struct {
     int full;
     REAL *value;
     derivatives to[NLLK_MAX_PARAMETERS];
-    const REAL *factor; /* of a direct loss, as in `chain` */
+    const REAL *factor; /* as in `chain`, of parameters without one */
     REAL one_factor;
 } tile;
 
 /* The supports that targets have. */
 
 typedef struct {
-    int count, linked; /* parameters, and the bit set of those with a link */
-    int logs;          /* the bit set of the logarithms that it needs */
-    int alone;         /* the parameter of `compute_alone`, or -1 */
-    int zero;          /* the bit set of the parameters that may be 0, as a limit */
-    int direct;        /* the formula's derivatives are those by the raw numbers: its loop writes the results */
-    int target;        /* the support of the target */
+    int count, linked;     /* parameters, and the bit set of those with a link */
+    int logs;              /* the bit set of the logarithms that it needs */
+    int alone;             /* the parameter of `compute_alone`, or -1 */
+    int zero;              /* the bit set of the parameters that may be 0, as a limit */
+    int direct;            /* the formula's derivatives are those by the raw numbers: its loop writes the results */
+    int target;            /* the support of the target */
+    int zero_target_apart; /* a target of 0 is not ordinary */
     int theta_bits, real_bits, target_bits;
-    /* Plain; general: with arrays of factors and extra inputs, which only direct losses have. */
+    /* Plain; general: with arrays of factors and extra inputs. */
     void (*samples[WANT_COUNT][2])(const tile *t, ptrdiff_t n);
     void (*compute_alone)(const prepared *p, alone_arrays *to, int want, ptrdiff_t n);
 #if NLLK_BITS == 32

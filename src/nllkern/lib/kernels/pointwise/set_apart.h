@@ -101,7 +101,6 @@ static void set_apart_outside(run *r, const UBITS *found)
 
 static void find_apart(run *r)
 {
-    ALIGNED UBITS found[LANES] = {0};
     r->set_apart_count = 0;
     if (r->all_apart) {
         for (ptrdiff_t i = 0; i < r->n; i++)
@@ -110,6 +109,7 @@ static void find_apart(run *r)
     }
     if (r->all_apart || r->loss->direct)
         return;
+    ALIGNED UBITS found[LANES] = {0};
     for (int j = 0; j < r->count; j++)
         if (!is_shared(r, j))
             find_outside(found, r->input[j], r->ordinary[j], r->whole);

@@ -24,15 +24,17 @@ static void copy_padded(const REAL *x, ptrdiff_t n, ptrdiff_t whole, REAL *to)
         to[i] = x[i < n ? i : 0];
 }
 
-/* found[j] becomes nonzero if any of x[j], x[j + LANES] ... is not in the range. */
+/* found[j] becomes nonzero if any of x[j], x[j + LANES] ... is not in the range; NaN is. */
 NLLK_INLINE void find_columns(UBITS *restrict found, const REAL *restrict x, range r, ptrdiff_t n)
 {
 #pragma omp simd
     for (int j = 0; j < LANES; j++) {
-        UBITS any = found[j];
-        for (ptrdiff_t i = 0; i < n; i += LANES)
-            any |= outside(x[i + j], r);
-        found[j] = any;
+        REAL least = r.low, most = r.high;
+        for (ptrdiff_t i = 0; i < n; i += LANES) {
+            least = x[i + j] < least ? x[i + j] : least;
+            most = x[i + j] > most ? x[i + j] : most;
+        }
+        found[j] |= (UBITS)(bits_of(least) ^ bits_of(r.low)) | (UBITS)(bits_of(most) ^ bits_of(r.high));
     }
 }
 

@@ -12,15 +12,16 @@
 #include "pointwise/formula.h"
 #include "functions/gamma.h"
 
-#define LOGS (1 << 0 | LOG_TARGET)
+#define LOGS 0
 #define ALONE 0
+#define ZERO_TARGET_APART 1
+#define TARGET_BITS PICK(40, 370) /* y^2 / a must not overflow */
 
-/* Without the terms in which a meets b and y. */
-NLLK_INLINE alone_terms gamma_nll_alone(REAL a, REAL log_a)
+/* Without the logarithms, which are taken of quotients: log(a) and log(y) would cancel. */
+NLLK_INLINE alone_terms gamma_nll_alone(REAL a)
 {
     const gamma_terms g = gamma_terms_(a);
-    const REAL value = a < GAMMA_SPLIT ? g.p - log_a : mul_add(R(-0.5), log_a, g.p + HALF_LOG_2PI);
-    return (alone_terms){value, g.d1, g.d2_log - g.d1, g.d2_log};
+    return (alone_terms){g.p + (a < GAMMA_SPLIT ? R(0.0) : HALF_LOG_2PI), g.d1, g.d2_log - g.d1, g.d2_log};
 }
 
 NLLK_INLINE void gamma_nll(const sample *s, result *to)
@@ -31,7 +32,10 @@ NLLK_INLINE void gamma_nll(const sample *s, result *to)
     const log_ratio ratio = log_ratio_(a < GAMMA_SPLIT ? by : r, a < GAMMA_SPLIT ? mul_add_exact(b, y, R(-1.0)) : x);
     const REAL gap = x < LOG_RATIO_SMALL ? x - ratio.log : -ratio.remainder; /* r - 1 - log r */
     const REAL mixed = a < GAMMA_SPLIT ? mul_add(-a, ratio.log, by) : a * gap;
-    to->value = (shape->alone.value + mixed) + (s->full ? s->log_target : R(0.0));
+    /* log(y / a), or log(y^2 / a) / 2 */
+    const REAL power = s->full ? y : R(1.0), quotient = power * shape->inverse;
+    const REAL log = log_ordinary_(a < GAMMA_SPLIT ? quotient : quotient * power);
+    to->value = shape->alone.value + mixed + (a < GAMMA_SPLIT ? log : R(0.5) * log);
     to->d1[0] = mul_add(-a, ratio.log, shape->alone.d1);
     to->d2[0] = shape->alone.d2;
     to->d2_log[0] = mul_add(-a, ratio.log, shape->alone.d2_log);
@@ -56,16 +60,15 @@ static void gamma_nll_scaled(const scaled_sample *s, int want, scaled_result *to
     if (fabs_(log) == REAL_INF && s->target > 0)
         log = rate->log + log_(s->target) - (is_small ? 0 : shape->log);
     const scaled a_log = scaled_times(a, log);
-    double value;
+    const scaled gap = is_near ? scaled_of(-log1pmx_(x)) : scaled_sub(scaled_div(excess, a), scaled_of(log));
+    const scaled power = s->full ? y : scaled_of(1), quotient = scaled_div(power, a);
+    double log_quotient = is_small ? scaled_log(quotient) : 0.5 * scaled_log(scaled_mul(quotient, power));
+    if (fabs_(log_quotient) == REAL_INF)
+        log_quotient = (s->full ? log_(s->target) : 0) - (is_small ? shape->log : 0.5 * shape->log);
+    const double mixed = scaled_to_double(is_small ? scaled_sub(by, a_log) : scaled_mul(a, gap));
+    double value = g.p + (is_small ? 0 : HALF_LOG_2PI) + mixed + log_quotient;
     if (s->target == 0) /* the power of y decides, but for a = 1 */
         value = size == 1 ? -rate->log : size < 1 ? -REAL_INF : REAL_INF;
-    else if (is_small)
-        value = g.p - shape->log + scaled_to_double(scaled_sub(by, a_log)) + (s->full ? log_(s->target) : 0);
-    else {
-        const scaled gap = is_near ? scaled_of(-log1pmx_(x)) : scaled_sub(scaled_div(excess, a), scaled_of(log));
-        value = mul_add(-0.5, shape->log, g.p + HALF_LOG_2PI) + scaled_to_double(scaled_mul(a, gap)) +
-                (s->full ? log_(s->target) : 0);
-    }
     to->value = value;
     if (want < WANT_GRAD)
         return;

@@ -8,9 +8,9 @@
 NLLK_INLINE void huber(const sample *s, result *to)
 {
     const REAL d = s->p[0].raw - s->target, size = fabs_(d), delta = s->extra;
-    const REAL defined = (delta > R(0.0)) & (d == d) ? R(0.0) : REAL_NAN;
-    const REAL reach = size <= delta ? size : delta; /* L = reach (|d| - reach / 2) on both sides */
+    const REAL defined = delta > R(0.0) ? R(0.0) : REAL_NAN;
+    const REAL reach = size > delta ? delta : size; /* L = reach (|d| - reach / 2) on both sides */
     to->value = reach * (size - R(0.5) * reach) + defined;
-    to->d1[0] = copysign_(reach, d) + defined;
-    to->d2[0] = size <= delta ? R(1.0) : R(0.0);
+    to->d1[0] = (size > delta ? copysign_(delta, d) : d) + defined;
+    to->d2[0] = size > delta ? R(0.0) : R(1.0);
 }

@@ -15,12 +15,14 @@
 /* z^2 / nu must not overflow. */
 #define THETA_BITS PICK(20, 200)
 #define REAL_BITS PICK(29, 190)
+#define LOGS 0
 #define ALONE 2
 
-NLLK_INLINE alone_terms student_t_nll_alone(REAL nu, REAL log_nu)
+/* Without log(nu), which would cancel. */
+NLLK_INLINE alone_terms student_t_nll_alone(REAL nu)
 {
     const REAL d1 = student_d1_(nu), d2_log = student_d2_log_(nu);
-    return (alone_terms){student_normalizer_of(nu, log_nu), d1, d2_log - d1, d2_log};
+    return (alone_terms){student_smooth_(nu), d1, d2_log - d1, d2_log};
 }
 
 NLLK_INLINE void student_t_nll(const sample *x, result *to)
@@ -31,9 +33,12 @@ NLLK_INLINE void student_t_nll(const sample *x, result *to)
     const REAL r = R(1.0) / (R(1.0) + q), s = q * r, a = z2 * r;
     const log_ratio ratio = log_ratio_(r, -s);
     const REAL log1p_q = -ratio.log, h = -s < LOG_RATIO_SMALL ? log1p_q - s : -ratio.remainder;
-    const REAL half_log = R(0.5) * log1p_q, nu_h = nu->value * h, pull = inverse2 + inverse2 * nu->inverse;
-    to->value =
-        mul_add(nu->value, half_log, half_log + sigma->log) + (nu->alone.value + (x->full ? HALF_LOG_2PI : R(0.0)));
+    const REAL nu_h = nu->value * h, pull = inverse2 + inverse2 * nu->inverse;
+    /* sigma^2 (1 + q), and what student_smooth_ leaves out */
+    const REAL spread = mul_add(difference * difference, nu->inverse, sigma->value * sigma->value);
+    const REAL log_spread = log_ordinary_(nu->value < STUDENT_SPLIT ? spread * nu->inverse : spread);
+    const REAL rest = nu->alone.value + (x->full ? HALF_LOG_2PI : R(0.0));
+    to->value = mul_add(R(0.5), mul_add(nu->value, log1p_q, log_spread), rest);
     to->d1[0] = -(difference * pull) * r; /* where z is subnormal, z / sigma has lost digits */
     to->d2[0] = pull * ((r - s) * r);
     to->d1[1] = mul_add(-z, z, R(1.0)) * r;
@@ -92,11 +97,16 @@ static void student_t_nll_scaled(const scaled_sample *x, int want, scaled_result
     const student_terms c = student_alone_scaled(nu);
     const scaled nu_h = scaled_mul(nu->value, l.h), a_s = scaled_mul(a, s);
 
-    /* log(sigma) + log(1 + q)/2; far from the centre log(sigma) cancels. */
-    const double part = is_far ? log_size - 0.5 * nu->log : 0.5 * scaled_to_double(l.log1p_q) + sigma->log;
-    to->value = scaled_to_double(scaled_times(scaled_mul(nu->value, l.log1p_q), 0.5)) + part +
-                student_normalizer_of(scaled_to_double(nu->value), nu->log) + (x->full ? HALF_LOG_2PI : 0);
-
+    /* log(sigma^2 (1 + q)), and what student_smooth_ leaves out */
+    const double size = scaled_to_double(nu->value);
+    const int is_below = size < STUDENT_SPLIT;
+    const scaled spread =
+        scaled_add(scaled_mul(sigma->value, sigma->value), scaled_div(scaled_mul(difference, difference), nu->value));
+    double log_spread = scaled_log(is_below ? scaled_div(spread, nu->value) : spread);
+    if (fabs_(log_spread) == REAL_INF)
+        log_spread = max_(2 * sigma->log, 2 * log_size - nu->log) - (is_below ? nu->log : 0);
+    to->value = scaled_to_double(scaled_times(scaled_mul(nu->value, l.log1p_q), 0.5)) + 0.5 * log_spread +
+                student_smooth_(size) + (x->full ? HALF_LOG_2PI : 0);
     const scaled pull = scaled_div(scaled_add(one, scaled_div(one, nu->value)), sigma->value);
     if (want < WANT_GRAD)
         return;
