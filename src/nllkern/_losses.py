@@ -3,7 +3,7 @@
 from collections import namedtuple
 
 from ._binned import BinnedLoss
-from ._contrastive import info_nce
+from ._info_nce import info_nce
 from ._loss import Loss
 from .tables import LOSSES
 from .tables import Loss as Row
