@@ -82,7 +82,11 @@ def check_problem(row: Loss, dtype: str, problem: Problem) -> Iterator[Result]:
     options = problem.options
     limit = ROUNDED if dtype == "float64" and row.kind != "pointwise" else LIMIT
     judged = [(f, b) for f, b in judge(row.name, problem.args, options)]
-    names = ["value", *(f"d/d{p}" for p in loss.parameters), *(f"d2/d{p}2" for p in loss.parameters)]
+    names = [
+        "value",
+        *(f"d/d{p}" for p in loss.parameters),
+        *(f"d2/d{p}2" for p in loss.parameters),
+    ]
     method = loss.value_grad_hess if row.has_hess else loss.value_and_grad
     count = len(problem.args[0])
     weight = (np.arange(count) % 4 / 2).astype(dtype)
@@ -97,7 +101,8 @@ def check_problem(row: Loss, dtype: str, problem: Problem) -> Iterator[Result]:
         weighs = row.kind != "contrastive"  # there the samples see each other
         for k, (f, bound) in enumerate(judged):
             scaled = share.reshape(-1, *[1] * (np.ndim(f) - 1))
-            of_mean = scaled * f, np.abs(scaled) * (bound + np.abs(f))
+            with np.errstate(invalid="ignore"):  # 0 times the bound of what nothing is asked of
+                of_mean = scaled * f, scaled * (bound + np.abs(f))
             if k == 0:
                 of_mean = of_mean[0].sum(), of_mean[1].sum()
             compared = (plain[k], (f, bound), ""), (mean[k], of_mean, " of the mean")

@@ -133,7 +133,15 @@ def _vectors(
             args.append(x.astype(dtype))
         if row.target is not None:
             args.append(rng.normal(size=(n, d)).astype(dtype))
-        name = " ".join([*(f"{x:g}" if np.isscalar(x) and not isinstance(x, str) else x for x in options.values()), str(d)])
+        name = " ".join(
+            [
+                *(
+                    f"{x:g}" if np.isscalar(x) and not isinstance(x, str) else x
+                    for x in options.values()
+                ),
+                str(d),
+            ]
+        )
         yield Problem(name, tuple(args), dict(options))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch._functorch.utils import unwrap_dead_wrappers
 from torch.library import custom_op
 
 from . import _second_order as second_order
@@ -249,6 +250,8 @@ def _along(
     """The derivatives of the gradients along directions by the parameters: None is 0."""
     if all(x is None for x in directions):
         return [None] * len(directions)
+    # A pullback may be called after its level of torch.func has ended, and levels begin below.
+    tensors, directions = (unwrap_dead_wrappers(tuple(x)) for x in (tensors, directions))
     row, places = spec.row, spec.differentiable()
     count, number = len(row.arguments), len(row.parameters)
     dtype = next(x.dtype for x in directions if x is not None)

@@ -36,7 +36,7 @@ def pointwise(row, held):
         for seed, (name, flags, options) in enumerate(points.option_sets(row)):
             if all(flags.values()):
                 columns = points.Drawer(row, dtype, options | flags, seed).points()
-            these = columns if all(flags.values()) else columns[:, :: SPARSE]
+            these = columns if all(flags.values()) else columns[:, ::SPARSE]
             options = options | flags
             for t in held:
                 if (t.dtype, plain(t.options)) == (dtype, options):
@@ -107,7 +107,11 @@ def ship():
     for path in sorted(FOLDER.glob("*.npz")):
         for t in load(path):
             size = len(t.args[0])
-            if "not-" in t.name or t.args[0].ndim > 1 and t.args[0].shape[-1] > 40:
+            if (
+                not t.results
+                or "not-" in t.name
+                or (t.args[0].ndim > 1 and t.args[0].shape[-1] > 40)
+            ):
                 continue
             these = np.unique(np.linspace(0, size - 1, SHIPPED[t.args[0].ndim > 1]).astype(int))
 

@@ -69,7 +69,9 @@ def ordinary(support):
 def option_sets(row):
     """Keyword arguments: every link for all parameters, and some mixtures; flags on and off."""
     chosen = [x for x in row.options if x.kind == "link"]
-    offered = {x.name: [y.name for p in row.parameters if p.option == x for y in p.links] for x in chosen}
+    offered = {
+        x.name: [y.name for p in row.parameters if p.option == x for y in p.links] for x in chosen
+    }
     names = list(offered)
     if len(names) < 2:
         links = [dict(zip(names, c, strict=True)) for c in itertools.product(*offered.values())]
@@ -169,7 +171,7 @@ class Drawer:
             columns = [np.concatenate(x).astype(self.dtype) for x in zip(*kinds, strict=True)]
         good = np.isfinite(columns).all(0) & self.is_smooth(columns)
         target = columns[len(self.row.parameters)]
-        good &= (target > 0) | (self.row.target != s.POSITIVE)
+        good &= (target != 0) | np.isfinite(self.evaluate(columns, 0))  # at the edge, the limit
         return np.unique(np.array(columns)[:, good], axis=1)
 
     def is_smooth(self, columns):

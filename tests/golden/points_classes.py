@@ -7,8 +7,8 @@ import numpy as np
 from nllkern._accuracy import Table
 
 DTYPES = ("float32", "float64")
-SIZES = {1: 6, 2: 12, 3: 24, 10: 20, 17: 16, 100: 4}  # classes: rows
-OF_OPTIONS = {3: 10, 17: 5}
+SIZES = {1: 4, 2: 8, 3: 14, 10: 12, 17: 10, 100: 3}  # classes: rows
+OF_OPTIONS = {3: 7, 17: 4}
 INF = np.inf
 
 

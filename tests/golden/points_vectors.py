@@ -46,11 +46,19 @@ def with_factor(row, dtype):
                     diagonal = np.diag(raw(np.diagonal(low)))
                 above = np.triu(np.full((d, d), np.nan), 1)
                 center = scale * rng.normal(size=d)
-                points.append((center, np.tril(low, -1) + diagonal + above, center + scale * rng.normal(size=d)))
+                points.append(
+                    (
+                        center,
+                        np.tril(low, -1) + diagonal + above,
+                        center + scale * rng.normal(size=d),
+                    )
+                )
             for shift in (-40.0, 30.0) if link != "identity" else ():  # a diagonal far from 1
                 y = np.exp(shift) * rng.normal(size=d)
                 points.append((np.zeros(d), np.diag(shift + rng.normal(size=d)), y))
-            args = [np.array(x).astype(dtype) for x in zip(*points[:: 1 if d < 6 else 3], strict=True)]
+            args = [
+                np.array(x).astype(dtype) for x in zip(*points[:: 1 if d < 6 else 3], strict=True)
+            ]
             for full in (True, False) if d == 3 else (True,):
                 name = f"{link}-{d}" + ("" if full else "-not-full")
                 yield Table(row.name, name, dtype, {"link": link, "full": full}, args, [])
@@ -62,7 +70,7 @@ def with_distances(row, dtype):
     small = float(np.finfo(dtype).smallest_subnormal)
     for p in (2.0, 1.0, np.inf, 1.25, 3.0, 10.0):
         rng = np.random.default_rng(32)
-        for d in (1, 2, 5, 20, 35) if p in (1.0, 2.0, np.inf) else (2, 7, 20):
+        for d in (1, 2, 5, 20) if p in (1.0, 2.0, np.inf) else (2, 7):
             points = []
             for scale in (1.0, 1e-6, huge, tiny):
                 a, b, c = scale * rng.normal(size=(3, d))
@@ -79,12 +87,12 @@ def with_distances(row, dtype):
             if p in (1.0, 2.0, np.inf):
                 points.append((0 * a, 40 * small * one, 3 * small * one))
             args = [np.array(x).astype(dtype) for x in zip(*points, strict=True)]
-            for margin in (1.0, 0.0) if d in (2, 5) else (1.0,):
+            for margin in (1.0, 0.0) if d == 2 else (1.0,):
                 options = {"margin": margin, "p": p}
                 yield Table(row.name, f"p{p:g}-{d}-{margin:g}", dtype, options, args, [])
 
 
-def tables(row, held):  # noqa: ARG001  these are the same on every run
+def tables(row, held):
     has_factor = any(p.kind == "factor" for p in row.parameters)
     for dtype in DTYPES:
         yield from (with_factor if has_factor else with_distances)(row, dtype)

@@ -231,7 +231,9 @@ def test_outside_the_support_of_gamma(link, dtype, simd_level):
     y = np.array([0.0, -0.0, -1.0, -INF, 1.0], dtype)
     ones = np.ones(5, dtype)
     value, grads, hesss = nk.gamma_nll.value_grad_hess(ones, ones, y, link=link, reduction="none")
-    at_zero = 0.0 if link == "identity" else INF  # -log(rate) for shape 1; a larger shape has no mass at 0
+    at_zero = (
+        0.0 if link == "identity" else INF
+    )  # -log(rate) for shape 1; a larger shape has no mass at 0
     assert np.all(value[:2] == at_zero)
     assert np.all(value[2:4] == INF)
     assert np.isfinite(value[4])

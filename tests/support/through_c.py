@@ -70,7 +70,9 @@ class CProblem:
         if option.kind == "link":
             for k, parameter in enumerate(self.row.parameters):
                 if parameter.option is option:
-                    self.options.link[k] = next(x.number for x in parameter.links if x.name == value)
+                    self.options.link[k] = next(
+                        x.number for x in parameter.links if x.name == value
+                    )
         elif option.kind == "integer":
             self.options.has_ignore_index, self.options.ignore_index = value is not None, value or 0
         elif option.kind == "per_sample" and np.ndim(value) == 0:

@@ -23,7 +23,9 @@ class Pointwise(Reference):
         self.row, self.name = row, row.name
         self.formula = getattr(formulas, row.name)
         self.parameters = tuple(p.name for p in row.parameters)
-        self.links = max(([x.name for x in p.links] for p in row.parameters if p.option), default=())
+        self.links = max(
+            ([x.name for x in p.links] for p in row.parameters if p.option), default=()
+        )
         self.links = tuple(self.links)
         self.__doc__ = self.formula.__doc__
         kind = inspect.Parameter
@@ -91,7 +93,7 @@ class Pointwise(Reference):
 
 def within(support: Any, x: Any) -> Any:
     """Whether the numbers are inside."""
-    return eval(support.test, {"x": x, "INFINITY": np.inf, "floor": np.floor})  # noqa: S307
+    return eval(support.test, {"x": x, "INFINITY": np.inf, "floor": np.floor})
 
 
 for _row in ROWS:

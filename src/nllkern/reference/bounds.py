@@ -107,10 +107,10 @@ def vector_results(
 ) -> tuple[Result, Any, Any]:
     """(value, gradients, second derivatives) of a loss of vectors, by several inputs at once.
 
-    ``inputs``: lists of numbers, and lists of the rows of a lower triangle, whose diagonal is behind
-    the link.  Every number is an array, whose first axis is that of the places: (name, i) or
-    (name, i, j), the input that moves there.  A loss whose samples see each other returns the list of
-    its values; derivatives are those of their sum.
+    ``inputs``: lists of numbers, and lists of the rows of a lower triangle, whose diagonal is
+    behind the link.  Every number is an array, whose first axis is that of the places: (name, i)
+    or (name, i, j), the input that moves there.  A loss whose samples see each other returns the
+    list of its values; derivatives are those of their sum.
     """
     jets, arguments = [], {}
     for name, x in inputs.items():
@@ -120,7 +120,9 @@ def vector_results(
                 for i, row in enumerate(x)
             ]
             jets += [v for row in rows for v in row]
-            arguments[name] = [[*row[:-1], linked(f, link, row[-1])] if link else row for row in rows]
+            arguments[name] = [
+                [*row[:-1], linked(f, link, row[-1])] if link else row for row in rows
+            ]
         else:
             arguments[name] = [_moving(v, (name, j), places) for j, v in enumerate(x)]
             jets += arguments[name]

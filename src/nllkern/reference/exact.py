@@ -73,14 +73,14 @@ def sample(name, args, options, dtype, most=None, seed=0):
     """Exact results of one sample: value, gradients, second derivatives, each an ``Exact``.
 
     ``args``: its numbers, rows or vectors; ``options``: keywords, arrays of one sample among them.
-    Of a row or vectors at most so many derivatives are computed, and nothing is asked of the others.
+    Of a row or vectors at most so many derivatives are computed; nothing is asked of the others.
     """
     row = ROWS[name]
     given = {x.name: x.default for x in row.options} | options
     return _KINDS[row.kind](row, args, given, dtype, most, np.random.default_rng(seed))
 
 
-def _pointwise(row, args, given, dtype, most, rng):  # noqa: ARG001
+def _pointwise(row, args, given, dtype, most, rng):
     reference = LOSSES[row.name]
     inputs, links, others = reference.arguments(
         given | dict(zip(row.arguments, args, strict=True)), ()
@@ -131,7 +131,9 @@ def _vectors(row, args, given, dtype, most, rng):
     places = []
     for p in row.parameters:
         shape = np.shape(arrays[p.name])
-        every = np.ndindex(shape) if len(shape) == 1 else zip(*np.tril_indices(shape[0]), strict=True)
+        every = (
+            np.ndindex(shape) if len(shape) == 1 else zip(*np.tril_indices(shape[0]), strict=True)
+        )
         every = [(p.name, *map(int, at)) for at in every]
         share = most and max(1, most // len(row.parameters))
         places += [every[i] for i in sorted(rng.permutation(len(every))[:share])]
@@ -196,7 +198,7 @@ def agree(one, other):
 
 
 def packed(pairs, dtype):
-    """The four arrays of ``Exact`` of (f, bound), or of nested lists of it, in that dtype's range."""
+    """The four arrays of ``Exact`` of (f, bound), or of nested lists of it, in the dtype's range."""
     info = np.finfo(dtype)
     most, least, eps = (mpf(float(x)) for x in (info.max, info.tiny, info.eps))
     pairs = np.array(pairs, dtype=object)

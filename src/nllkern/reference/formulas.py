@@ -112,7 +112,7 @@ def poisson_nll(f, rate, target, full):
 
 
 def gamma_nll(f, shape, rate, target, full):
-    """The value lgamma(a) - a log b - (a - 1) log y + b y; without the log y of the constant unless full."""
+    """The value lgamma(a) - a log b - (a - 1) log y + b y; of log y the constant only if full."""
     a, b, y = shape, rate, target
 
     def rest():

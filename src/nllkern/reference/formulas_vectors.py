@@ -1,4 +1,4 @@
-"""The value of every loss of vectors: formulas like those of ``formulas.py``, of lists of numbers."""
+"""The value of every loss of vectors: formulas like those of ``formulas.py``, of lists."""
 
 
 def multivariate_gaussian_nll(f, mean, factor, target, full):
@@ -34,9 +34,7 @@ def norm(f, x, p):
         return f.where(largest == 0, lambda: 0 * size[0], lambda: f.sqrt(sum(v * v for v in x)))
     powers = [f.where(v.value == 0, lambda v=v: 0 * v, lambda v=v: f.power(v, p)) for v in size]
     total = sum(powers)
-    return f.where(
-        largest == 0, lambda: 0 * size[0], lambda: f.power(total, 1 / f.n.real(p))
-    )
+    return f.where(largest == 0, lambda: 0 * size[0], lambda: f.power(total, 1 / f.n.real(p)))
 
 
 def largest_of(f, values):

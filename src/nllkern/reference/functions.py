@@ -20,7 +20,8 @@ class NumpyNumbers:
     """Arrays of the widest float that NumPy has here."""
 
     exp, log, log1p, expm1, sqrt = np.exp, np.log, np.log1p, np.expm1, np.sqrt
-    tanh, sinh, ceil, any = np.tanh, np.sinh, np.ceil, np.any
+    tanh, sinh, ceil = np.tanh, np.sinh, np.ceil
+    any = staticmethod(np.any)
     real = np.longdouble
     steps = 16  # of the recurrence in front of Stirling's series
     pi = np.arctan(np.longdouble(1)) * 4
@@ -230,7 +231,9 @@ class Functions:
         log = n.log1p(y / z)
         total = (z - n.real(1) / 2 + y) * log - y
         for m, b in enumerate(n.bernoulli(), 1):  # of Stirling's series at z + y, less that at z
-            total = total + b / (2 * m * (2 * m - 1)) * z ** (1 - 2 * m) * n.expm1((1 - 2 * m) * log)
+            total = total + b / (2 * m * (2 * m - 1)) * z ** (1 - 2 * m) * n.expm1(
+                (1 - 2 * m) * log
+            )
         for k in range(1, n.steps + 1):
             total = total + (y * n.log1p(n.real(1) / k) - n.log1p(y / k))
         return total

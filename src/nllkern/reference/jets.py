@@ -3,7 +3,7 @@
 A series is a tuple of Taylor coefficients in e: (c,) of a constant, (c0, c1, c2) of a number that
 moves with e, e^3 = 0.  A ``Jet`` is a series that remembers what it was made of.  Running a formula
 on jets with one input moving as x + e gives the value, the first and the second derivative;
-``Jet.gradients`` then goes back over the tape and gives the derivatives of all three by every input.
+``Jet.gradients`` then gives the derivatives of all three by every input, back over the tape.
 
 The numbers may be floats, NumPy arrays or mpmath's: only + - * / are asked of them.
 """

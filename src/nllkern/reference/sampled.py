@@ -106,7 +106,9 @@ def _vectors(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Re
     names = [
         (p.name, *at)
         for p in row.parameters
-        for at in some(triangle if p.name in matrices else [(i,) for i in range(d)], MOST if d < 50 else 3)
+        for at in some(
+            triangle if p.name in matrices else [(i,) for i in range(d)], MOST if d < 50 else 3
+        )
     ]
     count = len(names)
 

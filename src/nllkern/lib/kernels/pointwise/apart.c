@@ -1,4 +1,5 @@
-/* Samples that are not ordinary: those of float32 by the same loss in double precision, those of float64 in scaled numbers. */
+/* Samples that are not ordinary: those of float32 by the same loss in double precision, those of float64 in scaled
+ * numbers. */
 #include "apart.h"
 
 #if NLLK_BITS == 32
@@ -46,7 +47,8 @@ static void use_formula(const pointwise_loss *loss, const scaled_sample *s, scal
     double value[LANES], results[NLLK_MAX_PARAMETERS][3][LANES];
     prepared p[NLLK_MAX_PARAMETERS];
     alone_arrays alone;
-    tile t = {.target = target, .log_target = log_target, .extra = extra, .full = s->full, .value = value, .alone = &alone};
+    tile t = {
+        .target = target, .log_target = log_target, .extra = extra, .full = s->full, .value = value, .alone = &alone};
     for (int i = 0; i < LANES; i++) {
         target[i] = s->target;
         log_target[i] = log_(s->target);
@@ -79,8 +81,8 @@ static void use_formula(const pointwise_loss *loss, const scaled_sample *s, scal
 /* d2L/du2 (links.h). */
 static double second_scaled(const scaled_parameter *p, scaled d1, scaled d2)
 {
-    if (p->curve != 0)
-        d2 = scaled_add(d2, scaled_times(d1, p->curve));
+    if (p->curve.m != 0) /* d1 may be infinite */
+        d2 = scaled_add(d2, scaled_mul(d1, p->curve));
     return scaled_to_double(scaled_mul(scaled_mul(d2, p->rate), p->rate));
 }
 

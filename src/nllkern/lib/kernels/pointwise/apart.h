@@ -1,5 +1,5 @@
-/* The samples of a block that are not ordinary.  The loop of the ordinary ones puts their numbers here, before anything is
- * written over them; when there are enough, they are computed apart and their results written. */
+/* The samples of a block that are not ordinary.  The loop of the ordinary ones puts their numbers here, before
+ * anything is written over them; when there are enough, they are computed apart and their results written. */
 #ifndef NLLK_APART_H
 #define NLLK_APART_H
 

@@ -11,14 +11,15 @@
 #include "links.h"
 #include "nllkern/supports.h"
 
-/* Ordinary numbers: theta in 2^-+THETA_BITS, parameters without a link and real targets up to 2^REAL_BITS in size, positive
- * targets in 2^-+TARGET_BITS, or 0 if the loss takes no logarithm of it.  A loss may define narrower ranges. */
+/* Ordinary numbers: theta in 2^-+THETA_BITS, parameters without a link and real targets up to 2^REAL_BITS in size,
+ * positive targets in 2^-+TARGET_BITS, or 0 if the loss takes no logarithm of it.  A loss may define narrower
+ * ranges. */
 #define ORDINARY_THETA_BITS PICK(28, 280)
 #define ORDINARY_REAL_BITS PICK(40, 400)
 #define ORDINARY_TARGET_BITS PICK(40, 400)
 
-/* What a formula needs of one parameter alone: four numbers, which NAME_alone computes in a loop of its own, and only once
- * if all samples share the parameter. */
+/* What a formula needs of one parameter alone: four numbers, which NAME_alone computes in a loop of its own, and
+ * only once if all samples share the parameter. */
 typedef struct {
     REAL value, d1, d2, d2_log;
 } alone_terms;

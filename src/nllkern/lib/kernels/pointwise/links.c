@@ -10,7 +10,7 @@
 #define PREPARE(NAME, EXPONENTIAL)                                                                                     \
     static void prepare_##NAME(const REAL *raw, ptrdiff_t n, int want, int log, prepared *to)                          \
     {                                                                                                                  \
-        prepare(EXPONENTIAL, NAME##_apply, NAME##_rate, raw, n, want, log, to);                                                     \
+        prepare(EXPONENTIAL, NAME##_apply, NAME##_rate, raw, n, want, log, to);                                        \
     }
 PREPARE(identity, NULL)
 PREPARE(softplus, softplus_exponential)
@@ -50,7 +50,9 @@ scaled_parameter SYMBOL(scaled_link)(int link, double raw)
     case LINK_LOG: return log_scaled(raw);
     case LINK_VARIANCE: return variance_scaled(raw);
     case LINK_LOG_VARIANCE: return log_variance_scaled(raw);
-    default: return (scaled_parameter){.raw = raw, .rate = scaled_of(1), .in_log = link == LINK_LOGIT};
+    default:
+        return (scaled_parameter){
+            .raw = raw, .rate = scaled_of(1), .curve = scaled_of(0), .in_log = link == LINK_LOGIT};
     }
 }
 
@@ -65,7 +67,7 @@ link_numbers SYMBOL(link_numbers)(int link, double raw)
                           .again = power_of_2(half),
                           .rate = scaled_to_double(p.rate),
                           .log = p.log,
-                          .curve = p.curve,
+                          .curve = scaled_to_double(p.curve),
                           .in_log = p.in_log};
 }
 #endif

@@ -33,7 +33,8 @@ typedef struct {
     REAL low, high;
 } range;
 
-/* What a link makes of one raw number.  log(theta) = log(log_of) + log_plus, or log_plus alone where `has_log` is 0. */
+/* What a link makes of one raw number.  log(theta) = log(log_of) + log_plus, or log_plus alone where `has_log` is
+ * 0. */
 typedef struct {
     REAL value, slope; /* theta and, under softplus, d theta/du */
     REAL inverse, rate;
@@ -54,8 +55,8 @@ typedef struct {
     ALIGNED REAL e[LONG_TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
 } prepared;
 
-/* What the chain rule of one parameter reads and writes.  Derivatives are multiplied by `factor`, an array or one number;
- * where it is 0 the results are 0. */
+/* What the chain rule of one parameter reads and writes.  Derivatives are multiplied by `factor`, an array or one
+ * number; where it is 0 the results are 0. */
 typedef struct {
     const prepared *p;
     const REAL *value; /* of the loss */
@@ -106,8 +107,8 @@ link_numbers CONCAT(link_numbers, f, 64, NLLK_LEVEL)(int link, double raw);
 /* The same in scaled numbers. */
 typedef struct {
     double raw;
-    scaled value, rate;
-    double log, curve;
+    scaled value, rate, curve;
+    double log;
     int in_log;
 } scaled_parameter;
 

@@ -1,173 +1,17 @@
 /* The one loop of all pointwise losses: tiles, links, the loss's own loop, weights, sums.
  *
- * A loss's own loop sees plain arrays of one tile; what else there is (one number for all samples, the last samples of a
- * batch) is made into such arrays in buffers.  Samples that are not ordinary are put into a list before the tile writes
- * anything, and an ordinary sample stands in their place: no sample's bits depend on its neighbours. */
-#include "apart.h"
-#include "tile.h"
+ * A loss's own loop sees plain arrays of one tile; what else there is (one number for all samples, the last
+ * samples of a batch) is made into such arrays in buffers.  Samples that are not ordinary are put into a list
+ * before the tile writes anything, and an ordinary sample stands in their place: no sample's bits depend on its
+ * neighbours. */
+#include "set_apart.h"
 
 #include <math.h>
 
-enum { INPUTS = NLLK_MAX_PARAMETERS + 2, TARGET = NLLK_MAX_PARAMETERS, EXTRA, OUTPUTS = 1 + 2 * NLLK_MAX_PARAMETERS };
-
-/* Ask for what will be written FETCH_BYTES from now: hardware fetches ahead what is read, but a write waits for its line to
- * come (4 million squared errors, Sapphire Rapids, two threads: 1.3 ms without, 0.9 with, the time that adding two arrays
- * takes). */
+/* Ask for what will be written FETCH_BYTES from now: hardware fetches ahead what is read, but a write waits for
+ * its line to come (4 million squared errors, Sapphire Rapids, two threads: 1.3 ms without, 0.9 with, the time
+ * that adding two arrays takes). */
 #define FETCH_BYTES 2048
-
-/* An output: the array that it goes to, or the lanes that sum it. */
-typedef struct {
-    ALIGNED double lanes[LANES];
-    REAL buffer[LONG_TILE];
-    REAL *array; /* or NULL */
-    int summed;
-} output;
-
-/* One call of the kernel.  Output 0 is the loss; the gradients follow, then the second derivatives. */
-typedef struct {
-    const pointwise_loss *loss;
-    const nllk_pointwise *a;
-    int count, outputs;
-    int link[NLLK_MAX_PARAMETERS];
-    int shared;     /* bit j: parameter j is one number for all samples */
-    int scale_fits; /* in REAL */
-    int all_apart;  /* what all samples share is not ordinary */
-    range ordinary[INPUTS];
-    ptrdiff_t tile; /* samples in a whole tile */
-    /* The tile at hand: samples [first, first + n), padded to `whole`. */
-    ptrdiff_t first, n, whole;
-    const REAL *input[INPUTS];
-    ALIGNED REAL input_buffer[INPUTS][LONG_TILE], weight[LONG_TILE], factor[LONG_TILE];
-    prepared linked[NLLK_MAX_PARAMETERS];
-    alone_arrays alone;
-    ALIGNED REAL log_target[TILE], derivative[NLLK_MAX_PARAMETERS][3][TILE];
-    output out[OUTPUTS];
-    int set_apart_count;
-    unsigned char set_apart[LONG_TILE];
-    apart list;
-} run;
-
-_Static_assert(LONG_TILE <= 256, "places in a tile are kept in bytes");
-
-static int is_shared(const run *r, int j) { return r->shared >> j & 1; }
-
-/* ---- samples that are not ordinary ---- */
-
-static range target_range(const pointwise_loss *loss)
-{
-    const REAL most = real_power_of_2(loss->target_bits), least = real_power_of_2(-loss->target_bits);
-    const REAL real = real_power_of_2(loss->real_bits), low = loss->logs & LOG_TARGET ? least : R(0.0);
-    const int support = loss->target, is_unit = nllk_is_inside(support, 0.5) && !nllk_is_inside(support, 2);
-    if (nllk_is_inside(support, -1))
-        return (range){-real, real};
-    return (range){nllk_is_inside(support, 0) ? low : least, is_unit ? R(1.0) : most};
-}
-
-/* Put the samples that were found, set_apart[], into the list. */
-static void list_set_apart(run *r)
-{
-    const nllk_pointwise *a = r->a;
-    apart *list = &r->list;
-    const int count = r->set_apart_count;
-    const unsigned char *at = r->set_apart;
-    const ptrdiff_t k = list->count;
-    for (int i = 0; i < count; i++)
-        list->sample[k + i] = r->first + at[i];
-    for (int j = 0; j < r->count; j++)
-        for (int i = 0; i < count; i++)
-            list->parameter[j][k + i] = r->input[j][at[i]];
-    for (int i = 0; i < count; i++) {
-        list->target[k + i] = r->input[TARGET][at[i]];
-        list->extra[k + i] = a->extra ? r->input[EXTRA][at[i]] : a->extra_value;
-        list->weight[k + i] = r->weight[at[i]];
-    }
-    list->count += count;
-}
-
-/* Put an ordinary number in the place of those that were set apart, and of such numbers past the end. */
-static void replace_set_apart(run *r, int k)
-{
-    REAL *buffer = r->input_buffer[k];
-    if (r->input[k] != buffer)
-        r->input[k] = memcpy(buffer, r->input[k], r->whole * sizeof *buffer);
-    for (int i = 0; i < r->set_apart_count; i++)
-        buffer[r->set_apart[i]] = 1;
-    for (ptrdiff_t i = r->n; i < r->whole; i++)
-        buffer[i] = outside(buffer[i], r->ordinary[k]) ? R(1.0) : buffer[i];
-}
-
-/* Set apart what is not ordinary.  found[j] tells whether there is anything among samples j, j + LANES ... */
-static void set_apart_outside(run *r, const UBITS *found)
-{
-    ALIGNED UBITS mark[TILE];
-    memset(mark, 0, r->whole * sizeof *mark);
-    for (int j = 0; j < r->count; j++)
-        if (!is_shared(r, j))
-            mark_outside(mark, r->input[j], r->ordinary[j], r->whole);
-    mark_outside(mark, r->input[TARGET], r->ordinary[TARGET], r->whole);
-    for (int j = 0; j < LANES; j++)
-        for (ptrdiff_t i = j; found[j] && i < r->n; i += LANES)
-            if (mark[i])
-                r->set_apart[r->set_apart_count++] = (unsigned char)i;
-    list_set_apart(r);
-    if (r->set_apart_count == r->n)
-        return;
-    for (int j = 0; j < r->count; j++)
-        if (!is_shared(r, j))
-            replace_set_apart(r, j);
-    replace_set_apart(r, TARGET);
-}
-
-static void find_apart(run *r)
-{
-    ALIGNED UBITS found[LANES] = {0};
-    r->set_apart_count = 0;
-    if (r->all_apart) {
-        for (ptrdiff_t i = 0; i < r->n; i++)
-            r->set_apart[r->set_apart_count++] = (unsigned char)i;
-        list_set_apart(r);
-    }
-    if (r->all_apart || r->loss->direct)
-        return;
-    for (int j = 0; j < r->count; j++)
-        if (!is_shared(r, j))
-            find_outside(found, r->input[j], r->ordinary[j], r->whole);
-    find_outside(found, r->input[TARGET], r->ordinary[TARGET], r->whole);
-    if (any_of(found))
-        set_apart_outside(r, found);
-}
-
-NLLK_INLINE double weighted_result(double weight, double scale, double x) { return weight == 0 ? 0 : scale * weight * x; }
-
-/* Write an output of the samples in the list, or add it. */
-static void write_apart(const apart *list, const double *from, double scale, output *to)
-{
-    ALIGNED double x[APART_MAX];
-#pragma omp simd
-    for (ptrdiff_t i = 0; i < list->count; i++)
-        x[i] = weighted_result(list->weight[i], scale, from[i]);
-    if (to->array)
-        for (ptrdiff_t i = 0; i < list->count; i++)
-            to->array[list->sample[i]] = (REAL)x[i];
-    if (to->summed)
-        for (ptrdiff_t i = 0; i < list->count; i++)
-            to->lanes[i % LANES] += x[i];
-}
-
-/* Compute the samples of the list and write their results. */
-static void finish_apart(run *r)
-{
-    apart *list = &r->list;
-    if (!list->count)
-        return;
-    SYMBOL(compute_apart)(r->loss, r->a, list);
-    write_apart(list, list->loss, 1, &r->out[0]);
-    for (int j = 0; j < r->count && r->a->want >= WANT_GRAD; j++)
-        write_apart(list, list->grad[j], r->a->scale, &r->out[1 + j]);
-    for (int j = 0; j < r->count && r->a->want >= WANT_HESS; j++)
-        write_apart(list, list->hess[j], r->a->scale, &r->out[1 + r->count + j]);
-    list->count = 0;
-}
 
 /* ---- tiles ---- */
 
@@ -351,6 +195,16 @@ static void read_shared(run *r, int k, REAL number)
     r->input[k] = r->input_buffer[k];
     r->input_buffer[k][0] = number;
     repeat_first(r->input_buffer[k], LONG_TILE);
+}
+
+static range target_range(const pointwise_loss *loss)
+{
+    const REAL most = real_power_of_2(loss->target_bits), least = real_power_of_2(-loss->target_bits);
+    const REAL real = real_power_of_2(loss->real_bits), low = loss->logs & LOG_TARGET ? least : R(0.0);
+    const int support = loss->target, is_unit = nllk_is_inside(support, 0.5) && !nllk_is_inside(support, 2);
+    if (nllk_is_inside(support, -1))
+        return (range){-real, real};
+    return (range){nllk_is_inside(support, 0) ? low : least, is_unit ? R(1.0) : most};
 }
 
 static void open_parameter(run *r, int j)

@@ -1,4 +1,5 @@
-/* What the loop of the pointwise losses (pointwise.c) knows of a loss, and what the loss's loops (kernel.h) know of a tile. */
+/* What the loop of the pointwise losses (pointwise.c) knows of a loss, and what the loss's loops (kernel.h) know
+ * of a tile. */
 #ifndef NLLK_POINTWISE_H
 #define NLLK_POINTWISE_H
 

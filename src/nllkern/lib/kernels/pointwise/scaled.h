@@ -1,7 +1,8 @@
-/* Numbers with an exponent of their own, for samples whose parameters, or what a formula makes of them, leave the range
- * of double: m 2^e, 1 <= |m| < 2, in double precision.
+/* Numbers with an exponent of their own, for samples whose parameters, or what a formula makes of them, leave the
+ * range of double: m 2^e, 1 <= |m| < 2, in double precision.
  *
- * Infinity is a number with the exponent SCALED_INFINITY, so that quotients by it are limits; 0 is m = 0, NaN is m = NaN. */
+ * Infinity is a number with the exponent SCALED_INFINITY, so that quotients by it are limits; 0 is m = 0, NaN is m
+ * = NaN. */
 #ifndef NLLK_SCALED_H
 #define NLLK_SCALED_H
 

@@ -1,5 +1,5 @@
-/* The loops of pointwise.c over the numbers of one tile: copies, ranges, weights, sums.  n is a multiple of LANES but where
- * it is said to be any number. */
+/* The loops of pointwise.c over the numbers of one tile: copies, ranges, weights, sums.  n is a multiple of LANES
+ * but where it is said to be any number. */
 #ifndef NLLK_TILE_H
 #define NLLK_TILE_H
 

@@ -28,6 +28,6 @@ NLLK_INLINE scaled_parameter identity_scaled(double u)
 {
     /* 0, where a loss allows it, stands for a limit. */
     const scaled theta = u == 0 ? (scaled){1, -SCALED_INFINITY} : scaled_of(u);
-    return (scaled_parameter){u, theta, scaled_div(scaled_of(1), theta), scaled_log(theta), 0, 0};
+    return (scaled_parameter){u, theta, scaled_div(scaled_of(1), theta), scaled_of(0), scaled_log(theta), 0};
 }
 #endif

@@ -8,10 +8,7 @@ static range log_variance_range(int bits)
 
 NLLK_INLINE REAL log_variance_exponential(REAL u) { return exp_ordinary(R(0.5) * u); }
 
-NLLK_INLINE linked log_variance_apply(REAL u, REAL e)
-{
-    return (linked){.value = e, .log_plus = R(0.5) * u};
-}
+NLLK_INLINE linked log_variance_apply(REAL u, REAL e) { return (linked){.value = e, .log_plus = R(0.5) * u}; }
 
 NLLK_INLINE REAL log_variance_rate(REAL slope, REAL inverse)
 {
@@ -34,6 +31,6 @@ NLLK_INLINE REAL log_variance_second(const linked *p, REAL d1, REAL d2, REAL d2_
 #if NLLK_BITS == 64
 NLLK_INLINE scaled_parameter log_variance_scaled(double u)
 {
-    return (scaled_parameter){u, scaled_exp(0.5 * u), scaled_of(0.5), 0.5 * u, 0, 1};
+    return (scaled_parameter){u, scaled_exp(0.5 * u), scaled_of(0.5), scaled_of(0), 0.5 * u, 1};
 }
 #endif

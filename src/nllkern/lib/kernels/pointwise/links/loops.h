@@ -1,5 +1,5 @@
-/* The loops of a link over a tile.  Each step has a loop of its own: a processor holds some 100 instructions that wait for
- * their operands, so it overlaps the samples of several short loops where it would wait in one long one. */
+/* The loops of a link over a tile.  Each step has a loop of its own: a processor holds some 100 instructions that
+ * wait for their operands, so it overlaps the samples of several short loops where it would wait in one long one. */
 #ifndef NLLK_LINK_LOOPS_H
 #define NLLK_LINK_LOOPS_H
 

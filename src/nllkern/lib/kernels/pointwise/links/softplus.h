@@ -1,13 +1,10 @@
 /* theta = log(1 + e^u),   rate = sigmoid(u) / theta.
  *
- * With e = e^-|u|, log1p(e) = e (1 + e q).  For u < 0 both theta and its derivative hold a factor e, which their quotient
- * and log(theta) - u do without. */
+ * With e = e^-|u|, log1p(e) = e (1 + e q).  For u < 0 both theta and its derivative hold a factor e, which their
+ * quotient and log(theta) - u do without. */
 #include "loops.h"
 
-static range softplus_range(int bits)
-{
-    return (range){(REAL)(-bits * (double)LOG_2), real_power_of_2(bits)};
-}
+static range softplus_range(int bits) { return (range){(REAL)(-bits * (double)LOG_2), real_power_of_2(bits)}; }
 
 NLLK_INLINE REAL softplus_exponential(REAL u) { return exp_nonpositive_(-fabs_(u)); }
 
@@ -36,20 +33,22 @@ NLLK_INLINE REAL softplus_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 #if NLLK_BITS == 64
 NLLK_INLINE scaled_parameter softplus_scaled(double u)
 {
-    const scaled e = scaled_exp(-fabs_(u));
-    const double e_double = scaled_to_double(e);
+    const scaled e = scaled_exp(-fabs_(u)), one = scaled_of(1), size = scaled_of(u);
+    const log1p_parts l = log1p_parts_(scaled_to_double(e));
     if (u < -40) /* e^2 is lost beside e */
-        return (scaled_parameter){u, e, scaled_of(1), u, -0.5 * e_double, 1};
+        return (scaled_parameter){
+            .raw = u, .value = e, .rate = one, .curve = scaled_times(e, -0.5), .log = u, .in_log = 1};
     if (u > 40)
-        return (scaled_parameter){u, scaled_of(u), scaled_div(scaled_of(1), scaled_of(u)), log_(u), e_double * u, 0};
-    const log1p_parts l = log1p_parts_(e_double);
-    if (u < 0) {
-        const double log = log_normal_(mul_add(e_double, l.q, 1.0));
-        const scaled theta = scaled_times(e, mul_add(e_double, l.q, 1.0));
-        return (scaled_parameter){u, theta, scaled_div(scaled_times(e, l.inverse), theta), u + log, e_double * l.q, 1};
-    }
-    const scaled theta = scaled_of(u + l.log1p);
-    return (scaled_parameter){
-        u, theta, scaled_div(scaled_of(l.inverse), theta), scaled_log(theta), e_double * (u + l.log1p), 0};
+        return (scaled_parameter){
+            .raw = u, .value = size, .rate = scaled_div(one, size), .curve = scaled_mul(e, size), .log = log_(u)};
+    const double part = mul_add(scaled_to_double(e), l.q, 1.0); /* log1p(e) / e */
+    const scaled theta = u < 0 ? scaled_times(e, part) : scaled_of(u + l.log1p);
+    const scaled slope = u < 0 ? scaled_times(e, l.inverse) : scaled_of(l.inverse);
+    return (scaled_parameter){.raw = u,
+                              .value = theta,
+                              .rate = scaled_div(slope, theta),
+                              .curve = u < 0 ? scaled_times(e, l.q) : scaled_mul(e, theta),
+                              .log = u < 0 ? u + log_normal_(part) : scaled_log(theta),
+                              .in_log = u < 0};
 }
 #endif

@@ -29,6 +29,6 @@ NLLK_INLINE scaled_parameter variance_scaled(double u)
 {
     const scaled variance = scaled_of(u);
     return (scaled_parameter){
-        u, scaled_sqrt(variance), scaled_div(scaled_of(0.5), variance), 0.5 * scaled_log(variance), -1, 0};
+        u, scaled_sqrt(variance), scaled_div(scaled_of(0.5), variance), scaled_of(-1), 0.5 * scaled_log(variance), 0};
 }
 #endif

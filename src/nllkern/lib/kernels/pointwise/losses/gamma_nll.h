@@ -6,9 +6,9 @@
  *           = a (digamma(a) - log(a)) - a log r        d2L/d(log a)2 = a dL/da + a^2 trigamma(a)
  *   b dL/db = b y - a                                  b^2 d2L/db2 = a,    d2L/d(log b)2 = b y
  *
- * with delta the Stirling remainder of lgamma.  The first forms serve a small shape (GAMMA_SPLIT), the second ones survive a
- * large one: log r comes from x = (b y - a) / a where r is near 1, and b y - a is rounded once.  Loader (2000) has the form
- * for the Poisson and binomial cases. */
+ * with delta the Stirling remainder of lgamma.  The first forms serve a small shape (GAMMA_SPLIT), the second ones
+ * survive a large one: log r comes from x = (b y - a) / a where r is near 1, and b y - a is rounded once.  Loader
+ * (2000) has the form for the Poisson and binomial cases. */
 #include "pointwise/formula.h"
 #include "functions/gamma.h"
 
@@ -28,8 +28,7 @@ NLLK_INLINE void gamma_nll(const sample *s, result *to)
     const parameter *shape = &s->p[0], *rate = &s->p[1];
     const REAL a = shape->value, b = rate->value, y = s->target, by = b * y;
     const REAL excess = mul_add_exact(b, y, -a), x = excess * shape->inverse, r = by * shape->inverse;
-    const log_ratio ratio =
-        log_ratio_(a < GAMMA_SPLIT ? by : r, a < GAMMA_SPLIT ? mul_add_exact(b, y, R(-1.0)) : x);
+    const log_ratio ratio = log_ratio_(a < GAMMA_SPLIT ? by : r, a < GAMMA_SPLIT ? mul_add_exact(b, y, R(-1.0)) : x);
     const REAL gap = x < LOG_RATIO_SMALL ? x - ratio.log : -ratio.remainder; /* r - 1 - log r */
     const REAL mixed = a < GAMMA_SPLIT ? mul_add(-a, ratio.log, by) : a * gap;
     to->value = (shape->alone.value + mixed) + (s->full ? s->log_target : R(0.0));

@@ -1,4 +1,5 @@
-/* Hinge loss of a score z for the label y = -1 or 1, h = max(0, 1 - y z).  Where y z = 1 the derivative is taken as 0.
+/* Hinge loss of a score z for the label y = -1 or 1, h = max(0, 1 - y z).  Where y z = 1 the derivative is taken
+ * as 0.
  *
  *   L = h      dL/dz = -y where y z < 1, else 0      d2L/dz2 = 0 */
 #include "pointwise/formula.h"

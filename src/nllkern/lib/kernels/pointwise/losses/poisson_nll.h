@@ -4,8 +4,8 @@
  *           = y (r - 1 - log r) + P(y),     r = b / y,     P(y) = lgamma(1 + y) - y log(y) + y
  *   b dL/db = b - y        b^2 d2L/db2 = y        d2L/d(log b)2 = b
  *
- * In the second form nothing large cancels (Loader 2000); r - 1 = (b - y) / y is exact but for its division where r is near 1.
- * Without the constant lgamma(1 + y) it is the first form. */
+ * In the second form nothing large cancels (Loader 2000); r - 1 = (b - y) / y is exact but for its division where
+ * r is near 1. Without the constant lgamma(1 + y) it is the first form. */
 #include "pointwise/formula.h"
 #include "functions/gamma.h"
 

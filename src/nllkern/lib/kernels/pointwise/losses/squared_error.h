@@ -1,4 +1,5 @@
-/* Half the squared error of a prediction m of y, d = m - y: the Gaussian likelihood of unit standard deviation, without its constant.
+/* Half the squared error of a prediction m of y, d = m - y: the Gaussian likelihood of unit standard deviation,
+ * without its constant.
  *
  *   L = d^2 / 2      dL/dm = d      d2L/dm2 = 1 */
 #include "pointwise/formula.h"

@@ -7,7 +7,8 @@
  *                                                    d2L/d(log sigma)2 = 2 (a + s) r
  *   nu dL/dnu       = (nu h - s)/2 + nu c'(nu)       nu^2 d2L/dnu2 = s (1 + r - a)/2 + nu^2 c''(nu)
  *
- * with c of functions/student.h.  -s = r - 1 takes the place of q in the logarithm, so that h comes without cancellation. */
+ * with c of functions/student.h.  -s = r - 1 takes the place of q in the logarithm, so that h comes without
+ * cancellation. */
 #include "pointwise/formula.h"
 #include "functions/student.h"
 
@@ -31,7 +32,8 @@ NLLK_INLINE void student_t_nll(const sample *x, result *to)
     const log_ratio ratio = log_ratio_(r, -s);
     const REAL log1p_q = -ratio.log, h = -s < LOG_RATIO_SMALL ? log1p_q - s : -ratio.remainder;
     const REAL half_log = R(0.5) * log1p_q, nu_h = nu->value * h, pull = inverse2 + inverse2 * nu->inverse;
-    to->value = mul_add(nu->value, half_log, half_log + sigma->log) + (nu->alone.value + (x->full ? HALF_LOG_2PI : R(0.0)));
+    to->value =
+        mul_add(nu->value, half_log, half_log + sigma->log) + (nu->alone.value + (x->full ? HALF_LOG_2PI : R(0.0)));
     to->d1[0] = -(difference * pull) * r; /* where z is subnormal, z / sigma has lost digits */
     to->d2[0] = pull * ((r - s) * r);
     to->d1[1] = mul_add(-z, z, R(1.0)) * r;
