@@ -20,7 +20,7 @@ globals().update(_all)
 __all__ = ["loss_named", "losses", *_all]
 
 
-def loss_named(name):
+def loss_named(name: str) -> Loss:
     """The loss of that name (what pickles of it hold)."""
     return _all[name]
 
