@@ -80,6 +80,8 @@ cdef extern from "kernels.h" nogil:
         NLLK_ENCODE
         NLLK_EXPECTATION
         NLLK_QUANTILE
+        NLLK_ADD_COLUMNS
+        NLLK_COLUMN_SOFTMAX
 
     ctypedef struct nllk_sums:
         ptrdiff_t bad
@@ -100,6 +102,16 @@ cdef extern from "kernels.h" nogil:
         ptrdiff_t result_stride
         void *result
 
+    ctypedef struct nllk_columns:
+        const void *rows
+        ptrdiff_t row_count
+        ptrdiff_t columns
+        ptrdiff_t first
+        void *top
+        double *others
+        const void *scale
+        void *result
+
     ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, void *, nllk_sums *) noexcept nogil
     ctypedef void (*nllk_vector_function)(const void *, void *, ptrdiff_t) noexcept nogil
 
@@ -113,6 +125,7 @@ cdef extern from "kernels.h" nogil:
 
     ctypedef struct nllk_table:
         nllk_kernel bins[3]
+        nllk_kernel columns[2]
         nllk_vector_function vector[1]
 
     ctypedef struct nllk_level:

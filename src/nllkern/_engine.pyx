@@ -76,6 +76,27 @@ cdef int compute(int loss, bint is_double, ptrdiff_t samples, ptrdiff_t size, co
     return no_memory() if status == NLLK_NO_MEMORY else status
 
 
+cdef void *data(x):
+    return NULL if x is None else cnp.PyArray_DATA(<cnp.ndarray> x)
+
+
+def thread_count(int asked):
+    """Threads for a call that asked for so many (0: for none in particular)."""
+    return nllk_thread_count(asked)
+
+
+def run_columns(bint softmax, cnp.ndarray rows, ptrdiff_t first, top, others, scale, result, ptrdiff_t begin,
+                ptrdiff_t end):
+    """A kernel of nllk_columns over columns `begin` to `end` of C-contiguous arrays; `others` is float64."""
+    cdef nllk_columns c
+    cdef nllk_kernel kernel = table(cnp.PyArray_TYPE(rows) == cnp.NPY_DOUBLE).columns[
+        NLLK_COLUMN_SOFTMAX if softmax else NLLK_ADD_COLUMNS]
+    c.rows, c.row_count, c.columns, c.first = data(rows), cnp.PyArray_DIM(rows, 0), cnp.PyArray_DIM(rows, 1), first
+    c.top, c.others, c.scale, c.result = data(top), <double *> data(others), data(scale), data(result)
+    with nogil:
+        kernel(&c, begin, end, NULL, NULL)
+
+
 def c_functions():
     """(name, C type, address) of each function of nllkern.h."""
     cdef const nllk_api *api = nllk_get_api()

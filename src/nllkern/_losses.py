@@ -3,7 +3,7 @@
 from collections import namedtuple
 
 from ._binned import BinnedLoss
-from ._contrastive import info_nce
+from ._info_nce import info_nce
 from ._loss import Loss
 from .tables import LOSSES
 from .tables import Loss as Row
@@ -20,7 +20,7 @@ globals().update(_all)
 __all__ = ["loss_named", "losses", *_all]
 
 
-def loss_named(name):
+def loss_named(name: str) -> Loss:
     """The loss of that name (what pickles of it hold)."""
     return _all[name]
 

@@ -514,7 +514,8 @@ BAD = [
 
 @pytest.mark.parametrize(("args", "options", "error", "parts"), BAD)
 def test_bad_input(args, options, error, parts):
-    outs = tuple(np.full(np.shape(x), 7, Q.dtype) for x in args[:2])
+    dtype = Q4.dtype if args[0].dtype == Q4.dtype else Q.dtype
+    outs = tuple(np.full(np.shape(x), 7, dtype) for x in args[:2])
     for call in (nk.info_nce, nk.info_nce.grad, nk.info_nce.value_and_grad):
         more = [{}] if call is nk.info_nce or len(args) != 2 else [{}, {"out": outs}]
         for extra in more:

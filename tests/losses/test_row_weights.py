@@ -164,3 +164,16 @@ def test_far_weights_of_vectors(weight):
             assert got[0] == pytest.approx(usual[0], rel=1e-6)
             for a, b in zip(got[1], usual[1], strict=True):
                 np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("form", ["queries", "symmetric", "nt_xent"])
+@pytest.mark.parametrize("weight", FAR)
+def test_far_weights_of_pairs(form, weight):
+    queries, keys = np.random.default_rng(0).normal(size=(2, 40, 8)).astype("f4")
+    w = np.full(40, weight, "f4")
+    w[::3] = 0
+    usual = nk.info_nce.value_and_grad(queries, keys, form=form, sample_weight=w / w.max())
+    got = nk.info_nce.value_and_grad(queries, keys, form=form, sample_weight=w)
+    assert got[0] == pytest.approx(usual[0], rel=1e-6)
+    for a, b in zip(got[1], usual[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-8)

@@ -10,7 +10,6 @@
 
 #include "nllkern/nllkern.h"
 
-
 /* Work on one block of samples: the sums go to the caller, who adds the blocks in their order. */
 typedef struct {
     double value;                     /* sum of weight * loss */
@@ -78,6 +77,17 @@ typedef struct {
     void *result;
 } nllk_bins;
 enum { NLLK_ENCODE, NLLK_EXPECTATION, NLLK_QUANTILE, NLLK_BINS_COUNT };
+
+/* Softmax over the columns of a matrix whose rows come in blocks.  The kernels count columns. */
+typedef struct {
+    const void *rows; /* `row_count` rows of `columns` numbers, the first of which is row `first` of the matrix */
+    ptrdiff_t row_count, columns, first;
+    void *top;         /* of each column the largest so far */
+    double *others;    /* of each column the sum of exp(element - top) over the rows other than its own */
+    const void *scale; /* of each column; with it scale exp(element - top) is added to `result` */
+    void *result;
+} nllk_columns;
+enum { NLLK_ADD_COLUMNS, NLLK_COLUMN_SOFTMAX, NLLK_COLUMNS_COUNT };
 /* Losses whose samples are vectors of d numbers.  A matrix that all samples share is prepared once and worked on in parts,
  * whose sums are added at the end: NLLK_PREPARE and NLLK_FINISH are calls of the same kernel. */
 #define NLLK_VECTOR_MAX 256 /* d at most, where a matrix is involved */
@@ -130,6 +140,7 @@ typedef struct {
     nllk_kernel loss[NLLK_LOSS_COUNT];
     nllk_kernel survey[2]; /* of row-wise and of pointwise losses: to be run before the loss */
     nllk_kernel bins[NLLK_BINS_COUNT];
+    nllk_kernel columns[NLLK_COLUMNS_COUNT];
     nllk_vector_function vector[NLLK_VECFN_COUNT];
 } nllk_table;
 

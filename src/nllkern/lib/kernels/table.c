@@ -26,6 +26,8 @@ KERNEL(survey_pointwise);
 KERNEL(encode_bins);
 KERNEL(expectation_of_bins);
 KERNEL(quantiles_of_bins);
+KERNEL(add_columns);
+KERNEL(column_softmax);
 
 #define NLLK_LOSS(NAME) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
 #define NLLK_VECFN(NAME, ...) [NLLK_VECFN_##NAME] = vector_##NAME,
@@ -36,6 +38,7 @@ const nllk_table SYMBOL(table) = {
         },
     .survey = {SYMBOL(survey_rowwise), SYMBOL(survey_pointwise)},
     .bins = {SYMBOL(encode_bins), SYMBOL(expectation_of_bins), SYMBOL(quantiles_of_bins)},
+    .columns = {SYMBOL(add_columns), SYMBOL(column_softmax)},
     .vector =
         {
 #include "functions.inc"

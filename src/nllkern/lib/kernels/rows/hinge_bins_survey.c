@@ -1,5 +1,6 @@
-/* The other kernels over classes: hinge, bins, and the surveys. */
+/* The other kernels over classes: hinge, bins, columns, and the surveys. */
 #include "bins.h"
+#include "columns.h"
 #include "hinge.h"
 #include "survey.h"
 #include "symbol.h"
@@ -21,6 +22,18 @@ KERNEL(survey_pointwise)
 {
     (void)scratch;
     survey_points(arguments, begin, end, sums);
+}
+
+KERNEL(add_columns)
+{
+    (void)scratch, (void)sums;
+    add_columns(arguments, begin, end);
+}
+
+KERNEL(column_softmax)
+{
+    (void)scratch, (void)sums;
+    add_column_softmax(arguments, begin, end);
 }
 
 KERNEL(encode_bins)

@@ -70,17 +70,38 @@ static void row_grad(const REAL *e, REAL *grad, ptrdiff_t n, REAL factor, int st
         row_scale(e, grad, n, factor * ROW_UNLIFT_2, 1);
 }
 
-/* The middle pass of one row and, if `all`, the first of another and the last of a third:
- *   the lifted shares of its columns: LANES sums of them without column t, and what is kept of them into `e` if `keep`;
- *   the maxima of `next`;   out = factor * before.
- * `before` may be `e`: a column is read before it is written.  Meanwhile the rows at `read` and `write` are fetched. */
-NLLK_INLINE void row_pass(int score, int keep, int all, int stream, const REAL *z, REAL *e, ptrdiff_t n,
-                          const row_view *view, ptrdiff_t t, double *restrict sums, const REAL *next,
-                          REAL *restrict next_top, const REAL *before, REAL *out, REAL factor, const REAL *read,
-                          const REAL *write)
+/* Three rows of n columns, each in another of its passes. */
+typedef struct {
+    ptrdiff_t n;
+    /* Exponentials of this row: LANES sums of them, without the target's; what the gradient needs of them goes to `kept`. */
+    const REAL *logits;
+    row_view view;
+    ptrdiff_t target;
+    double *sums;
+    REAL *kept;
+    /* Maxima of the row that has its turn next. */
+    const REAL *next;
+    REAL *next_top;
+    /* Gradient of the row before: factor * ready.  `ready` may be `kept`: a column is read before it is written. */
+    const REAL *ready;
+    REAL *grad;
+    REAL factor;
+    /* Rows that are fetched meanwhile. */
+    const REAL *read, *write;
+} row_work;
+
+/* KEEP: the exponentials; ALL: and the passes of the other two rows; STREAM: and the gradient goes past the caches. */
+enum { SUM_ONLY, KEEP, ALL, STREAM };
+
+NLLK_INLINE void row_pass(int score, int work, const row_work *w)
 {
-    ptrdiff_t whole = n & ~(ptrdiff_t)(LANES - 1), skip = stream ? columns_to_line(out) : 0;
-    REAL top = view->top, base = view->base, unit = view->unit;
+    const int keep = work >= KEEP, all = work >= ALL, stream = work == STREAM;
+    const REAL *z = w->logits, *next = w->next, *before = w->ready, *read = w->read, *write = w->write;
+    REAL *e = w->kept, *out = w->grad, *restrict next_top = w->next_top;
+    double *restrict sums = w->sums;
+    const ptrdiff_t n = w->n, t = w->target;
+    const ptrdiff_t whole = n & ~(ptrdiff_t)(LANES - 1), skip = stream ? columns_to_line(out) : 0;
+    const REAL top = w->view.top, base = w->view.base, unit = w->view.unit, factor = w->factor;
     REAL m[LANES], tail[LANES], tail_out[LANES];
     double high[LANES], low[LANES];
 #pragma omp simd
@@ -164,6 +185,30 @@ NLLK_INLINE double close_batch(int score, const nllk_rowwise *a, row_batch *b, d
     return finish_index_rows(score, a, &b->block, WIDE_ROWS, b->count);
 }
 
+/* The passes of the r-th rows of three batches: `ahead`, `middle`, `behind` say which of them exist. */
+NLLK_INLINE void step_rows(int score, row_work *w, int ahead, int middle, int behind, int stream)
+{
+    if (ahead && middle && behind && scales_at_once(w->factor)) {
+        w->factor *= ROW_UNLIFT_2;
+        if (stream)
+            row_pass(score, STREAM, w);
+        else
+            row_pass(score, ALL, w);
+        return;
+    }
+    if (behind)
+        row_grad(w->ready, w->grad, w->n, w->factor, stream);
+    w->read = w->next;
+    if (stream || !w->kept)
+        w->write = w->next;
+    if (middle && w->kept)
+        row_pass(score, KEEP, w);
+    else if (middle)
+        row_pass(score, SUM_ONLY, w);
+    if (ahead)
+        row_max(w->next, w->n, w->next_top);
+}
+
 /* A batch keeps its exponentials where the one before it had its own, which are used up column by column just in time: in
  * `stage`, in `scratch` (long rows), or in the gradient itself. */
 NLLK_INLINE double wide_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end, REAL *scratch)
@@ -194,36 +239,26 @@ NLLK_INLINE double wide_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, 
         if (b->count)
             open_batch(score, a, b, first, tops);
         for (ptrdiff_t r = 0; r < b->count || r < before->count; r++) {
-            int ahead = r < next_count, middle = r < b->count, behind = grad && r < before->count;
-            REAL factor = behind ? before->block.factor[r] : 1;
-            row_view view = {.top = b->block.row.top[r], .base = b->block.view.base[r], .unit = b->block.view.unit[r]};
-            REAL *e = middle && grad ? b->e + r * n : NULL, *g = behind ? before->grad + r * n : NULL;
-            ptrdiff_t t = b->block.target[r];
-            const REAL *next_row = next + r * stride, *later = next_row + size * stride,
-                       *ready = behind ? before->e + r * n : NULL;
-            int all = ahead && middle && behind && scales_at_once(factor);
-            if (all && stream) {
-                row_pass(score, 1, 1, 1, z + r * stride, e, n, &view, t, sums + r * LANES, next_row, tops + r * LANES,
-                         ready, g, factor * ROW_UNLIFT_2, later, NULL);
-            } else if (all) {
-                row_pass(score, 1, 1, 0, z + r * stride, e, n, &view, t, sums + r * LANES, next_row, tops + r * LANES,
-                         ready, g, factor * ROW_UNLIFT_2, later, b->grad + r * n);
-            } else {
-                if (behind)
-                    row_grad(ready, g, n, factor, stream);
-                if (middle && e)
-                    row_pass(score, 1, 0, 0, z + r * stride, e, n, &view, t, sums + r * LANES, NULL, NULL, NULL, NULL,
-                             0, next_row, stream ? next_row : b->grad + r * n);
-                else if (middle)
-                    row_pass(score, 0, 0, 0, z + r * stride, NULL, n, &view, t, sums + r * LANES, NULL, NULL, NULL,
-                             NULL, 0, next_row, next_row);
-                if (ahead)
-                    row_max(next_row, n, tops + r * LANES);
-            }
+            const int middle = r < b->count, behind = grad && r < before->count;
+            row_work w = {
+                .n = n,
+                .logits = z + r * stride,
+                .view = {.top = b->block.row.top[r], .base = b->block.view.base[r], .unit = b->block.view.unit[r]},
+                .target = b->block.target[r],
+                .sums = sums + r * LANES,
+                .kept = middle && grad ? b->e + r * n : NULL,
+                .next = next + r * stride,
+                .next_top = tops + r * LANES,
+                .ready = behind ? before->e + r * n : NULL,
+                .grad = behind ? before->grad + r * n : NULL,
+                .factor = behind ? before->block.factor[r] : 1,
+                .read = next + (r + size) * stride,
+                .write = grad ? b->grad + r * n : NULL};
+            step_rows(score, &w, r < next_count, middle, behind, stream);
             if (behind && before->block.row.weight[r] == 0)
-                memset(g, 0, n * sizeof *g);
+                memset(w.grad, 0, n * sizeof *w.grad);
             else if (behind)
-                g[before->block.target[r]] = before->block.spike[r];
+                w.grad[before->block.target[r]] = before->block.spike[r];
         }
         if (b->count) {
             sum += close_batch(score, a, b, sums);
