@@ -22,6 +22,8 @@ from nllkern._loss cimport Loss
 
 import numpy as np
 
+from . import _docs
+
 cnp.import_array()
 
 cdef tuple OUTSIDE = ("clip", "raise")
@@ -136,6 +138,10 @@ cdef tuple logits_and_bins(str name, logits, edges):
 
 cdef class BinnedLoss(Loss):
     # The target of a row of logits is a real number, which falls into one of the bins.
+
+    @property
+    def __doc__(self):  # not inherited: a class's own, if only None, comes first
+        return _docs.docstring(self.name)
 
     cdef cnp.ndarray indices(self, Call call):
         more = call.more or {}
