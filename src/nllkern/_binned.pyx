@@ -273,7 +273,8 @@ def mu_law_edges(K, mu=255, low=-1, high=1):
         raise TypeError(f"mu_law_edges: K is {K!r}, expected a positive int")
     if K < 1:
         raise ValueError(f"mu_law_edges: K is {K}, expected a positive int")
-    mu, low, high = (number(x, "mu_law_edges", name, "a number") for x, name in ((mu, "mu"), (low, "low"), (high, "high")))
+    given = ((mu, "mu"), (low, "low"), (high, "high"))
+    mu, low, high = (number(x, "mu_law_edges", name, "a number") for x, name in given)
     if not (isfinite(mu) and mu > 0):
         raise ValueError(f"mu_law_edges: mu is {mu}, expected a positive, finite number")
     if not (isfinite(high - low) and low < high):

@@ -1,4 +1,4 @@
-"""Errors of the C library in words: what was got, what was expected, which argument, which place."""
+"""Errors of the C library in words: what was got and expected, which argument, which place."""
 
 from typing import Any, NamedTuple
 

@@ -207,7 +207,7 @@ cdef int read_rows(Row row, Call call, tuple args) except -1:
     if call.class_weight is not None:
         class_weight = call.read(call.class_weight, "class_weight")
         expect_shape(class_weight, 1, &call.shape[call.ndim], row.name, "class_weight", "one weight per class")
-    weight = call.set_weight(call.read_weight())
+    call.set_weight(call.read_weight())
     if class_weight is not None:
         call.o.class_weight = cnp.PyArray_DATA(call.input("class_weight", call.class_weight, class_weight))
     if is_index:
@@ -357,7 +357,7 @@ cdef int read_pair(Row row, Call call, tuple args) except -1:
     a = call.arrays[0]
     call.ndim, call.shape, call.size = 1, cnp.PyArray_DIMS(a), cnp.PyArray_DIM(a, 1)
     call.count_samples()
-    weight = call.set_weight(call.read_weight())
+    call.set_weight(call.read_weight())
     for k in range(2):
         call.arrays[k] = call.input(row.arguments[k], args[k], call.arrays[k])
     return 0

@@ -25,8 +25,6 @@ from nllkern._inputs cimport Call, Row, read_pair, read_points, read_rows, read_
 
 import inspect
 
-import numpy as np
-
 from . import _docs, _errors
 from .lowlevel import Options
 

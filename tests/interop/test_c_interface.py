@@ -353,7 +353,7 @@ def test_capsule():
 
 
 def test_only_grows():
-    """golden/c_functions.txt: the functions that others may have been compiled with, in C and in Cython.
+    """golden/c_functions.txt: what others may have been compiled with, in C and in Cython.
 
     Those that came later are written there by NLLKERN_UPDATE_SNAPSHOT=1, before a release.
     """

@@ -276,9 +276,8 @@ def entry(text: str) -> str:
         signature = f"{returns} ({', '.join(given) or 'void'})"
         lines.append(f'    {{"{name}", "{signature}", (void (*)(void)){name}}},')
     lines += ["};", "", "const nllk_api *nllk_get_api(void)", "{"]
-    lines += [
-        "    static const nllk_api api = {NLLK_ABI, sizeof api, sizeof functions / sizeof *functions, functions};"
-    ]
+    lines += ["    static const nllk_api api = {NLLK_ABI, sizeof api,"]
+    lines += ["                                 sizeof functions / sizeof *functions, functions};"]
     return "\n".join([*lines, "    return &api;", "}", ""])
 
 

@@ -198,7 +198,7 @@ def agree(one, other):
 
 
 def packed(pairs, dtype):
-    """The four arrays of ``Exact`` of (f, bound), or of nested lists of it, in the dtype's range."""
+    """The four arrays of ``Exact`` of (f, bound), or nested lists of it, in the dtype's range."""
     info = np.finfo(dtype)
     most, least, eps = (mpf(float(x)) for x in (info.max, info.tiny, info.eps))
     pairs = np.array(pairs, dtype=object)

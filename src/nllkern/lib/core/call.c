@@ -185,7 +185,7 @@ static int find_weight(nllk_work *c, int wanted, const nllk_team *team, double *
 static int anything_counts(const nllk_work *c)
 {
     const int rows = kind_of(c) == NLLK_KIND_ROWS;
-    const void *weight = rows                             ? c->a.rows.weight
+    const void *weight = rows                              ? c->a.rows.weight
                          : kind_of(c) == NLLK_KIND_VECTORS ? c->a.vectors.weight
                                                            : c->a.points.weight;
     const nllk_rowwise *a = &c->a.rows;
@@ -224,7 +224,9 @@ static int open_parts(nllk_work *c)
 int nllk_open_call(nllk_work *c, const nllk_team *team)
 {
     const int kind = kind_of(c);
-    double weight, *scale = kind == NLLK_KIND_ROWS ? &c->a.rows.scale : kind == NLLK_KIND_POINTWISE ? &c->a.points.scale : &c->a.vectors.scale;
+    double weight, *scale = kind == NLLK_KIND_ROWS        ? &c->a.rows.scale
+                            : kind == NLLK_KIND_POINTWISE ? &c->a.points.scale
+                                                          : &c->a.vectors.scale;
     size_t scratch = 0;
     c->table = nllk_table_in_use(c->is_double);
     c->unit = 1;

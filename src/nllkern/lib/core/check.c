@@ -159,5 +159,7 @@ int nllk_check(const nllk_work *w, const nllk_options *o, const void *const *inp
         status = check_numbers(&c, "sample_weight", NLLK_NONNEGATIVE_NUMBER, o->sample_weight, 0, w->samples);
     if (status != NLLK_OK)
         return status;
-    return kind == NLLK_KIND_POINTWISE ? check_points(&c, o) : kind == NLLK_KIND_ROWS ? check_rows(&c) : check_vectors(&c);
+    return kind == NLLK_KIND_POINTWISE ? check_points(&c, o)
+           : kind == NLLK_KIND_ROWS    ? check_rows(&c)
+                                       : check_vectors(&c);
 }

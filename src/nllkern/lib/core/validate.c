@@ -53,8 +53,8 @@ static int validate_numbers(const nllk_loss_info *info, const nllk_options *o, n
         int shares = 0; /* another row that the loss has is of the same member */
         for (int j = 0; j < nllk_number_count; j++)
             shares |= info->numbers >> j & (nllk_numbers[j].offset == n->offset);
-        const int good = info->numbers >> k & 1 ? (x >= n->low && x <= n->high) || x == n->nothing
-                                                : shares || x == n->value;
+        const int good =
+            info->numbers >> k & 1 ? (x >= n->low && x <= n->high) || x == n->nothing : shares || x == n->value;
         if (!good)
             return fail(results, NLLK_BAD_OPTION, n->name);
     }
@@ -85,8 +85,8 @@ static int validate_pointers(const nllk_loss_info *info, const nllk_options *o, 
         if (!inputs[k])
             return fail(results, NLLK_NULL_POINTER, k < info->count ? info->parameter[k].name : "target");
     for (int k = 0; k < info->count && samples > 0; k++)
-        if (!(shared >> k & 1) && ((o->want >= NLLK_GRADIENT && !results->grad[k]) ||
-                                   (o->want >= NLLK_HESSIAN && !results->hess[k])))
+        if (!(shared >> k & 1) &&
+            ((o->want >= NLLK_GRADIENT && !results->grad[k]) || (o->want >= NLLK_HESSIAN && !results->hess[k])))
             return fail(results, NLLK_NULL_POINTER, info->parameter[k].name);
     return NLLK_OK;
 }
