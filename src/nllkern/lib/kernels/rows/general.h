@@ -113,7 +113,7 @@ static void clear_sums(row_sums *s, int rows)
 
 /* What the derivatives of a row need, for each lane. */
 typedef struct {
-    REAL rest[LANES], mass[LANES], pull[LANES], inverse[LANES], over[LANES];
+    REAL rest[LANES], mass[LANES], mass_low[LANES], pull[LANES], inverse[LANES], over[LANES];
 } lane_terms;
 
 /* ---- scores and shares ---- */
@@ -173,17 +173,23 @@ static void score_steps(const row_options *o, row_stage *s, ptrdiff_t at, ptrdif
 
 /* ---- sums ---- */
 
-/* Of the sum of the targets a divergence needs every digit, since all but the last may cancel: it is summed in double. */
-NLLK_INLINE void sum_steps_as(int divergence, const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top,
-                              row_sums *to, int row, const REAL *write)
+/* Add `steps` steps to the sums of row `row`.  Meanwhile what lies at `write` is fetched.
+ *
+ * The mass is summed in double: in the gradient of a class that has nearly all of it, and in a divergence, all but its last
+ * digits may cancel. */
+NLLK_NOINLINE void sum_steps(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top, row_sums *to, int row,
+                             const REAL *write)
 {
-    double *high = to->mass.high + row * LANES, *low = to->mass.low + row * LANES;
+    double high[LANES], low[LANES];
     REAL ties[LANES];
-    for (int j = 0; j < LANES; j++)
+    for (int j = 0; j < LANES; j++) {
+        high[j] = to->mass.high[row * LANES + j];
+        low[j] = NLLK_BITS == 64 ? to->mass.low[row * LANES + j] : 0;
         ties[j] = (REAL)to->ties[row * LANES + j];
+    }
     for (ptrdiff_t k = 0; k < steps * LANES; k += CHUNK) {
         ptrdiff_t stop = steps * LANES - k < CHUNK ? steps * LANES : k + CHUNK;
-        REAL rest[LANES] = {0}, mass[LANES] = {0}, gap[LANES] = {0};
+        REAL rest[LANES] = {0}, gap[LANES] = {0};
         for (ptrdiff_t i = k; i < stop; i += LANES) {
             PREFETCH(write + i, 1);
 #pragma omp simd
@@ -192,29 +198,19 @@ NLLK_INLINE void sum_steps_as(int divergence, const row_stage *s, ptrdiff_t at, 
                 /* The 1 of the largest is counted, not added. */
                 rest[j] += share == ROW_LIFT_2 ? 0 : share;
                 ties[j] += share == ROW_LIFT_2 ? 1 : 0;
-                mass[j] += tau;
-                gap[j] += divergence || tau == 0 ? 0 : tau * -fall;
+                gap[j] += tau == 0 ? 0 : tau * -fall;
             }
-            if (divergence)
-                wide_add(high, low, &s->tau[at + i], LANES);
+            wide_add(high, low, &s->tau[at + i], LANES);
         }
         wide_add(to->rest.high + row * LANES, to->rest.low + row * LANES, rest, LANES);
         wide_add(to->gap.high + row * LANES, to->gap.low + row * LANES, gap, LANES);
-        if (!divergence)
-            wide_add(high, low, mass, LANES);
     }
-    for (int j = 0; j < LANES; j++)
+    for (int j = 0; j < LANES; j++) {
+        to->mass.high[row * LANES + j] = high[j];
+        if (NLLK_BITS == 64)
+            to->mass.low[row * LANES + j] = low[j];
         to->ties[row * LANES + j] = ties[j];
-}
-
-/* Add `steps` steps to the sums of row `row`.  Meanwhile what lies at `write` is fetched. */
-NLLK_NOINLINE void sum_steps(int divergence, const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top,
-                             row_sums *to, int row, const REAL *write)
-{
-    if (divergence)
-        sum_steps_as(1, s, at, steps, top, to, row, write);
-    else
-        sum_steps_as(0, s, at, steps, top, to, row, write);
+    }
 }
 
 /* The terms of a divergence from a softmax. */
@@ -245,7 +241,7 @@ NLLK_INLINE void derive_steps_as(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t
         for (int j = 0; j < LANES; j++) {
             REAL z = s->z[at + i + j], tau = s->tau[at + i + j], e = ROW_UNLIFT_2 * s->share[at + i + j];
             REAL q = (1 - e) + row->rest[j], mass = row->mass[j], pull = row->pull[j], inverse = row->inverse[j];
-            REAL d1 = (e * ((mass - tau) + pull) - tau * q) * inverse;
+            REAL d1 = (e * ((mass - tau) + (row->mass_low[j] + pull)) - tau * q) * inverse;
             s->z[at + i + j] = z == -REAL_INF ? 0 : d1;
             if (hess) {
                 REAL d2 = e * ((mass + pull) * (q * row->over[j]) + 2 * z_loss * (e * row->over[j])) * inverse;
@@ -310,6 +306,7 @@ NLLK_INLINE void fill_terms(const row_block *b, ptrdiff_t r, ptrdiff_t step, lan
     for (int j = 0; j < LANES; j++) {
         t->rest[j] = b->rest[r + j * step];
         t->mass[j] = (REAL)b->mass[r + j * step];
+        t->mass_low[j] = (REAL)((b->mass[r + j * step] - (double)t->mass[j]) + b->mass_low[r + j * step]);
         t->pull[j] = (REAL)b->pull[r + j * step];
         t->inverse[j] = (REAL)b->inverse[r + j * step];
         t->over[j] = b->over[r + j * step];

@@ -54,12 +54,13 @@ static double general_narrow_block(const row_options *o, const nllk_rowwise *a, 
     view_rows(o->score, b.top, o->softcap, LANES, &views);
     score_steps(o, s, 0, n, &views);
     clear_sums(&sums, 1);
-    sum_steps(o->divergence == FROM_SOFTMAX, s, 0, n, views.origin, &sums, 0, grad ? grad + first * n : s->z);
+    sum_steps(s, 0, n, views.origin, &sums, 0, grad ? grad + first * n : s->z);
     double excess[LANES];
     for (int r = 0; r < LANES; r++) {
         b.top[r] = views.top[r];
         b.rest[r] = rest_of(o, sums.ties[r], sums.rest.high[r] + sums.rest.low[r]);
         b.mass[r] = sums.mass.high[r] + sums.mass.low[r];
+        b.mass_low[r] = (sums.mass.high[r] - b.mass[r]) + sums.mass.low[r];
         b.gap[r] = sums.gap.high[r] + sums.gap.low[r];
         excess[r] = (sums.mass.high[r] - 1) + sums.mass.low[r];
     }

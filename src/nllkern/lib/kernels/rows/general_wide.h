@@ -130,7 +130,7 @@ static void sum_row(general_batch *b, ptrdiff_t r)
         ptrdiff_t m = n - k < PIECE ? n - k : PIECE;
         ptrdiff_t steps = b->at_once ? b->padded / LANES : load_piece(b, r, k, m, at);
         score_steps(o, &b->stage, at, steps, &view);
-        sum_steps(o->divergence == FROM_SOFTMAX, &b->stage, at, steps, view.origin, &b->sums, (int)r, write + k);
+        sum_steps(&b->stage, at, steps, view.origin, &b->sums, (int)r, write + k);
     }
 }
 
@@ -189,6 +189,7 @@ static double general_batch_rows(general_batch *b, ptrdiff_t ahead)
         block->top[r] = b->views.top[r];
         block->rest[r] = rest_of(b->options, s->ties[r], s->rest.high[r] + s->rest.low[r]);
         block->mass[r] = s->mass.high[r] + s->mass.low[r];
+        block->mass_low[r] = (s->mass.high[r] - block->mass[r]) + s->mass.low[r];
         block->gap[r] = s->gap.high[r] + s->gap.low[r];
         excess[r] = (s->mass.high[r] - 1) + s->mass.low[r];
     }

@@ -117,13 +117,12 @@ NLLK_INLINE void largest_others(const REAL *z, ptrdiff_t n, const BITS *target, 
     }
 }
 
-/* The gradient of row i, whose hinge is `term`. */
+/* The gradient of row i, which is 0 so far, from its hinge `term`. */
 NLLK_INLINE void largest_gradient(const nllk_rowwise *a, ptrdiff_t i, row_target t, REAL own, REAL term, double value,
                                   ptrdiff_t at)
 {
     ptrdiff_t n = a->classes;
     REAL *grad = (REAL *)a->grad + i * n, unit = (REAL)(a->scale * t.weight);
-    memset(grad, 0, n * sizeof *grad);
     if (t.weight != 0 && value != value) {
         fill_row(grad, n, REAL_NAN);
     } else if (t.weight != 0 && term > 0) {
@@ -132,17 +131,19 @@ NLLK_INLINE void largest_gradient(const nllk_rowwise *a, ptrdiff_t i, row_target
     }
 }
 
+#define LARGEST_NARROW 128 /* rows of up to this many classes go in blocks */
+
 static double hinge_of_largest(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
     const REAL *logits = a->logits;
     const hinge_margin margin = margin_of(a);
     ptrdiff_t n = a->classes, stride = a->row_stride;
-    REAL z[NARROW * ROWS], top[ROWS], odd[ROWS], own[ROWS], term[ROWS];
+    REAL z[LARGEST_NARROW * ROWS], top[ROWS], odd[ROWS], own[ROWS], term[ROWS];
     double value[ROWS], sum = 0;
     row_target t[ROWS];
     BITS target[ROWS], at[ROWS];
     for (ptrdiff_t first = begin; first < end;) {
-        ptrdiff_t count = n <= NARROW && end - first >= ROWS ? ROWS : 1;
+        ptrdiff_t count = n <= LARGEST_NARROW && end - first >= ROWS ? ROWS : 1;
         const REAL *row = logits + first * stride;
         for (ptrdiff_t r = 0; r < count; r++) {
             t[r] = read_target(a, first + r);
@@ -164,6 +165,8 @@ static double hinge_of_largest(const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t
             term[r] = hinge_of(top[r], own[r], margin) + odd[r];
             value[r] = term[r] > 0 ? term[r] + margin.rest : term[r] <= 0 ? 0 : (double)term[r];
         }
+        if (a->grad)
+            memset((REAL *)a->grad + first * n, 0, count * n * sizeof(REAL));
         for (ptrdiff_t r = 0; r < count; r++) {
             if (a->grad)
                 largest_gradient(a, first + r, t[r], own[r], term[r], value[r], (ptrdiff_t)at[r]);
@@ -248,46 +251,53 @@ static double narrow_hinge_of_each(const nllk_rowwise *a, ptrdiff_t first, ptrdi
     return sum;
 }
 
+typedef struct {
+    REAL value[LANES], count[LANES], odd[LANES];
+} hinge_lanes;
+
+/* LANES classes at x, of which the target is number `at`; their gradient goes to g, which may be x. */
+NLLK_INLINE void add_hinges(const REAL *x, BITS at, REAL own, hinge_margin margin, REAL unit, hinge_lanes *s, REAL *g)
+{
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        class_hinge h = hinge_of_class((BITS)j == at ? -REAL_INF : x[j], own, margin);
+        s->value[j] += h.value;
+        s->count[j] += h.count;
+        s->odd[j] += h.odd;
+        g[j] = h.count * unit;
+    }
+}
+
 static double wide_hinge_of_each(const nllk_rowwise *a, ptrdiff_t i)
 {
     const REAL *z = (const REAL *)a->logits + i * a->row_stride;
     const hinge_margin margin = margin_of(a);
-    ptrdiff_t n = a->classes;
-    row_target t = read_target(a, i);
-    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, odd[LANES] = {0};
-    double sums[2][LANES], low[2][LANES], totals[2] = {0, 0};
-    REAL own = t.column < 0 ? 0 : z[t.column], unit = (REAL)(a->scale * t.weight), any = 0;
-    memset(sums, 0, sizeof sums);
-    memset(low, 0, sizeof low);
+    const ptrdiff_t n = a->classes, whole = n & ~(ptrdiff_t)(LANES - 1);
+    const row_target t = read_target(a, i);
+    const REAL own = t.column < 0 ? 0 : z[t.column], unit = (REAL)(a->scale * t.weight);
+    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, unused[LANES], any = 0;
+    double value[LANES] = {0}, count[LANES] = {0}, low[2][LANES] = {{0}}, totals[2] = {0, 0};
+    hinge_lanes s = {.odd = {0}};
     for (ptrdiff_t k = 0; k < n; k += CHUNK) {
-        ptrdiff_t m = n - k < CHUNK ? n - k : CHUNK;
-        REAL part[2][LANES];
-        memset(part, 0, sizeof part);
-        for (ptrdiff_t c = 0; c < m; c += LANES) {
-            BITS at = (BITS)(t.column - k - c);
+        for (int j = 0; j < LANES; j++)
+            s.value[j] = s.count[j] = 0;
+        for (ptrdiff_t c = k; c < whole && c < k + CHUNK; c += LANES)
+            add_hinges(z + c, (BITS)(t.column - c), own, margin, unit, &s, grad ? grad + c : unused);
+        if (whole < n && whole < k + CHUNK) {
             REAL x[LANES], g[LANES];
-            ptrdiff_t left = m - c < LANES ? m - c : LANES;
             for (int j = 0; j < LANES; j++)
-                x[j] = -REAL_INF;
-            memcpy(x, z + k + c, left * sizeof *x);
-#pragma omp simd
-            for (int j = 0; j < LANES; j++) {
-                class_hinge h = hinge_of_class((BITS)j == at ? -REAL_INF : x[j], own, margin);
-                part[0][j] += h.value;
-                part[1][j] += h.count;
-                odd[j] += h.odd;
-                g[j] = h.count * unit;
-            }
-            if (grad)
-                memcpy(grad + k + c, g, left * sizeof *g);
+                x[j] = j < n - whole ? z[whole + j] : -REAL_INF;
+            add_hinges(x, (BITS)(t.column - whole), own, margin, unit, &s, g);
+            for (int j = 0; j < n - whole && grad; j++)
+                grad[whole + j] = g[j];
         }
-        wide_add(sums[0], low[0], part[0], LANES);
-        wide_add(sums[1], low[1], part[1], LANES);
+        wide_add(value, low[0], s.value, LANES);
+        wide_add(count, low[1], s.count, LANES);
     }
     for (int j = 0; j < LANES; j++) {
-        totals[0] += sums[0][j] + low[0][j];
-        totals[1] += sums[1][j] + low[1][j];
-        any += odd[j];
+        totals[0] += value[j] + low[0][j];
+        totals[1] += count[j] + low[1][j];
+        any += s.odd[j];
     }
     return finish_each(a, i, t, own, totals[0], totals[1], any, margin.rest);
 }

@@ -18,6 +18,8 @@ typedef struct {
     double norm, inverse; /* 1 / norm, in the scale: t_i = |x_i| scale inverse; 0 where the norm is 0 */
     double scale;         /* NORM_2: a power of two that keeps squares in range */
     double share;         /* NORM_INF: 1 / how many |x_i| are the largest */
+    ptrdiff_t at;         /* NORM_2, second derivatives: where |x_i| is the largest, and 1 - t_i^2 there */
+    double rest;
 } vector_norm;
 
 typedef struct {
@@ -133,10 +135,26 @@ NLLK_INLINE double norm_slope(int kind, const vector_norm *v, double x)
     return __builtin_fabs(x) == v->norm ? sign * v->share : 0.0;
 }
 
-NLLK_INLINE double norm_curve(int kind, const vector_norm *v, double x)
+NLLK_INLINE double norm_curve(const vector_norm *v, double x, ptrdiff_t i)
 {
-    double t = x * v->scale * v->inverse;
-    return kind == NORM_2 ? mul_add_double(-t, t, 1.0) * v->inverse * v->scale : 0;
+    double t = x * v->scale * v->inverse, rest = i == v->at ? v->rest : mul_add_double(-t, t, 1.0);
+    return rest * v->inverse * v->scale;
+}
+
+/* The largest of x - y, for which 1 - t^2 may cancel, so that it is the sum of the others' squares. */
+static void find_rest(const REAL *x, const REAL *y, ptrdiff_t d, vector_norm *v)
+{
+    double largest = -1, rest = 0;
+    for (ptrdiff_t i = 0; i < d; i++) {
+        double size = __builtin_fabs((double)x[i] - (double)y[i]);
+        v->at = size > largest ? i : v->at;
+        largest = size > largest ? size : largest;
+    }
+    for (ptrdiff_t i = 0; i < d; i++) {
+        double t = ((double)x[i] - (double)y[i]) * v->scale * v->inverse;
+        rest += i == v->at ? 0 : t * t;
+    }
+    v->rest = rest;
 }
 
 NLLK_INLINE void write_derivatives(int kind, int hessian, const triplet *x, const vector_norm *norms, double factor,
@@ -158,7 +176,7 @@ NLLK_INLINE void write_derivatives(int kind, int hessian, const triplet *x, cons
             g1[i] = (REAL)-u;
             g2[i] = (REAL)w;
             if (hessian) {
-                double k = factor * norm_curve(kind, &near, s), l = factor * norm_curve(kind, &far, t);
+                double k = factor * norm_curve(&near, s, i), l = factor * norm_curve(&far, t, i);
                 h0[i] = (REAL)(k - l);
                 h1[i] = (REAL)k;
                 h2[i] = (REAL)-l;
@@ -179,6 +197,8 @@ NLLK_INLINE void derive(int kind, int want, const triplet *x, vector_norm *norms
                         REAL *const *hess)
 {
     if (kind == NORM_2 && want >= WANT_HESS) {
+        find_rest(x->anchor, x->positive, x->d, &norms[0]);
+        find_rest(x->anchor, x->negative, x->d, &norms[1]);
         write_derivatives(kind, 1, x, norms, factor, grad, hess);
         return;
     }
