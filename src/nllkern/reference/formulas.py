@@ -138,3 +138,9 @@ def gamma_nll(f, shape, rate, target, full):
         return rest() - a + a * f.log(a) - a * f.log(b) - power
 
     return f.where(y.value > 0, inside, edge)
+
+
+def weibull_nll(f, shape, scale, target, full):
+    """e^t - t - log k + log y, t = k log(y / s)."""
+    t = shape * f.log(target / scale)
+    return f.exp(t) - t - f.log(shape) + (f.log(target) if full else 0)

@@ -236,6 +236,13 @@ LOSSES = (
         options=_LIKELIHOOD,
         typical_target=lambda shape, rate: shape / rate,
     ),
+    _pointwise(
+        "weibull_nll",
+        _positive("shape"),
+        _positive("scale"),
+        target=s.POSITIVE,
+        options=_LIKELIHOOD,
+    ),
     Loss(
         "multivariate_gaussian_nll",
         "vectors",
