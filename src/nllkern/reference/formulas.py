@@ -144,3 +144,8 @@ def weibull_nll(f, shape, scale, target, full):
     """e^t - t - log k + log y, t = k log(y / s)."""
     t = shape * f.log(target / scale)
     return f.exp(t) - t - f.log(shape) + (f.log(target) if full else 0)
+
+
+def lognormal_nll(f, mean, scale, target, full):
+    z = (f.log(target) - mean) / scale
+    return f.log(scale) + z * z * 0.5 + (f.log(target) + f.half_log_2pi if full else 0)

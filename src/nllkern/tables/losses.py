@@ -243,6 +243,13 @@ LOSSES = (
         target=s.POSITIVE,
         options=_LIKELIHOOD,
     ),
+    _pointwise(
+        "lognormal_nll",
+        Parameter("mean", s.REAL),
+        Parameter("scale", s.POSITIVE, _SCALE, o.LINK),
+        target=s.POSITIVE,
+        options=_LIKELIHOOD,
+    ),
     Loss(
         "multivariate_gaussian_nll",
         "vectors",
