@@ -5,15 +5,14 @@ have to be positive and where its target lives.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 import nllkern as nk
 from nllkern._accuracy import LIMIT, flat, float_error
-from nllkern._losses import loss_infos
 from nllkern._selfcheck_data import draw
 from nllkern.reference.sampled import judge
-from nllkern.tables import LOSSES as ROWS
 
 DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")
@@ -23,6 +22,47 @@ OF_VECTORS = {*WITHOUT_TARGET, "multivariate_gaussian_nll"}  # tested apart
 WITHOUT_HESS = {"info_nce"}
 COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
 ROW = {row.name: row for row in ROWS}
+
+
+class LossInfo(NamedTuple):
+    """What the cases ask of a row."""
+
+    name: str
+    kind: str
+    parameters: tuple
+    links: tuple
+    own: bool
+    extra: str
+    support: str
+    linked: int
+
+
+def loss_infos():
+    found = []
+    for row in ROWS:
+        rows = row.kind == "rows"
+        extra = " ".join(x.name for x in row.options if rows or x.kind == "per_sample")
+        support = " ".join("prob" if t == "probabilities" else t for t in row.targets)
+        if not rows:
+            support = row.target.name if row.target else "none"
+            support = "positive" if row.name == "gamma_nll" else support
+        own = any(x.name.endswith("_link") for x in row.options)
+        linked = row.linked if row.links or row.kind == "vectors" else 0
+        found.append(
+            LossInfo(
+                row.name,
+                "rowwise" if rows else row.kind,
+                tuple(p.name for p in row.parameters),
+                row.links,
+                own,
+                extra if row.kind in ("rows", "pointwise") else "",
+                support,
+                linked,
+            )
+        )
+    return found
+
+
 TABLE = {info.name: info for info in loss_infos() if info.kind != "contrastive"}
 _POSITIVE_LINKS = ("", "identity", "variance")  # those that take the positive number itself
 _VARIANTS = ("crammer_singer", "weston_watkins")
