@@ -13,6 +13,7 @@ import nllkern as nk
 from nllkern._accuracy import LIMIT, flat, float_error
 from nllkern._selfcheck_data import draw
 from nllkern.reference.sampled import judge
+from nllkern.tables import LOSSES as ROWS
 
 DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")

@@ -27,7 +27,9 @@ class Pointwise(Reference):
             ([x.name for x in p.links] for p in row.parameters if p.option), default=()
         )
         self.links = tuple(self.links)
-        self.__doc__ = self.formula.__doc__
+        self.__doc__ = (
+            self.formula.__doc__ or f"The value of ``nllkern.{row.name}`` and its derivatives."
+        )
         kind = inspect.Parameter
         self.__signature__ = inspect.Signature(
             [kind(name, kind.POSITIONAL_OR_KEYWORD) for name in row.arguments]
