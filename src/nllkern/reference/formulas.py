@@ -142,7 +142,7 @@ def gamma_nll(f, shape, rate, target, full):
 
 def weibull_nll(f, shape, scale, target, full):
     """e^t - t - log k + log y, t = k log(y / s)."""
-    t = shape * f.log(target / scale)
+    t = shape * (f.log(target) - f.log(scale))
     return f.exp(t) - t - f.log(shape) + (f.log(target) if full else 0)
 
 
