@@ -184,7 +184,7 @@ cdef cnp.ndarray repeating(Row row, Call call, cnp.ndarray x, str like):
 
 cdef int read_rows(Row row, Call call, tuple args) except -1:
     """Rows of K numbers; a class index, probabilities, or a number for each."""
-    cdef cnp.ndarray logits, target, weight, class_weight = None
+    cdef cnp.ndarray logits, target, class_weight = None
     cdef str prediction = row.arguments[0]
     cdef int targets = row.targets
     cdef bint is_index
@@ -346,7 +346,7 @@ cdef int factorise(Row row, Call call) except -1:
 
 cdef int read_pair(Row row, Call call, tuple args) except -1:
     """Two sets of vectors, the second of which may have more rows."""
-    cdef cnp.ndarray a, weight
+    cdef cnp.ndarray a
     cdef int k
     call.arrays = [call.read(args[k], row.arguments[k]) for k in range(2)]
     for k in range(2):

@@ -25,7 +25,7 @@ cdef class Loss:
     cdef tuple methods
     cdef object run_in_python
 
-    cdef tuple compute(self, tuple args, dict kwargs, int want)
+    cdef tuple run(self, tuple args, dict kwargs, int want)
     cdef int take(self, Call call, str key, value) except -1
     cdef int put(self, Call call, str key, value) except -1
     cdef int set_link(self, Call call, Slot slot, str name) except -1

@@ -96,17 +96,17 @@ class Method:
 
 class ValueAndGrad(Method):
     def __call__(self, *args, **kwargs):
-        return (<Loss> self.__self__).compute(args, kwargs, NLLK_GRADIENT)
+        return (<Loss> self.__self__).run(args, kwargs, NLLK_GRADIENT)
 
 
 class Grad(Method):
     def __call__(self, *args, **kwargs):
-        return (<Loss> self.__self__).compute(args, kwargs, NLLK_GRADIENT)[1]
+        return (<Loss> self.__self__).run(args, kwargs, NLLK_GRADIENT)[1]
 
 
 class ValueGradHess(Method):
     def __call__(self, *args, **kwargs):
-        return (<Loss> self.__self__).compute(args, kwargs, NLLK_HESSIAN)
+        return (<Loss> self.__self__).run(args, kwargs, NLLK_HESSIAN)
 
 
 cdef class Loss:
@@ -160,7 +160,7 @@ cdef class Loss:
 
     def __call__(self, *args, **kwargs):
         """The value."""
-        return self.compute(args, kwargs, NLLK_VALUE)[0]
+        return self.run(args, kwargs, NLLK_VALUE)[0]
 
     @property
     def value_and_grad(self):
@@ -179,7 +179,7 @@ cdef class Loss:
 
     # ---- a call ----
 
-    cdef tuple compute(self, tuple args, dict kwargs, int want):
+    cdef tuple run(self, tuple args, dict kwargs, int want):
         cdef Call call = Call.__new__(Call)
         cdef int status
         memcpy(&call.o, &default_options, sizeof(default_options))
