@@ -191,7 +191,7 @@ def test_contributing_shows_the_files():
     section = text.partition("## Add a pointwise loss")[2].partition("\n## ")[0]
     paths = [path for path in (ROOT / "src").rglob("*") if path.suffix in (".h", ".inc", ".py")]
     sources = [path.read_text() for path in paths]
-    blocks = re.findall(r"^```(?:c|python)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```(?:c|python|text)\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
     for block in blocks:
         assert any(block in source for source in sources), block
