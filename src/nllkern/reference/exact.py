@@ -20,14 +20,16 @@ NOTHING = mpf(10) ** -350  # below every denormal
 ROWS = {row.name: row for row in TABLE}
 UNASKED = (np.nan, 0)
 HUGE = mpf(10) ** 1000  # an infinite input is taken to its limit
+FAR = 10**8  # exponents beyond are all the same to every dtype, and slow
 
 
 class MpmathNumbers:
     """mpmath's numbers, and arrays of them, at its present number of digits."""
 
     def __init__(self):
-        for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sinh", "ceil"):
+        for name in ("log", "log1p", "sqrt", "tanh", "sinh", "ceil"):
             setattr(self, name, elementwise(getattr(mp, name)))
+        self.exp, self.expm1 = elementwise(exp), elementwise(expm1)
         self.real, self.log1pmx = mpf, elementwise(log1pmx)
         self.any = bool
         self.digits, self.pi, self.steps = mp.dps, +mp.pi, int(0.6 * mp.dps)
@@ -51,6 +53,14 @@ class MpmathNumbers:
 def elementwise(function):
     of_array = np.frompyfunc(function, 1, 1)
     return lambda x: of_array(x) if isinstance(x, np.ndarray) else function(x)
+
+
+def exp(x):
+    return mp.exp(x if abs(x) < FAR else FAR * mp.sign(x))
+
+
+def expm1(x):
+    return mp.expm1(x) if abs(x) < 1 else exp(x) - 1
 
 
 def log1pmx(x):
