@@ -1,32 +1,33 @@
 """Losses over classes, on the last axis."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from . import _math as rm
-from ._math import product
+from ._math import Array, product
 from ._protocol import Reference, Samples, as_float64, loss
 
 
 class ClassReference(Reference):
     """A loss over classes, which reads its own target: indices or probabilities."""
 
-    def _convert(self, arguments):
+    def _convert(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[bool]]:
         return arguments, [False]
 
 
 @loss("logits", kind=ClassReference)
 def cross_entropy(
-    logits,
-    target,
+    logits: Any,
+    target: Any,
     *,
-    class_weight=None,
-    label_smoothing=0.0,
-    ignore_index=None,
-    z_loss=0.0,
-    softcap=None,
-):
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> Samples:
     """Softmax cross-entropy of logits (..., K) with class indices (...) or probabilities (..., K).
 
     s_k   = softcap * tanh(z_k / softcap),  or z_k without softcap
@@ -62,7 +63,7 @@ def cross_entropy(
 
     masked = z == -np.inf
     if softcap is None:
-        s, s1, s2 = z, 1.0, 0.0
+        s, s1, s2 = z, np.ones_like(z), np.zeros_like(z)
     else:
         s = np.where(masked, -np.inf, softcap * np.tanh(z / softcap))
         s1 = rm.sech2(z / softcap)
@@ -93,7 +94,9 @@ def cross_entropy(
     )
 
 
-def _class_target(target, logits_shape, class_weight, ignore_index):
+def _class_target(
+    target: Any, logits_shape: tuple[int, ...], class_weight: Array, ignore_index: int | None
+) -> tuple[Array, Array, Array | None]:
     """(probabilities, counts, weight): indices become one-hot; weight is None for probabilities."""
     classes = logits_shape[-1]
     target = np.asarray(target)
@@ -126,8 +129,13 @@ def _class_target(target, logits_shape, class_weight, ignore_index):
 
 @loss("logits", kind=ClassReference)
 def normalized_sigmoid_nll(
-    logits, target, *, class_weight=None, label_smoothing=0.0, ignore_index=None
-):
+    logits: Any,
+    target: Any,
+    *,
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+) -> Samples:
     """Cross-entropy of sigmoids divided by their sum, with class indices or probabilities.
 
     s_k     = log sigmoid(z_k),  s'_k = sigmoid(-z_k),  s''_k = -sigmoid(z_k) sigmoid(-z_k)
@@ -190,7 +198,7 @@ def normalized_sigmoid_nll(
     )
 
 
-def _checked_options(z, class_weight, label_smoothing):
+def _checked_options(z: Array, class_weight: Any, label_smoothing: float) -> Array:
     """The class weights, of logits z (..., K)."""
     if z.ndim == 0 or z.shape[-1] == 0:
         raise ValueError(f"logits must be (..., K) with K >= 1, got shape {z.shape}")
@@ -205,7 +213,7 @@ def _checked_options(z, class_weight, label_smoothing):
 
 
 @loss("logits", kind=ClassReference, links=("softmax", "log"))
-def kl_divergence(logits, target, *, link="softmax"):
+def kl_divergence(logits: Any, target: Any, *, link: str = "softmax") -> Samples:
     """Kullback-Leibler divergence of probabilities (..., K) from a prediction (..., K).
 
     link "softmax", p = softmax(z):
@@ -271,7 +279,14 @@ LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa4p-1"), float.fromhex("-0x1.8432
 
 
 @loss("scores", kind=ClassReference)
-def multiclass_hinge(scores, target, *, margin=1.0, variant="crammer_singer", ignore_index=None):
+def multiclass_hinge(
+    scores: Any,
+    target: Any,
+    *,
+    margin: float = 1.0,
+    variant: str = "crammer_singer",
+    ignore_index: int | None = None,
+) -> Samples:
     """Multiclass hinge loss of scores (..., K) with class indices y (...).
 
     "crammer_singer":  value = max(0, margin + max_{j != y} s_j - s_y)
@@ -289,7 +304,7 @@ def multiclass_hinge(scores, target, *, margin=1.0, variant="crammer_singer", ig
     w = _checked_options(s, None, 0.0)
     if np.asarray(target).dtype.kind not in "iu":
         raise TypeError(f"target has dtype {np.asarray(target).dtype}, expected integers")
-    t, counts, weight = _class_target(target, s.shape, w, ignore_index)
+    t, counts, _ = _class_target(target, s.shape, w, ignore_index)
     is_target = t == 1
     own = np.where(is_target, s, 0.0).sum(axis=-1, keepdims=True)
     masked = s == -np.inf
@@ -310,22 +325,22 @@ def multiclass_hinge(scores, target, *, margin=1.0, variant="crammer_singer", ig
         (np.where(bad[..., None], np.nan, np.zeros_like(s)),),
         {"scores": (np.isnan(s), "a number")},
         counts,
-        weight,
+        np.where(counts, 1.0, 0.0),
     )
 
 
 @loss("logits", kind=ClassReference)
 def binned_cross_entropy(
-    logits,
-    target,
+    logits: Any,
+    target: Any,
     *,
-    edges,
-    outside="clip",
-    class_weight=None,
-    label_smoothing=0.0,
-    z_loss=0.0,
-    softcap=None,
-):
+    edges: Any,
+    outside: str = "clip",
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> Samples:
     """Cross-entropy of logits (..., K) with the bins that real targets (...) fall into.
 
     Bin k is [edge_k, edge_{k+1}), the last one closed; ``edges`` are K + 1 increasing numbers or a

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..tables import LOSSES, Loss
 from . import formulas_classes, formulas_vectors
+from ._pointwise import Pointwise
 from ._protocol import LOSSES as REFERENCES
 from .bounds import Result, results, row_results, vector_results
 from .functions import FLOATS
@@ -43,13 +44,13 @@ def wide(x: Any) -> Any:
 
 
 def _pointwise(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Result]:
-    reference = REFERENCES[row.name]
+    reference = Pointwise(row)
     shape = np.shape(args[-1])
     named = given | dict(zip(row.arguments, args, strict=True))
     inputs, links, others = reference.arguments(named, shape)
     inputs = {k: np.broadcast_to(wide(x), shape) for k, x in inputs.items()}
     found = results(reference.formula, FLOATS, inputs, links, others)
-    return [tuple(np.broadcast_to(x, shape) for x in pair) for pair in found]
+    return [(np.broadcast_to(f, shape), np.broadcast_to(bound, shape)) for f, bound in found]
 
 
 def _rows(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Result]:
@@ -92,7 +93,8 @@ def some(places: list[Any], most: int = MOST) -> list[Any]:
 
 
 def bin_of(target: Any, edges: Any, classes: int) -> Any:
-    edges = np.linspace(*edges, classes + 1) if len(edges) == 2 else np.asarray(edges)
+    if len(edges) == 2:
+        edges = np.linspace(edges[0], edges[1], classes + 1)
     return np.clip(np.searchsorted(edges, target, side="right") - 1, 0, classes - 1)
 
 
@@ -148,10 +150,12 @@ def _contrastive(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> lis
     inputs = {name: repeated(x) for name, x in zip(names, args, strict=True)}
     formula = getattr(formulas_vectors, row.name)
     values, first, _ = vector_results(formula, FLOATS, inputs, None, given, places)
-    found = [tuple(np.array([np.max(x[k]) for x in values]) for k in range(2))]
+    of_samples = [np.array([np.max(x[k]) for x in values]) for k in range(2)]
+    found = [(of_samples[0], of_samples[1])]
     ends = np.cumsum([0, *(x.size for x in args)])
     for x, start, end in zip(args, ends[:-1], ends[1:], strict=True):
-        found.append(tuple(part[start:end].reshape(x.shape) for part in first))
+        f, bound = (part[start:end].reshape(x.shape) for part in first)
+        found.append((f, bound))
     return found
 
 
