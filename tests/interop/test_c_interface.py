@@ -310,6 +310,10 @@ def test_lowlevel():
         nk.ctypes_function("nllk_nothing")
     with pytest.raises(TypeError, match="unknown option 'wants'"):
         Options(wants=1)
+    with pytest.raises(TypeError, match="no option 'edges' of binned_cross_entropy"):
+        Options().set("binned_cross_entropy", edges=(0, 1))
+    with pytest.raises(ValueError, match="no loss 'info_nce'"):
+        Options().set("info_nce")
     assert Options().size == ctypes.sizeof(Options)
     assert Results().size == ctypes.sizeof(Results)
     assert nk.ctypes_function("nllk_version")().decode() == nk.__version__

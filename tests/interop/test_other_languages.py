@@ -73,7 +73,7 @@ def test_numba(source):
 
         address = get_cython_function_address("nllkern._capi", "nllk_gaussian_nll_f64")
         f = ctypes.CFUNCTYPE(f.restype, *f.argtypes)(address)
-    options = Options(want=nk.lowlevel.GRADIENT, link=nk.lowlevel.LOG, shared=3)
+    options = Options(want=nk.lowlevel.GRADIENT, shared=3).set("gaussian_nll", link="log")
     results = Results()
     # The gradients by the two shared numbers, where the call leaves them.
     sums = np.frombuffer(results, np.float64, 2, offset=Results.grad_sum.offset)
