@@ -57,7 +57,7 @@ def _rows(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Resul
     logits, target = wide(args[0]), np.asarray(args[1])
     classes = logits.shape[-1]
     inputs, fixed = {row.parameters[0].name: logits}, {}
-    if "edges" in given:
+    if "real" in row.targets:
         target = bin_of(target, given["edges"], classes)  # an index
     if target.dtype.kind == "f":
         inputs["target"] = wide(target)
