@@ -183,10 +183,6 @@ def both(check):
     setattr(module, f"test_{name}_at_length", pytest.mark.slow(long))
 
 
-def eps_of(value):
-    return np.finfo(np.asarray(value).dtype if np.ndim(value) else np.float64).eps
-
-
 # ---- the interfaces ----
 
 

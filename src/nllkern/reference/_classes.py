@@ -7,7 +7,7 @@ import numpy as np
 
 from . import _math as rm
 from ._math import Array, product
-from ._protocol import Reference, Samples, as_float64, loss
+from ._protocol import Outside, Reference, Samples, as_float64, loss
 
 
 class ClassReference(Reference):
@@ -41,20 +41,11 @@ def cross_entropy(
     target gives it mass and absent if not.  NaN, +inf, or no class left: the sample is NaN.
     """
     z = as_float64("logits", logits)
-    if z.ndim == 0 or z.shape[-1] == 0:
-        raise ValueError(f"logits must be (..., K) with K >= 1, got shape {z.shape}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing!r}")
+    w = _checked_options(z, class_weight, label_smoothing)
     if not (z_loss >= 0 and math.isfinite(z_loss)):
         raise ValueError(f"z_loss must be finite and not negative, got {z_loss!r}")
     if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
         raise ValueError(f"softcap must be positive and finite, got {softcap!r}")
-    classes = z.shape[-1]
-    w = np.ones(classes)
-    if class_weight is not None:
-        w = as_float64("class_weight", class_weight)
-        if w.shape != (classes,):
-            raise ValueError(f"class_weight has shape {w.shape}, expected {(classes,)}")
     t, counts, weight = _class_target(target, z.shape, w, ignore_index)
     if weight is None:
         weight = np.where(counts, 1.0, 0.0)
@@ -69,29 +60,31 @@ def cross_entropy(
         s1 = rm.sech2(z / softcap)
         s2 = -2.0 * np.tanh(z / softcap) * s1 / softcap
 
-    # The sum over the other classes is kept apart from a class's own term: q_k = 1 - p_k.
-    m, rest, top = rm.softmax_rest(s)
-    e = np.exp(s - m)
-    p = e / (1.0 + rest)
-    q = rm.replaced((1.0 + rest) - e, top, rest) / (1.0 + rest)
+    m, rest, p, q = rm.softmax(s)
     lse = m + np.log1p(rest)
     bad = np.isnan(z).any(-1) | (z == np.inf).any(-1) | masked.all(-1)
 
-    tau = w * ((1.0 - label_smoothing) * t + label_smoothing / classes)
+    tau = w * ((1.0 - label_smoothing) * t + label_smoothing / z.shape[-1])
     mass = tau.sum(axis=-1, keepdims=True)
     value = product(tau, m - s).sum(-1) + (mass * np.log1p(rest) + z_loss * lse * lse)[..., 0]
     ds = rm.sum_of_others(tau) * p - tau * q + 2.0 * z_loss * lse * p
     d2s = (mass + 2.0 * z_loss * lse) * p * q + 2.0 * z_loss * p**2
-    grad = np.where(bad[..., None], np.nan, ds * s1)
-    hess = np.where(bad[..., None], np.nan, d2s * s1**2 + ds * s2)
-    return Samples(
-        np.where(bad, np.nan, value),
-        (np.where(masked, 0.0, grad),),
-        (np.where(masked, 0.0, hess),),
-        {"target": (~(t >= 0), "not negative")},
-        counts,
-        weight,
-    )
+    outside = {"target": (~(t >= 0), "not negative")}
+    return _samples(bad, masked, (value, ds * s1, d2s * s1**2 + ds * s2), outside, counts, weight)
+
+
+def _samples(
+    bad: Array,
+    masked: Array,
+    results: tuple[Array, Array, Array],
+    outside: Outside,
+    counts: Array | bool = True,
+    weight: Array | float = 1.0,
+) -> Samples:
+    """Of value, gradient and second derivatives: NaN for a bad sample, 0 for a masked class."""
+    value, *derivatives = results
+    grad, hess = (np.where(masked, 0.0, np.where(bad[..., None], np.nan, x)) for x in derivatives)
+    return Samples(np.where(bad, np.nan, value), (grad,), (hess,), outside, counts, weight)
 
 
 def _class_target(
@@ -186,15 +179,9 @@ def normalized_sigmoid_nll(
     value = product(tau, -fall).sum(-1) + (mass * np.log1p(others / y_top))[..., 0]
     s1, s2 = rm.sigmoid(-z), -rm.sigmoid(z) * rm.sigmoid(-z)
     ds = rm.sum_of_others(tau) * p - tau * q
-    grad = np.where(bad[..., None], np.nan, ds * s1)
-    hess = np.where(bad[..., None], np.nan, mass * p * q * s1**2 + ds * s2)
-    return Samples(
-        np.where(bad, np.nan, value),
-        (np.where(masked, 0.0, grad),),
-        (np.where(masked, 0.0, hess),),
-        {"target": (~(t >= 0), "not negative")},
-        counts,
-        weight,
+    outside = {"target": (~(t >= 0), "not negative")}
+    return _samples(
+        bad, masked, (value, ds * s1, mass * p * q * s1**2 + ds * s2), outside, counts, weight
     )
 
 
@@ -249,10 +236,7 @@ def kl_divergence(logits: Any, target: Any, *, link: str = "softmax") -> Samples
         grad, hess = -t, np.zeros_like(t)
     else:
         bad |= masked.all(-1)
-        m, rest, top = rm.softmax_rest(z)
-        e = np.exp(z - m)
-        p = e / (1.0 + rest)
-        q = rm.replaced((1.0 + rest) - e, top, rest) / (1.0 + rest)
+        m, rest, p, q = rm.softmax(z)
         x = (p - t) / t
         log_r = np.where(np.abs(x) < 0.5, np.log1p(x), (z - m) - np.log1p(rest) - np.log(t))
         far = (p - t) - t * log_r
@@ -266,13 +250,8 @@ def kl_divergence(logits: Any, target: Any, *, link: str = "softmax") -> Samples
         value = np.where(t == 0, p, term).sum(-1) + np.reshape(excess, bad.shape)
         grad = rm.sum_of_others(t) * p - t * q
         hess = mass * p * q
-    grad, hess = (np.where(bad[..., None], np.nan, x) for x in (grad, hess))
-    return Samples(
-        np.where(bad, np.nan, value),
-        (np.where(masked, 0.0, grad),),
-        (np.where(masked, 0.0, hess),),
-        {"target": (wrong, "not negative and finite"), "logits": (np.isnan(z), "a number")},
-    )
+    outside = {"target": (wrong, "not negative and finite"), "logits": (np.isnan(z), "a number")}
+    return _samples(bad, masked, (value, grad, hess), outside)
 
 
 LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa4p-1"), float.fromhex("-0x1.8432a1b0e2634p-43")
@@ -319,13 +298,10 @@ def multiclass_hinge(
     value = np.where(active, (margin + d) + lost, 0.0).sum(-1)
     bad = np.isnan(s).any(-1) | masked.all(-1) | (candidate & np.isnan(d)).any(-1)
     grad = active - np.where(is_target & ~masked, active.sum(axis=-1, keepdims=True), 0)
-    return Samples(
-        np.where(bad, np.nan, value),
-        (np.where(bad[..., None], np.nan, grad),),
-        (np.where(bad[..., None], np.nan, np.zeros_like(s)),),
-        {"scores": (np.isnan(s), "a number")},
-        counts,
-        np.where(counts, 1.0, 0.0),
+    results = value, grad, np.zeros_like(s)
+    outside = {"scores": (np.isnan(s), "a number")}
+    return _samples(
+        bad, np.zeros_like(masked), results, outside, counts, np.where(counts, 1.0, 0.0)
     )
 
 

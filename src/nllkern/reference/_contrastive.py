@@ -127,10 +127,7 @@ def _softmax_losses(s: Array, target: Array) -> tuple[Array, Array]:
     index = target[:, None]
     bad = np.isnan(s) | (s == np.inf) | (s == -np.inf).all(-1, keepdims=True)
     bad = bad.any(-1, keepdims=True)
-    m, rest, top = rm.softmax_rest(s)
-    e = np.exp(s - m)
-    p = e / (1.0 + rest)
-    q = rm.replaced((1.0 + rest) - e, top, rest) / (1.0 + rest)
+    m, rest, p, q = rm.softmax(s)
     value = (m - np.take_along_axis(s, index, axis=-1)) + np.log1p(rest)
     p = rm.replaced(p, index, -np.take_along_axis(q, index, axis=-1))
     return np.where(bad, np.nan, value)[:, 0], np.where(bad, np.nan, p)

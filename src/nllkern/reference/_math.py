@@ -51,6 +51,13 @@ def softmax_rest(s: Array) -> tuple[Array, Array, Array]:
     return m, np.where(runner_up == -np.inf, 0.0, rest), top
 
 
+def softmax(s: Array) -> tuple[Array, Array, Array, Array]:
+    """(max s, sum of the other exponentials as in ``softmax_rest``, p, 1 - p)."""
+    m, rest, top = softmax_rest(s)
+    e = np.exp(s - m)
+    return m, rest, e / (1.0 + rest), replaced((1.0 + rest) - e, top, rest) / (1.0 + rest)
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x))."""
     e = np.exp(-np.abs(x))
