@@ -156,7 +156,9 @@ def test_reduced_value_is_the_sum_in_float64(case, dtype, simd_level):
     """Weights are multiplied in float64 too; losses may be summed before they are rounded."""
     problem = case.weighted(333, dtype)
     (each,) = problem.having(sample_weight=None).run("value", reduction="none")
-    problem = problem.rows(np.isfinite(each))  # a sum of float32 losses may hold what float32 cannot
+    problem = problem.rows(
+        np.isfinite(each)
+    )  # a sum of float32 losses may hold what float32 cannot
     weight = problem.options["sample_weight"].astype(float)
     (each,) = problem.having(sample_weight=None).run("value", reduction="none")
     each = weight * each

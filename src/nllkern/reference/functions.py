@@ -12,8 +12,8 @@ import numpy as np
 from .jets import Jet, jet
 
 # B_2, B_4, ...: enough for 64-bit mantissas from 16 on.
-BERNOULLI = ((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510))
-BERNOULLI = (*BERNOULLI, (43867, 798), (-174611, 330))
+_HIGHER = ((-691, 2730), (7, 6), (-3617, 510), (43867, 798), (-174611, 330))
+BERNOULLI = ((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), *_HIGHER)
 
 
 class NumpyNumbers:
@@ -72,7 +72,8 @@ class Functions:
 
     def where(self, condition: Any, yes: Any, no: Any) -> Jet:
         """Of two functions without arguments, the result of the one that the condition selects."""
-        return self.n.select(condition, yes, no)
+        found: Jet = self.n.select(condition, yes, no)
+        return found
 
     def exp(self, x: Jet) -> Jet:
         return x.apply((self.n.exp(x.value),) * 4)
@@ -214,7 +215,7 @@ class Functions:
 
     def lgamma(self, a: Jet) -> Jet:
         """Logarithm of gamma(a) for a > 0; relative accuracy away from 1 and 2 only."""
-        return (a - 0.5) * self.log(a) - a + self.half_log_2pi + self.stirling(a)
+        return (a - 0.5) * self.log(a) - a + jet(self.half_log_2pi) + self.stirling(a)
 
     def lgamma1p(self, y: Jet) -> Jet:
         """Logarithm of gamma(1 + y) for y >= 0, about -0.577 y for small y."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..tables import LOSSES, Loss
 from . import formulas_classes, formulas_vectors
+from ._pointwise import Pointwise
 from ._protocol import LOSSES as REFERENCES
 from .bounds import Result, results, row_results, vector_results
 from .functions import FLOATS
@@ -49,7 +50,7 @@ def wide(x: Any) -> Any:
 
 
 def _pointwise(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Result]:
-    reference = REFERENCES[row.name]
+    reference = Pointwise(row)
     shape = np.shape(args[-1])
     named = given | dict(zip(row.arguments, args, strict=True))
     inputs, links, others = reference.arguments(named, shape)
@@ -67,7 +68,7 @@ def _rows(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Resul
     logits, target = wide(args[0]), np.asarray(args[1])
     classes = logits.shape[-1]
     inputs, fixed = {row.parameters[0].name: logits}, {}
-    if "edges" in given:
+    if "real" in row.targets:
         target = bin_of(target, given["edges"], classes)  # an index
     if target.dtype.kind == "f":
         inputs["target"] = wide(target)
@@ -103,7 +104,8 @@ def some(places: list[Any], most: int = MOST) -> list[Any]:
 
 
 def bin_of(target: Any, edges: Any, classes: int) -> Any:
-    edges = np.linspace(*edges, classes + 1) if len(edges) == 2 else np.asarray(edges)
+    if len(edges) == 2:
+        edges = np.linspace(edges[0], edges[1], classes + 1)
     return np.clip(np.searchsorted(edges, target, side="right") - 1, 0, classes - 1)
 
 
@@ -159,10 +161,12 @@ def _contrastive(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> lis
     inputs = {name: repeated(x) for name, x in zip(names, args, strict=True)}
     formula = getattr(formulas_vectors, row.name)
     values, first, _ = vector_results(formula, FLOATS, inputs, None, given, places)
-    found = [tuple(np.array([np.max(x[k]) for x in values]) for k in range(2))]
+    of_samples = [np.array([np.max(x[k]) for x in values]) for k in range(2)]
+    found = [(of_samples[0], of_samples[1])]
     ends = np.cumsum([0, *(x.size for x in args)])
     for x, start, end in zip(args, ends[:-1], ends[1:], strict=True):
-        found.append(tuple(part[start:end].reshape(x.shape) for part in first))
+        f, bound = (part[start:end].reshape(x.shape) for part in first)
+        found.append((f, bound))
     return found
 
 

@@ -79,12 +79,12 @@ NLLK_INLINE REAL tau_of(const row_options *o, REAL t, REAL class_weight)
 /* ---- the stage ---- */
 
 #define PIECE 2048              /* numbers in an array of the stage */
-#define PIECE_ROOM (PIECE + 72) /* the arrays must not begin at one place of a page: loads would wait for stores */
+#define PIECE_SIZE (PIECE + 72) /* the arrays must not begin at one place of a page: loads would wait for stores */
 
 /* z: logits, or scores less that of the row's largest logit; tau; share: exp(s_k - top), lifted; slope, bend: both
  * derivatives of the score.  At last z becomes the gradient and tau the second derivatives. */
 typedef struct {
-    REAL z[PIECE_ROOM], tau[PIECE_ROOM], share[PIECE_ROOM], slope[PIECE_ROOM], bend[PIECE_ROOM];
+    REAL z[PIECE_SIZE], tau[PIECE_SIZE], share[PIECE_SIZE], slope[PIECE_SIZE], bend[PIECE_SIZE];
 } row_stage;
 
 /* Sums over the classes of up to WIDE_ROWS rows, LANES partial sums each; `low` as in wide_add. */
