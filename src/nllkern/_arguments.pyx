@@ -81,7 +81,7 @@ cdef ptrdiff_t row_stride(cnp.ndarray a, int t):
         elif cnp.PyArray_STRIDE(a, k) != expected:
             return NOT_ROWS
         expected = cnp.PyArray_STRIDE(a, k) * cnp.PyArray_DIM(a, k)
-    return stride // size if stride % size == 0 else NOT_ROWS
+    return stride // size if stride and stride % size == 0 else NOT_ROWS  # 0: to C, rows without gaps
 
 
 cdef str shape_text(int ndim, const cnp.npy_intp *shape):

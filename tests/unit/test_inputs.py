@@ -107,7 +107,10 @@ def test_row_strided_logits_of_several_axes(axes, dtype):
     """Rows that one stride walks through, and rows that it does not."""
     case = Case("cross_entropy", "index", 6)
     logits, target = case.problem((4, 6), dtype).args
-    for x in (logits, row_strided(logits), logits[::2], logits[:, ::2], logits[:1], logits[:, :1]):
+    parts = logits, logits[::2], logits[:, ::2], logits[:1], logits[:, :1]
+    same = np.broadcast_to(logits[0, 0], logits.shape)  # stride 0
+    for x in (*parts, row_strided(logits), repeated(logits), same, same[0]):
+        axes = axes if x.ndim == 3 else (1, 0)
         for y in (x, x[::-1], x[..., ::-1], x[None], x.transpose(axes)):
             t = np.zeros(y.shape[:-1], int)
             got = nk.cross_entropy.value_and_grad(y, t, reduction="none")

@@ -143,7 +143,7 @@ def gamma_nll(f, shape, rate, target, full):
 def weibull_nll(f, shape, scale, target, full):
     """e^t - t - log k + log y, t = k log(y / s)."""
     t = shape * (f.log(target) - f.log(scale))
-    return f.exp(t) - t - f.log(shape) + (f.log(target) if full else 0)
+    return f.exp_excess(t) - f.log(shape) + (f.log(target) if full else 0)
 
 
 def lognormal_nll(f, mean, scale, target, full):

@@ -49,8 +49,12 @@ def smoothed(f, target, class_weight, label_smoothing):
 
 
 def softmax_nll(f, scores, tau):
-    """(sum_k tau_k (lse - s_k), lse), from the gaps to the score of the heaviest class."""
-    pivot = abs(tau.value).argmax(-1)[..., None]
+    """(sum_k tau_k (lse - s_k), lse), from the gaps to the score of the heaviest class.
+
+    A masked class, of score -inf, has no gaps.
+    """
+    heaviest = f.n.choose(scores.value > -float("inf"), lambda: abs(tau.value), lambda: -1)
+    pivot = heaviest.argmax(-1)[..., None]
     top = f.pick(scores, pivot)
     gap = scores - top
     log_total = f.log1p(f.sum(f.exp(gap) * f.all_but(scores, pivot)))

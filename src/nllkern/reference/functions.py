@@ -93,6 +93,11 @@ class Functions:
         v, r = x.value, 1 / (1 + x.value)
         return x.apply((self.n.log1pmx(v), -v * r, -r * r, 2 * r * r * r))
 
+    def exp_excess(self, x: Jet) -> Jet:
+        """exp(x) - x, whose derivative does not cancel near 0."""
+        v = self.n.exp(x.value)
+        return x.apply((v - x.value, self.n.expm1(x.value), v, v))
+
     def sqrt(self, x: Jet) -> Jet:
         s, r = self.n.sqrt(x.value), 1 / x.value
         return x.apply((s, s * r / 2, -s * r * r / 4, 3 * s * r * r * r / 8))

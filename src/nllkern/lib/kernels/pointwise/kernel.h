@@ -14,7 +14,8 @@
  *   ALONE              the parameter of NAME_alone(theta)
  *   HAS_SCALED         that there is NAME_scaled
  *   ZERO_TARGET_APART  1 if a target of 0 is not ordinary (default: if LOGS has LOG_TARGET)
- *   THETA_BITS, REAL_BITS, TARGET_BITS   narrower ranges of ordinary numbers (formula.h) */
+ *   THETA_BITS, REAL_BITS, TARGET_BITS   narrower ranges of ordinary numbers (formula.h)
+ *   VALUE_BITS         of a formula that may overflow: a loss beyond 2^VALUE_BITS is not ordinary either */
 #include "pointwise.h"
 
 #define PASTE_(a, b) a##b
@@ -31,6 +32,9 @@
 #endif
 #ifndef REAL_BITS
 #define REAL_BITS ORDINARY_REAL_BITS
+#endif
+#ifndef VALUE_BITS
+#define VALUE_BITS 0
 #endif
 #ifndef TARGET_BITS
 #define TARGET_BITS ORDINARY_TARGET_BITS
@@ -163,6 +167,7 @@ static const pointwise_loss loss_row = {
     .theta_bits = THETA_BITS,
     .real_bits = REAL_BITS,
     .target_bits = TARGET_BITS,
+    .value_bits = VALUE_BITS,
     .samples = {{value_plain, value_general}, {grad_plain, grad_general}, {hess_plain, hess_general}},
 #if NLLK_BITS == 32
     .in_double = IN_DOUBLE(LOSS),

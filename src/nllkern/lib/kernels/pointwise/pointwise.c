@@ -171,9 +171,13 @@ static void run_tile(run *r)
     find_apart(r);
     if (r->set_apart_count == r->n)
         return;
-    for (int k = 0; k < r->outputs; k++)
-        to[k] = k == 0 && r->a->weight ? r->out[k].buffer : destination(r, &r->out[k]);
+    for (int k = 0; k < r->outputs; k++) {
+        const int buffered = r->loss->value_bits || (k == 0 && r->a->weight);
+        to[k] = buffered ? r->out[k].buffer : destination(r, &r->out[k]);
+    }
     compute_tile(r, to);
+    if (r->loss->value_bits)
+        set_apart_large(r, to[0]);
     for (int k = 0; k < r->outputs; k++) {
         output *out = &r->out[k];
         if (out->summed)

@@ -26,8 +26,6 @@ typedef struct {
     REAL one_factor;
 } tile;
 
-/* The supports that targets have. */
-
 typedef struct {
     int count, linked;     /* parameters, and the bit set of those with a link */
     int logs;              /* the bit set of the logarithms that it needs */
@@ -37,6 +35,7 @@ typedef struct {
     int target;            /* the support of the target */
     int zero_target_apart; /* a target of 0 is not ordinary */
     int theta_bits, real_bits, target_bits;
+    int value_bits; /* or 0: no loss of an ordinary sample overflows */
     /* Plain; general: with arrays of factors and extra inputs. */
     void (*samples[WANT_COUNT][2])(const tile *t, ptrdiff_t n);
     void (*compute_alone)(const prepared *p, alone_arrays *to, int want, ptrdiff_t n);

@@ -44,13 +44,13 @@ _Static_assert(LONG_TILE <= 256, "places in a tile are kept in bytes");
 
 static int is_shared(const run *r, int j) { return r->shared >> j & 1; }
 
-/* Put the samples that were found, set_apart[], into the list. */
-static void list_set_apart(run *r)
+/* Put the samples that were found, set_apart[] from number `first` on, into the list. */
+static void list_set_apart(run *r, int first)
 {
     const nllk_pointwise *a = r->a;
     apart *list = &r->list;
-    const int count = r->set_apart_count;
-    const unsigned char *at = r->set_apart;
+    const int count = r->set_apart_count - first;
+    const unsigned char *at = r->set_apart + first;
     const ptrdiff_t k = list->count;
     for (int i = 0; i < count; i++)
         list->sample[k + i] = r->first + at[i];
@@ -90,7 +90,7 @@ static void set_apart_outside(run *r, const UBITS *found)
         for (ptrdiff_t i = j; found[j] && i < r->n; i += LANES)
             if (mark[i])
                 r->set_apart[r->set_apart_count++] = (unsigned char)i;
-    list_set_apart(r);
+    list_set_apart(r, 0);
     if (r->set_apart_count == r->n)
         return;
     for (int j = 0; j < r->count; j++)
@@ -105,7 +105,7 @@ static void find_apart(run *r)
     if (r->all_apart) {
         for (ptrdiff_t i = 0; i < r->n; i++)
             r->set_apart[r->set_apart_count++] = (unsigned char)i;
-        list_set_apart(r);
+        list_set_apart(r, 0);
     }
     if (r->all_apart || r->loss->direct)
         return;
@@ -116,6 +116,22 @@ static void find_apart(run *r)
     find_outside(found, r->input[TARGET], r->ordinary[TARGET], r->whole);
     if (any_of(found))
         set_apart_outside(r, found);
+}
+
+/* The same of samples whose loss is so large that what goes with it may have overflowed.  Their results are in
+ * buffers: no input has been written over. */
+static void set_apart_large(run *r, const REAL *value)
+{
+    const int before = r->set_apart_count;
+    const REAL most = real_power_of_2(r->loss->value_bits);
+    ALIGNED UBITS found[LANES] = {0};
+    find_outside(found, value, (range){-most, most}, r->whole);
+    if (!any_of(found))
+        return;
+    for (ptrdiff_t i = 0; i < r->n; i++)
+        if (outside(value[i], (range){-most, most}))
+            r->set_apart[r->set_apart_count++] = (unsigned char)i;
+    list_set_apart(r, before);
 }
 
 NLLK_INLINE double weighted_result(double weight, double scale, double x)

@@ -69,7 +69,7 @@ static void compute_logs(const REAL *x, ptrdiff_t n, REAL *to)
     n = WHOLE_LANES(n);
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        to[i] = log_ordinary_(x[i]);
+        to[i] = x[i] == x[i] ? log_ordinary_(x[i]) : x[i]; /* a NaN stays one */
 }
 
 /* ---- weights ---- */

@@ -10,6 +10,8 @@
 #include "pointwise/formula.h"
 
 #define LOGS (1 << 0 | LOG_TARGET)
+#define THETA_BITS PICK(14, 100)
+#define VALUE_BITS PICK(50, 500) /* (k t / s)^2 e^t must not overflow */
 
 NLLK_INLINE void weibull_nll(const sample *x, result *to)
 {
@@ -26,3 +28,38 @@ NLLK_INLINE void weibull_nll(const sample *x, result *to)
     to->d2[1] = mul_add(k_root, k_root, k * less_one);
     to->d2_log[1] = k_root * k_root;
 }
+
+#define HAS_SCALED
+#if NLLK_BITS == 64
+static void weibull_nll_scaled(const scaled_sample *x, int want, scaled_result *to)
+{
+    const scaled_parameter *shape = &x->p[0], *scale = &x->p[1];
+    const scaled one = scaled_of(1), k = shape->value, y = scaled_of(x->target);
+    const double excess = scaled_to_double(scaled_div(scaled_sub(y, scale->value), scale->value)); /* y/s - 1 */
+    double log = excess > -0.5 && excess < 1 ? log1p_(excess) : scaled_log(scaled_div(y, scale->value));
+    if (fabs_(log) == REAL_INF)
+        log = log_(x->target) - scale->log;
+    const scaled t = scaled_times(k, log);
+    const double size = scaled_to_double(t), log_target = x->full ? log_(x->target) : 0;
+    const scaled power = scaled_exp(size); /* e^t, which no power of t or k outweighs where it underflows */
+    const scaled factor = size < -0x1p20 ? scaled_of(0) : power;
+    scaled less_one = t;
+    if (fabs_(size) > 1)
+        less_one = scaled_sub(power, one);
+    else if (fabs_(size) > REAL_MIN)
+        less_one = scaled_of(expm1_(size));
+    const double large = scaled_to_double(power);
+    to->value = large == REAL_INF ? large : (large - size) + (log_target - shape->log);
+    if (want < WANT_GRAD)
+        return;
+    to->d1[0] = scaled_sub(scaled_mul(t, less_one), one);
+    to->d1[1] = scaled_negative(scaled_mul(k, less_one));
+    if (want < WANT_HESS)
+        return;
+    const scaled t2 = scaled_mul(scaled_mul(t, factor), t), k2 = scaled_mul(scaled_mul(k, factor), k);
+    to->d2[0] = scaled_add(t2, one);
+    to->d2_log[0] = scaled_add(t2, scaled_mul(t, less_one));
+    to->d2[1] = scaled_add(k2, scaled_mul(k, less_one));
+    to->d2_log[1] = k2;
+}
+#endif
