@@ -27,19 +27,6 @@ void SYMBOL(compute_apart)(const pointwise_loss *loss, const nllk_pointwise *a, 
 
 #else
 
-static int is_possible(int support, double y)
-{
-    return support == NLLK_REAL_NUMBER || nllk_is_inside(support, y); /* an infinite error is one */
-}
-
-/* Whether a raw parameter is no number, or not in the domain of its link. */
-static int is_meaningless(const pointwise_loss *loss, int j, int link, double raw)
-{
-    const int positive = loss->linked >> j & 1 && (link == LINK_IDENTITY || link == LINK_VARIANCE);
-    const int zero = loss->zero >> j & 1 && raw == 0;
-    return raw != raw || (positive && !(raw > 0) && !zero);
-}
-
 /* The formula for ordinary samples, where a loss has no other: theta may have left the range of double. */
 static void use_formula(const pointwise_loss *loss, const scaled_samples *x, ptrdiff_t begin, ptrdiff_t n)
 {
@@ -84,18 +71,34 @@ static void use_formula(const pointwise_loss *loss, const scaled_samples *x, ptr
     }
 }
 
-/* Where a parameter is no number, or not in the domain of its link, all is NaN; elsewhere the loss of an impossible
- * target is infinite and its derivatives are NaN. */
-static void replace_meaningless(const pointwise_loss *loss, const nllk_pointwise *a, apart *list)
+/* The least raw number in the domain of a parameter. */
+static double least_raw(const pointwise_loss *loss, int j, int link)
 {
+    if (!(loss->linked >> j & 1) || (link != LINK_IDENTITY && link != LINK_VARIANCE))
+        return -REAL_INF;
+    return loss->zero >> j & 1 ? 0 : REAL_TINY;
+}
+
+static void mark_below(UBITS *mark, const double *x, double least, ptrdiff_t n)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        mark[i] |= x[i] >= least ? 0 : 1; /* NaN is */
+}
+
+/* Where a parameter is no number, or not in its domain, all is NaN; elsewhere the loss of an impossible target is
+ * infinite and its derivatives are NaN. */
+static void replace_meaningless(const pointwise_loss *loss, const nllk_pointwise *a, apart *list, ptrdiff_t n)
+{
+    ALIGNED UBITS mark[APART_MAX] = {0};
+    mark_below(mark, list->target, -REAL_INF, n);
+    for (int j = 0; j < loss->count; j++)
+        mark_below(mark, list->parameter[j], least_raw(loss, j, a->link[j]), n);
     for (ptrdiff_t i = 0; i < list->count; i++) {
-        const double y = list->target[i];
-        int meaningless = y != y;
-        for (int j = 0; j < loss->count; j++)
-            meaningless |= is_meaningless(loss, j, a->link[j], list->parameter[j][i]);
-        if (!meaningless && is_possible(loss->target, y))
+        const double y = list->target[i]; /* infinite where it is any real number: an error of that size is one */
+        if (!mark[i] && (loss->target == NLLK_REAL_NUMBER || nllk_is_inside(loss->target, y)))
             continue;
-        list->loss[i] = meaningless ? REAL_NAN : REAL_INF;
+        list->loss[i] = mark[i] ? REAL_NAN : REAL_INF;
         for (int j = 0; j < loss->count; j++)
             list->grad[j][i] = list->hess[j][i] = REAL_NAN;
     }
@@ -121,7 +124,7 @@ void SYMBOL(compute_apart)(const pointwise_loss *loss, const nllk_pointwise *a, 
         use_formula(loss, &x, i, whole - i < TILE ? whole - i : TILE);
     if (loss->in_scaled[a->want])
         loss->in_scaled[a->want](&x, whole);
-    replace_meaningless(loss, a, list);
+    replace_meaningless(loss, a, list, whole);
 }
 
 #endif
