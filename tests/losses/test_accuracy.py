@@ -101,4 +101,4 @@ def test_textbook_formulas_fail(name, dtype):
         value, grads = TEXTBOOK[name](*table.args, *arrays)
     for got, exact in zip([value, *grads], table.results, strict=False):
         err = error(got.astype(dtype), exact, dtype)
-        assert np.count_nonzero(err > 1e3) > 3
+        assert np.count_nonzero(err > 1e3) > 1

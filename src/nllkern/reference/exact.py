@@ -25,7 +25,7 @@ ROWS = {row.name: row for row in TABLE}
 UNASKED = (np.nan, 0)
 Args = tuple[Any, ...]
 HUGE = mpf(10) ** 1000  # an infinite input is taken to its limit
-FAR = 10**8  # exponents beyond are all the same to every dtype, and slow
+FAR = mpf(10) ** 1500  # exponents beyond are all the same to every dtype, and slow
 
 
 class MpmathNumbers:
@@ -39,7 +39,7 @@ class MpmathNumbers:
         for name in ("log", "log1p", "sqrt", "tanh", "sinh", "ceil"):
             setattr(self, name, elementwise(getattr(mp, name)))
         self.exp, self.expm1 = elementwise(exp), elementwise(expm1)
-        self.real, self.log1pmx = mpf, elementwise(log1pmx)
+        self.real, self.log1pmx, self.infinity = mpf, elementwise(log1pmx), HUGE
         self.any = bool
         self.digits, self.pi, self.steps = mp.dps, +mp.pi, int(0.6 * mp.dps)
         self.stirling = lru_cache(64)(lambda a: stirling(self, a))

@@ -23,6 +23,7 @@ class NumpyNumbers:
     tanh, sinh, ceil = np.tanh, np.sinh, np.ceil
     any = staticmethod(np.any)
     real = np.longdouble
+    infinity = np.inf
     steps = 16  # of the recurrence in front of Stirling's series
     pi = np.arctan(np.longdouble(1)) * 4
 
@@ -195,6 +196,10 @@ class Functions:
             return None
         lowest = np.where(without, x.value.min(-1, keepdims=True) - 1, x.value)
         return self.pick(x, lowest.argmax(-1)[..., None])
+
+    def masked(self, x: Jet) -> Any:
+        """Where x is -inf."""
+        return x.value <= -self.n.infinity
 
     def rounded(self, x: Jet) -> Jet:
         """The same, as a linked parameter."""
