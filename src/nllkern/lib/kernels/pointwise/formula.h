@@ -53,7 +53,8 @@ typedef struct {
 } result;
 
 #if NLLK_BITS == 64
-/* What NAME_scaled is given and what it returns; it is branch-free, as the formula. */
+/* What NAME_scaled(&scaled_sample, want, &scaled_result) is given and what it fills in.  It is inline and branch-free, as
+ * the formula; `want` is a constant, for which it may return early. */
 typedef struct {
     scaled_parameter p[NLLK_MAX_PARAMETERS];
     double target, extra;

@@ -78,8 +78,8 @@ NLLK_INLINE scaled scaled_difference(double a, double b)
 {
     const int is_large = max_(fabs_(a), fabs_(b)) > 0x1p1000;
     const double unit = is_large ? 0x1p-10 : 1.0;
-    const scaled difference = scaled_of(a * unit - b * unit);
-    return (scaled){difference.m, is_large ? difference.e + 10 : difference.e};
+    const scaled x = scaled_of(a * unit - b * unit);
+    return (scaled){x.m, x.e < SCALED_INFINITY ? x.e + (is_large ? 10.0 : 0.0) : x.e};
 }
 
 NLLK_INLINE scaled scaled_sqrt(scaled x)

@@ -63,31 +63,26 @@ static void list_set_apart(run *r, int first)
     list->count += count;
 }
 
-/* Put an ordinary number in the place of those that are not. */
-static void replace_outside(run *r, int k)
+/* Set apart what is not ordinary, and put an ordinary number in the place of those that are not. */
+NLLK_NOINLINE void set_apart_outside(run *r)
 {
-    r->input[k] = replaced(r->input[k], r->ordinary[k], r->whole, r->input_buffer[k]);
-}
-
-/* Set apart what is not ordinary. */
-static void set_apart_outside(run *r)
-{
-    ALIGNED UBITS mark[LANES] = {0};
-    for (int j = 0; j < r->count; j++)
-        if (!is_shared(r, j))
-            mark_outside(mark, r->input[j], r->ordinary[j], r->whole);
-    mark_outside(mark, r->input[TARGET], r->ordinary[TARGET], r->whole);
-    for (int j = 0; j < LANES; j++)
-        for (ptrdiff_t i = j; mark[j]; mark[j] >>= 1, i += LANES)
-            if (mark[j] & 1 && i < r->n)
-                r->set_apart[r->set_apart_count++] = (unsigned char)i;
+    uint64_t mark[MARK_WORDS] = {0};
+    int to_replace = 0;
+    for (int k = 0; k <= TARGET; k++)
+        if (k == TARGET || (k < r->count && !is_shared(r, k)))
+            to_replace |= mark_outside(mark, r->input[k], r->ordinary[k], r->whole) ? 1 << k : 0;
+    for (int w = 0; w < MARK_WORDS; w++)
+        for (; mark[w]; mark[w] &= mark[w] - 1) {
+            const int bit = __builtin_ctzll(mark[w]), i = 8 * w + bit / 8 + bit % 8 * LANES;
+            r->set_apart[r->set_apart_count] = (unsigned char)i;
+            r->set_apart_count += i < r->n; /* padding is not */
+        }
     list_set_apart(r, 0);
     if (r->set_apart_count == r->n)
         return;
-    for (int j = 0; j < r->count; j++)
-        if (!is_shared(r, j))
-            replace_outside(r, j);
-    replace_outside(r, TARGET);
+    for (int k = 0; k <= TARGET; k++)
+        if (to_replace >> k & 1)
+            r->input[k] = replaced(r->input[k], r->ordinary[k], r->whole, r->input_buffer[k]);
 }
 
 static void find_apart(run *r)

@@ -55,24 +55,36 @@ static UBITS any_of(const UBITS *x)
     return any;
 }
 
-/* Bit k of mark[j] becomes 1 where x[j + k LANES] is not in the range. */
-NLLK_INLINE void mark_columns(UBITS *restrict mark, const REAL *restrict x, range r, ptrdiff_t n)
+/* Samples of a tile as bits: sample j + k LANES is bit 8 (j % 8) + k of word j / 8. */
+enum { MARK_WORDS = LANES / 8 };
+_Static_assert(TILE / LANES <= 8, "a lane has 8 bits");
+
+/* Mark what is not in the range.  Returns whether there is anything. */
+NLLK_INLINE uint64_t mark_columns(uint64_t *restrict mark, const REAL *restrict x, range r, ptrdiff_t n)
 {
+    ALIGNED UBITS lane[LANES];
+    uint64_t any = 0;
 #pragma omp simd
     for (int j = 0; j < LANES; j++) {
         UBITS bits = 0, bit = 1;
         for (ptrdiff_t i = 0; i < n; i += LANES, bit += bit)
             bits |= outside(x[i + j], r) ? bit : 0;
-        mark[j] |= bits;
+        lane[j] = bits;
     }
+    for (int w = 0; w < MARK_WORDS; w++) {
+        uint64_t word = 0;
+#pragma omp simd reduction(| : word)
+        for (int j = 0; j < 8; j++)
+            word |= (uint64_t)lane[8 * w + j] << 8 * j;
+        mark[w] |= word;
+        any |= word;
+    }
+    return any;
 }
 
-static void mark_outside(UBITS *mark, const REAL *x, range r, ptrdiff_t n)
+static uint64_t mark_outside(uint64_t *mark, const REAL *x, range r, ptrdiff_t n)
 {
-    if (n == TILE)
-        mark_columns(mark, x, r, TILE);
-    else
-        mark_columns(mark, x, r, n);
+    return n == TILE ? mark_columns(mark, x, r, TILE) : mark_columns(mark, x, r, n);
 }
 
 /* x with 1 in the place of what is not in the range; `to` may be x. */

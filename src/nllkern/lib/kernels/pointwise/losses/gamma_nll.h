@@ -59,7 +59,7 @@ NLLK_INLINE void gamma_nll_scaled(const scaled_sample *s, int want, scaled_resul
     const double log_far = scaled_log(scaled_select(is_small, by, scaled_div(by, a)));
     const double log_near = is_near ? log1p_(x) : log_far;
     double log = is_small ? log_far : log_near;
-    const double log_y = log_(s->target), infinite = REAL_INF;
+    const double log_y = scaled_log(y), infinite = REAL_INF;
     const double log_apart = rate->log + log_y - (is_small ? 0 : shape->log);
     log = fabs_(log) == infinite ? (s->target > 0 ? log_apart : log) : log;
     const scaled a_log = scaled_times(a, log);

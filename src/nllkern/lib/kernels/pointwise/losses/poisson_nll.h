@@ -36,13 +36,13 @@ NLLK_INLINE void poisson_nll_scaled(const scaled_sample *s, int want, scaled_res
     const scaled b = s->p[0].value, count = scaled_of(y), excess = scaled_sub(b, count);
     const double x = scaled_to_double(scaled_div(excess, count)); /* r - 1 */
     double log_r = scaled_log(scaled_div(b, count));
-    log_r = fabs_(log_r) == REAL_INF ? log_b - log_(y) : log_r;
+    log_r = fabs_(log_r) == REAL_INF ? log_b - scaled_log(count) : log_r;
     const int is_near = fabs_(x - 0.25) < 0.75, full = s->full;
     const double far = scaled_to_double(
         scaled_sub(scaled_select(full, excess, b), scaled_mul(scaled_of(full ? log_r : log_b), count)));
-    const double value = (full & is_near ? -y * log1pmx_(x) : far) + (full ? poisson_saturated_(y) : 0);
-    const double rate = scaled_to_double(b);
-    to->value = (y == 0) | (rate == REAL_INF) ? rate : value;
+    const double near = is_near ? -y * log1pmx_(x) : far, rate = scaled_to_double(b);
+    const double value = full ? near + poisson_saturated_(y) : far, finite = rate < REAL_INF ? value : rate;
+    to->value = y == 0 ? rate : finite;
     if (want < WANT_GRAD)
         return;
     to->d1[0] = excess;

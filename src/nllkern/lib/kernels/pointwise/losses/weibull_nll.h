@@ -36,7 +36,7 @@ NLLK_INLINE void weibull_nll_scaled(const scaled_sample *x, int want, scaled_res
     const scaled_parameter *shape = &x->p[0], *scale = &x->p[1];
     const scaled one = scaled_of(1), k = shape->value, y = scaled_of(x->target);
     const double excess = scaled_to_double(scaled_div(scaled_sub(y, scale->value), scale->value)); /* y/s - 1 */
-    const double log_y = log_(x->target);
+    const double log_y = scaled_log(y);
     double log = scaled_log(scaled_div(y, scale->value));
     log = fabs_(excess - 0.25) < 0.75 ? log1p_(excess) : log;
     log = fabs_(log) == REAL_INF ? log_y - scale->log : log;
