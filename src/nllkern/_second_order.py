@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from ._adapters import is_fixed, is_shared, loss_shape
 from .reference import formulas
-from .reference.functions import BERNOULLI, Functions, stirling
-from .reference.jets import Jet, jet, moving
+from .reference.functions import ArrayNumbers, Functions, stirling
+from .reference.jets import Jet, jet
 from .reference.links import linked
 from .tables import Loss
 
@@ -105,22 +105,12 @@ def _scale(lib: ArrayLibrary, call: Call, counts: Any) -> Any:
 # ---- pointwise losses: jets ----
 
 
-class _Numbers:
-    """Arrays as ``reference.functions`` asks for them; every branch is computed."""
-
-    steps = 16
-    log: Callable[[Any], Any]
+class _Numbers(ArrayNumbers):
+    """Those of the library, for ``reference.functions``."""
 
     def __init__(self, lib: ArrayLibrary) -> None:
-        self.lib, xp = lib, lib.numpy
-        self.xp = xp
-        self.real, self.pi = lib.number, lib.number(math.pi)
-        for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sinh", "ceil"):
-            setattr(self, name, getattr(xp, name))
-
-    def bernoulli(self) -> list[float]:
-        """B_2, B_4, ..."""
-        return [p / q for p, q in BERNOULLI]
+        super().__init__(lib.numpy, lib.number, lib.number(math.pi))
+        self.lib = lib
 
     def stirling(self, a: Any) -> Any:
         """lgamma(a) - (a - 1/2) log a + a - log(2 pi)/2 and three derivatives."""
@@ -140,54 +130,19 @@ class _Numbers:
         )
 
     def any(self, condition: Any) -> bool:
-        """Whether the recurrence in front of the series is needed."""
+        """The series alone: its recurrence would have to know the numbers."""
         return False
-
-    def choose(self, condition: Any, yes: Any, no: Any) -> Any:
-        return self.xp.where(condition, yes(), no())
-
-    def select(self, condition: Any, yes: Any, no: Any) -> Jet:
-        where = self.xp.where
-        yes, no = jet(yes()), jet(no())
-        length = max(len(yes.series), len(no.series))
-        a, b = ((*x.series, 0, 0)[:length] for x in (yes, no))
-        series = tuple(where(condition, x, y) for x, y in zip(a, b, strict=True))
-        of_yes = yes, lambda d: tuple(where(condition, c, 0) for c in d)
-        of_no = no, lambda d: tuple(where(condition, 0, c) for c in d)
-        return Jet(series, (of_yes, of_no))
-
-    def log1pmx(self, x: Any) -> Any:
-        """log(1 + x) - x: with s = x/(2 + x), log(1 + x) = 2 atanh(s) and 2s - x = -x s."""
-        where = self.xp.where
-        near = (x > -0.5) & (x < 1)
-        t = where(near, x, 0)
-        s = t / (2 + t)
-        tail = 0 * s
-        for n in range(24, 0, -1):
-            tail = s * s * (1 / (2 * n + 1) + tail)
-        return where(near, t * ((1 - s) * tail - s), self.xp.log1p(x) - x)
 
 
 def _pointwise(lib: ArrayLibrary, call: Call, directions: Sequence[Any]) -> list[Any]:
-    """By the second derivatives of each sample by every pair of parameters."""
-    xp, shape = lib.numpy, call.shape
-    scale = _scale(lib, call, xp.ones_like(xp.broadcast_to(call.parameters[0], shape)))
-    found = [xp.zeros_like(scale) for _ in directions]
-    for j, direction in enumerate(directions):
-        for k, second in enumerate([] if direction is None else _second_derivatives(lib, call, j)):
-            found[k] = found[k] + xp.where(scale == 0, 0, scale * second) * direction
-    return [x.sum() if is_shared(call.row, call.shapes, k) else x for k, x in enumerate(found)]
-
-
-def _second_derivatives(lib: ArrayLibrary, call: Call, j: int) -> list[Any]:
-    """Those of each sample's loss by parameter j and each of the parameters."""
+    """The gradients of each sample as all parameters move along their directions."""
     row, xp, shape = call.row, lib.numpy, call.shape
     f, jets, arguments = Functions(_Numbers(lib)), [], {}
-    for k, (parameter, x) in enumerate(zip(row.parameters, call.parameters, strict=True)):
-        x = xp.broadcast_to(x, shape)
-        jets.append(Jet(moving(x) if k == j else (x,)))
+    for parameter, *pair in zip(row.parameters, call.parameters, directions, strict=True):
+        x, *direction = (xp.broadcast_to(v, shape) for v in pair if v is not None)
+        jets.append(Jet((x, *direction, 0) if direction else (x,)))
         link = call.option(parameter.option.name) if parameter.option else "identity"
-        arguments[parameter.name] = linked(f, link, jets[k])
+        arguments[parameter.name] = linked(f, link, jets[-1])
     arguments["target"] = Jet((xp.broadcast_to(call.target, shape),))
     for option in row.options:
         x = call.option(option.name)
@@ -196,7 +151,10 @@ def _second_derivatives(lib: ArrayLibrary, call: Call, j: int) -> list[Any]:
         elif option.kind != "link":
             arguments[option.name] = x
     gradients = jet(getattr(formulas, row.name)(f, **arguments)).gradients(xp.where)
-    return [(*gradients.get(x, ()), 0, 0)[1] for x in jets]
+    scale = _scale(lib, call, xp.ones_like(jets[0].value))
+    found = [scale * (*gradients.get(x, ()), 0, 0)[1] for x in jets]
+    found = [xp.where(scale == 0, 0, x) for x in found]
+    return [x.sum() if is_shared(call.row, call.shapes, k) else x for k, x in enumerate(found)]
 
 
 # ---- formulas: (losses of the samples, what each adds to the denominator of a mean) ----
