@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ._adapters import is_fixed, is_shared, loss_shape
 from .reference import formulas
 from .reference.functions import ArrayNumbers, Functions, stirling
-from .reference.jets import Jet, jet
+from .reference.jets import Jet, jet, moving
 from .reference.links import linked
 from .tables import Loss
 
@@ -135,14 +135,29 @@ class _Numbers(ArrayNumbers):
 
 
 def _pointwise(lib: ArrayLibrary, call: Call, directions: Sequence[Any]) -> list[Any]:
-    """The gradients of each sample as all parameters move along their directions."""
+    """By the second derivatives of each sample by every pair of parameters.
+
+    Jets that move along the directions would need one pass, but JAX transposes what it finds here,
+    so that directions may only be multiplied by.
+    """
+    xp, shape = lib.numpy, call.shape
+    scale = _scale(lib, call, xp.ones_like(xp.broadcast_to(call.parameters[0], shape)))
+    found = [xp.zeros_like(scale) for _ in directions]
+    for j, direction in enumerate(directions):
+        for k, second in enumerate([] if direction is None else _second_derivatives(lib, call, j)):
+            found[k] = found[k] + xp.where(scale == 0, 0, scale * second) * direction
+    return [x.sum() if is_shared(call.row, call.shapes, k) else x for k, x in enumerate(found)]
+
+
+def _second_derivatives(lib: ArrayLibrary, call: Call, j: int) -> list[Any]:
+    """Those of each sample's loss by parameter j and each of the parameters."""
     row, xp, shape = call.row, lib.numpy, call.shape
     f, jets, arguments = Functions(_Numbers(lib)), [], {}
-    for parameter, *pair in zip(row.parameters, call.parameters, directions, strict=True):
-        x, *direction = (xp.broadcast_to(v, shape) for v in pair if v is not None)
-        jets.append(Jet((x, *direction, 0) if direction else (x,)))
+    for k, (parameter, x) in enumerate(zip(row.parameters, call.parameters, strict=True)):
+        x = xp.broadcast_to(x, shape)
+        jets.append(Jet(moving(x) if k == j else (x,)))
         link = call.option(parameter.option.name) if parameter.option else "identity"
-        arguments[parameter.name] = linked(f, link, jets[-1])
+        arguments[parameter.name] = linked(f, link, jets[k])
     arguments["target"] = Jet((xp.broadcast_to(call.target, shape),))
     for option in row.options:
         x = call.option(option.name)
@@ -151,10 +166,7 @@ def _pointwise(lib: ArrayLibrary, call: Call, directions: Sequence[Any]) -> list
         elif option.kind != "link":
             arguments[option.name] = x
     gradients = jet(getattr(formulas, row.name)(f, **arguments)).gradients(xp.where)
-    scale = _scale(lib, call, xp.ones_like(jets[0].value))
-    found = [scale * (*gradients.get(x, ()), 0, 0)[1] for x in jets]
-    found = [xp.where(scale == 0, 0, x) for x in found]
-    return [x.sum() if is_shared(call.row, call.shapes, k) else x for k, x in enumerate(found)]
+    return [(*gradients.get(x, ()), 0, 0)[1] for x in jets]
 
 
 # ---- formulas: (losses of the samples, what each adds to the denominator of a mean) ----
