@@ -331,9 +331,8 @@ cdef class Loss:
             like = call.arrays[j]
             if like is None or (call.is_fixed and j == self.count - 1):
                 if outs[k] is not None:
-                    what = "is a float since it is one number" if like is None else "is not there since it is fixed"
-                    raise ValueError(f"{self.name}: out[{k}] was given for {self.parameters[j]}, whose gradient "
-                                     f"{what}; expected None")
+                    what = "whose gradient is a float" if like is None else "which is fixed"
+                    raise ValueError(f"{self.name}: out[{k}] was given for {self.parameters[j]}, {what}; expected None")
                 call.results.append(None)
                 continue
             if outs[k] is None:

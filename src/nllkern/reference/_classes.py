@@ -239,15 +239,19 @@ def kl_divergence(logits: Any, target: Any, *, link: str = "softmax") -> Samples
         m, rest, p, q = rm.softmax(z)
         x = (p - t) / t
         log_r = np.where(np.abs(x) < 0.5, np.log1p(x), (z - m) - np.log1p(rest) - np.log(t))
-        far = (p - t) - t * log_r
-        term = np.where(np.abs(x) < 0.5, -t * rm.log1pmx(x), far)
+        unit = np.where(mass < 0.5, 0.0, 1.0)  # sum p: of a small mass the 1 would take the digits
+        far = (unit * p - t) - t * log_r
+        term = np.where((np.abs(x) < 0.5) & (unit == 1), -t * rm.log1pmx(x), far)
         excess = [
-            math.fsum((*row, -1.0)) if good else math.nan
-            for row, good in zip(
-                t.reshape(-1, t.shape[-1]).tolist(), ~wrong.any(-1).ravel(), strict=True
+            math.fsum((*row, -one)) if good else math.nan
+            for row, one, good in zip(
+                t.reshape(-1, t.shape[-1]).tolist(),
+                unit.ravel(),
+                ~wrong.any(-1).ravel(),
+                strict=True,
             )
         ]
-        value = np.where(t == 0, p, term).sum(-1) + np.reshape(excess, bad.shape)
+        value = np.where(t == 0, unit * p, term).sum(-1) + np.reshape(excess, bad.shape)
         grad = rm.sum_of_others(t) * p - t * q
         hess = mass * p * q
     outside = {"target": (wrong, "not negative and finite"), "logits": (np.isnan(z), "a number")}

@@ -58,18 +58,7 @@ class Pointwise(Reference):
         inputs, links, options = self.arguments(given, shape)
         inputs = {name: np.asarray(x, np.longdouble) for name, x in inputs.items()}
         outside = self.outside(inputs, links)
-        meaningless = sum((np.isnan(x) for x in inputs.values()), np.zeros(shape, bool))
-        for p in self.row.parameters:
-            support, x = self.raw_support(p, links), inputs[p.name]
-            if p.option and support in HALF_LINES:
-                meaningless = meaningless | ~((x > 0) | ((x == 0) & within(support, 0.0)))
-        for option in self.row.options:
-            if option.kind == "per_sample" and option.support == POSITIVE:
-                meaningless = meaningless | outside[option.name][0]
-        impossible = np.zeros(shape, bool)
-        if self.row.target in HALF_LINES:
-            y = inputs["target"]
-            impossible = ~meaningless & ((y < 0) | (y == np.inf))
+        meaningless, impossible = self.excluded(inputs, links, outside)
         parts = []
         for name in self.parameters:
             result, _ = run(self.formula, FLOATS, inputs, links, options, name)
@@ -80,6 +69,24 @@ class Pointwise(Reference):
         grad = tuple(np.where(bad, np.nan, x) for x in firsts)
         hess = tuple(np.where(bad, np.nan, x) for x in seconds)
         return Samples(value, grad, hess, outside)
+
+    def excluded(
+        self, inputs: dict[str, Any], links: dict[str, str], outside: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        """Where the value is NaN, since an input has no meaning; where +inf, for the target."""
+        y = inputs["target"]
+        meaningless = sum((np.isnan(x) for x in inputs.values()), np.zeros(np.shape(y), bool))
+        for p in self.row.parameters:
+            support, x = self.raw_support(p, links), inputs[p.name]
+            if p.option and support in HALF_LINES:
+                meaningless = meaningless | ~((x > 0) | ((x == 0) & within(support, 0.0)))
+        for option in self.row.options:
+            if option.kind == "per_sample" and option.support == POSITIVE:
+                meaningless = meaningless | outside[option.name][0]
+        impossible = np.zeros(np.shape(y), bool)
+        if self.row.target in HALF_LINES:
+            impossible = ~meaningless & ((y < 0) | (y == np.inf))
+        return meaningless, impossible
 
     def raw_support(self, p: Any, links: dict[str, str]) -> Any:
         """Where the raw number of a parameter lies."""

@@ -155,13 +155,16 @@ def triplet_margin(
         raise ValueError(f"margin must be finite, got {margin!r}")
     if not as_number("p", p) >= 1:
         raise ValueError(f"p must be >= 1, got {p!r}")
-    near, u, h = _norm(anchor - positive, p)
-    far, v, k = _norm(anchor - negative, p)
+    near, u, h, u_rest = _norm(anchor - positive, p)
+    far, v, k, v_rest = _norm(anchor - negative, p)
+    # numbers next to 1 would cancel: of these, the complements
+    large = (u * v > 0) & (np.minimum(np.abs(u), np.abs(v)) > 0.5)
+    both = np.where(large, np.sign(u) * (v_rest - u_rest), u - v)
     z = margin + near - far
     value = np.where(z > 0, z, np.where(np.isnan(z), np.nan, 0.0))
     active = (z > 0)[..., None]
     rest = np.where(np.isnan(z), np.nan, 0.0)[..., None]
-    grads = tuple(np.where(active, x, rest) for x in (u - v, -u, v))
+    grads = tuple(np.where(active, x, rest) for x in (both, -u, v))
     hesss = tuple(np.where(active, x, rest) for x in (h - k, h, -k))
     return Samples(value, grads, hesss, {})
 
@@ -173,8 +176,8 @@ def as_number(name: str, x: Any) -> float:
         raise TypeError(f"{name} must be a number, got {x!r}") from None
 
 
-def _norm(x: Array, p: float) -> tuple[Array, Array, Array]:
-    """Norm over the last axis, first and diagonal second derivatives."""
+def _norm(x: Array, p: float) -> tuple[Array, Array, Array, Array]:
+    """Norm over the last axis, its derivatives u, their diagonal second ones, and 1 - |u|."""
     size = np.abs(x)
     if p not in (1, 2, np.inf):
         size = size.astype(np.longdouble)  # a power loses p roundings
@@ -183,7 +186,8 @@ def _norm(x: Array, p: float) -> tuple[Array, Array, Array]:
     scaled = np.where(np.isnan(top), np.nan, scaled)
     if p == np.inf:
         tied = scaled == 1
-        return top[..., 0], np.sign(x) * tied / np.maximum(tied.sum(-1, keepdims=True), 1), 0.0 * x
+        slope = np.sign(x) * tied / np.maximum(tied.sum(-1, keepdims=True), 1)
+        return top[..., 0], slope, 0.0 * x, 1 - np.abs(slope)
     powers = scaled**p
     total = powers.sum(-1, keepdims=True)
     norm = total ** (1 / p)
@@ -193,5 +197,7 @@ def _norm(x: Array, p: float) -> tuple[Array, Array, Array]:
     slope = np.sign(x) * t ** (p - 1)
     usual = (top > 0) & (size > 0 if 1 < p < 2 else p > 1)
     bend = (p - 1) * np.where(usual, t, 1.0) ** (p - 2) * rest / positive / top
-    value, bend = (top * norm)[..., 0], np.where(usual, bend, 0.0)
-    return value.astype(np.float64), slope.astype(np.float64), bend.astype(np.float64)
+    complement = -np.expm1((p - 1) / p * np.log1p(-np.minimum(rest, 0.999)))  # where t is large
+    found = (top * norm)[..., 0], slope, np.where(usual, bend, 0.0), complement
+    value, first, second, gap = (part.astype(np.float64) for part in found)
+    return value, first, second, gap

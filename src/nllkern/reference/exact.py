@@ -25,6 +25,7 @@ ROWS = {row.name: row for row in TABLE}
 UNASKED = (np.nan, 0)
 Args = tuple[Any, ...]
 HUGE = mpf(10) ** 1000  # an infinite input is taken to its limit
+FAR = 10**8  # exponents beyond are all the same to every dtype, and slow
 
 
 class MpmathNumbers:
@@ -37,6 +38,7 @@ class MpmathNumbers:
     def __init__(self) -> None:
         for name in NAMES:
             setattr(self, name, elementwise(getattr(mp, name)))
+        self.exp, self.expm1 = elementwise(exp), elementwise(expm1)
         self.real, self.log1pmx = mpf, elementwise(log1pmx)
         self.any = bool
         self.digits, self.pi, self.steps = mp.dps, +mp.pi, int(0.6 * mp.dps)
@@ -61,6 +63,14 @@ class MpmathNumbers:
 def elementwise(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     of_array = np.frompyfunc(function, 1, 1)
     return lambda x: of_array(x) if isinstance(x, np.ndarray) else function(x)
+
+
+def exp(x: Any) -> Any:
+    return mp.exp(x if abs(x) < FAR else FAR * mp.sign(x))
+
+
+def expm1(x: Any) -> Any:
+    return mp.expm1(x) if abs(x) < 1 else exp(x) - 1
 
 
 def log1pmx(x: Any) -> Any:

@@ -20,7 +20,7 @@ binned_cross_entropy = cross_entropy  # its target is that of the bins
 def normalized_sigmoid_nll(f, logits, target, class_weight, label_smoothing):
     """Of the softmax of log sigmoid(z)."""
     tau = smoothed(f, target, class_weight, label_smoothing)
-    return softmax_nll(f, -f.softplus(-logits), tau)[0]
+    return softmax_nll(f, f.rounded(-f.softplus(-logits)), tau)[0]
 
 
 def kl_divergence(f, logits, target, link):

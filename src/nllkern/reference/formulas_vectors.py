@@ -33,11 +33,16 @@ def norm(f, x, p):
         return sum(v * t for v, t in zip(size, tied, strict=True)) / count
     if p == 1:
         return sum(size)
+    # Of an array both branches are computed: what is not selected is moved away from 0.
+    zero = largest == 0
     if p == 2:
-        return f.where(largest == 0, lambda: 0 * size[0], lambda: f.sqrt(sum(v * v for v in x)))
-    powers = [f.where(v.value == 0, lambda v=v: 0 * v, lambda v=v: f.power(v, p)) for v in size]
+        return f.where(zero, lambda: 0 * size[0], lambda: f.sqrt(sum(v * v for v in x) + 1 * zero))
+    powers = [
+        f.where(v.value == 0, lambda v=v: 0 * v, lambda v=v: f.power(v + 1 * (v.value == 0), p))
+        for v in size
+    ]
     total = sum(powers)
-    return f.where(largest == 0, lambda: 0 * size[0], lambda: f.power(total, 1 / f.n.real(p)))
+    return f.where(zero, lambda: 0 * size[0], lambda: f.power(total + 1 * zero, 1 / f.n.real(p)))
 
 
 def largest_of(f, values):

@@ -27,97 +27,104 @@ void SYMBOL(compute_apart)(const pointwise_loss *loss, const nllk_pointwise *a, 
 
 #else
 
-static int is_possible(int support, double y)
-{
-    return support == NLLK_REAL_NUMBER || nllk_is_inside(support, y); /* an infinite error is one */
-}
-
-/* Whether a raw parameter is no number, or not in the domain of its link. */
-static int is_meaningless(const pointwise_loss *loss, int j, int link, double raw)
-{
-    const int positive = loss->linked >> j & 1 && (link == LINK_IDENTITY || link == LINK_VARIANCE);
-    const int zero = loss->zero >> j & 1 && raw == 0;
-    return raw != raw || (positive && !(raw > 0) && !zero);
-}
-
 /* The formula for ordinary samples, where a loss has no other: theta may have left the range of double. */
-static void use_formula(const pointwise_loss *loss, const scaled_sample *s, scaled_result *to)
+static void use_formula(const pointwise_loss *loss, const scaled_samples *x, ptrdiff_t begin, ptrdiff_t n)
 {
-    double target[LANES], log_target[LANES], extra[LANES], raw[NLLK_MAX_PARAMETERS][LANES];
-    double value[LANES], results[NLLK_MAX_PARAMETERS][3][LANES];
+    ALIGNED double log_target[TILE], factor[TILE], derivative[NLLK_MAX_PARAMETERS][3][TILE];
     prepared p[NLLK_MAX_PARAMETERS];
     alone_arrays alone;
-    tile t = {
-        .target = target, .log_target = log_target, .extra = extra, .full = s->full, .value = value, .alone = &alone};
-    for (int i = 0; i < LANES; i++) {
-        target[i] = s->target;
-        log_target[i] = log_(s->target);
-        extra[i] = s->extra;
+    tile t = {.target = x->target + begin,
+              .log_target = log_target,
+              .extra = x->extra + begin,
+              .alone = &alone,
+              .full = x->full,
+              .value = x->value + begin,
+              .factor = factor};
+    for (ptrdiff_t i = 0; i < n; i++) {
+        log_target[i] = log_(t.target[i]);
+        factor[i] = 1;
     }
     for (int j = 0; j < loss->count; j++) {
-        const scaled_parameter *from = &s->p[j];
-        t.raw[j] = raw[j];
+        t.raw[j] = x->raw[j] + begin;
         t.linked[j] = &p[j];
-        t.to[j] = (derivatives){results[j][0], results[j][1], results[j][2]};
-        for (int i = 0; i < LANES; i++) {
-            raw[j][i] = from->raw;
-            p[j].e[i] = exp_nonpositive_(-fabs_(from->raw));
-            p[j].value[i] = scaled_to_double(from->value);
-            p[j].inverse[i] = scaled_to_double(scaled_div(scaled_of(1), from->value));
-            p[j].log[i] = from->log;
+        t.to[j] = (derivatives){derivative[j][0], derivative[j][1], derivative[j][2]};
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const scaled theta = read_scaled(&x->p[j].value, begin + i);
+            p[j].e[i] = exp_nonpositive_(-fabs_(t.raw[j][i]));
+            p[j].value[i] = scaled_to_double(theta);
+            p[j].inverse[i] = scaled_to_double(scaled_div(scaled_of(1), theta));
+            p[j].log[i] = x->p[j].log[begin + i];
         }
     }
     if (loss->alone >= 0)
-        loss->compute_alone(&p[loss->alone], &alone, WANT_HESS, LANES);
-    loss->samples[WANT_HESS][0](&t, LANES);
-    to->value = value[0];
+        loss->compute_alone(&p[loss->alone], &alone, WANT_HESS, n);
+    loss->samples[WANT_HESS][1](&t, n);
     for (int j = 0; j < loss->count; j++) {
-        to->d1[j] = scaled_of(results[j][0][0]);
-        to->d2[j] = scaled_of(results[j][1][0]);
-        to->d2_log[j] = scaled_of(results[j][2][0]);
+        const int is_result = loss->direct || !(loss->linked >> j & 1);
+        for (ptrdiff_t i = 0; i < n; i++) {
+            const scaled_parameter q = read_scaled_parameter(&x->p[j], t.raw[j][i], begin + i);
+            const double d1 = t.to[j].d1[i], d2 = t.to[j].d2[i];
+            x->grad[j][begin + i] = is_result ? d1 : scaled_first(&q, scaled_of(d1));
+            x->hess[j][begin + i] =
+                is_result ? d2 : scaled_second(&q, scaled_of(d1), scaled_of(d2), scaled_of(t.to[j].d2_log[i]));
+        }
     }
 }
 
-/* d2L/du2 (links.h). */
-static double second_scaled(const scaled_parameter *p, scaled d1, scaled d2)
+/* The least raw number in the domain of a parameter. */
+static double least_raw(const pointwise_loss *loss, int j, int link)
 {
-    if (p->curve.m != 0) /* d1 may be infinite */
-        d2 = scaled_add(d2, scaled_mul(d1, p->curve));
-    return scaled_to_double(scaled_mul(scaled_mul(d2, p->rate), p->rate));
+    if (!(loss->linked >> j & 1) || (link != LINK_IDENTITY && link != LINK_VARIANCE))
+        return -REAL_INF;
+    return loss->zero >> j & 1 ? 0 : REAL_TINY;
 }
 
-static void compute_sample(const pointwise_loss *loss, const nllk_pointwise *a, apart *list, ptrdiff_t i)
+static void mark_below(UBITS *mark, const double *x, double least, ptrdiff_t n)
 {
-    scaled_sample s = {.target = list->target[i], .extra = list->extra[i], .full = a->full};
-    int meaningless = s.target != s.target;
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        mark[i] |= x[i] >= least ? 0 : 1; /* NaN is */
+}
+
+/* Where a parameter is no number, or not in its domain, all is NaN; elsewhere the loss of an impossible target is
+ * infinite and its derivatives are NaN. */
+static void replace_meaningless(const pointwise_loss *loss, const nllk_pointwise *a, apart *list, ptrdiff_t n)
+{
+    ALIGNED UBITS mark[APART_MAX] = {0};
+    mark_below(mark, list->target, -REAL_INF, n);
     for (int j = 0; j < loss->count; j++)
-        meaningless |= is_meaningless(loss, j, a->link[j], list->parameter[j][i]);
-    if (meaningless || !is_possible(loss->target, s.target)) {
-        list->loss[i] = meaningless ? REAL_NAN : REAL_INF;
+        mark_below(mark, list->parameter[j], least_raw(loss, j, a->link[j]), n);
+    for (ptrdiff_t i = 0; i < list->count; i++) {
+        const double y = list->target[i]; /* infinite where it is any real number: an error of that size is one */
+        if (!mark[i] && (loss->target == NLLK_REAL_NUMBER || nllk_is_inside(loss->target, y)))
+            continue;
+        list->loss[i] = mark[i] ? REAL_NAN : REAL_INF;
         for (int j = 0; j < loss->count; j++)
             list->grad[j][i] = list->hess[j][i] = REAL_NAN;
-        return;
-    }
-    for (int j = 0; j < loss->count; j++)
-        s.p[j] = SYMBOL(scaled_link)(loss->linked >> j & 1 ? a->link[j] : LINK_NONE, list->parameter[j][i]);
-    scaled_result r;
-    if (loss->in_scaled)
-        loss->in_scaled(&s, a->want, &r);
-    else
-        use_formula(loss, &s, &r);
-    list->loss[i] = r.value;
-    for (int j = 0; j < loss->count && a->want >= WANT_GRAD; j++) {
-        const scaled_parameter *p = &s.p[j];
-        list->grad[j][i] = scaled_to_double(scaled_mul(r.d1[j], p->rate));
-        if (a->want >= WANT_HESS)
-            list->hess[j][i] = second_scaled(p, r.d1[j], p->in_log ? r.d2_log[j] : r.d2[j]);
     }
 }
 
 void SYMBOL(compute_apart)(const pointwise_loss *loss, const nllk_pointwise *a, apart *list)
 {
-    for (ptrdiff_t i = 0; i < list->count; i++)
-        compute_sample(loss, a, list, i);
+    const ptrdiff_t whole = (list->count + LANES - 1) & ~(ptrdiff_t)(LANES - 1);
+    scaled_parameters p[NLLK_MAX_PARAMETERS];
+    scaled_samples x = {.target = list->target, .extra = list->extra, .p = p, .full = a->full, .value = list->loss};
+    for (ptrdiff_t i = list->count; i < whole; i++)
+        list->target[i] = list->extra[i] = 1;
+    for (int j = 0; j < loss->count; j++) {
+        const int link = loss->linked >> j & 1 ? a->link[j] : LINK_NONE;
+        for (ptrdiff_t i = list->count; i < whole; i++)
+            list->parameter[j][i] = 1;
+        SYMBOL(links)[link].prepare_scaled(list->parameter[j], whole, &p[j]);
+        x.raw[j] = list->parameter[j];
+        x.grad[j] = list->grad[j];
+        x.hess[j] = list->hess[j];
+    }
+    for (ptrdiff_t i = 0; i < whole && !loss->in_scaled[a->want]; i += TILE)
+        use_formula(loss, &x, i, whole - i < TILE ? whole - i : TILE);
+    if (loss->in_scaled[a->want])
+        loss->in_scaled[a->want](&x, whole);
+    replace_meaningless(loss, a, list, whole);
 }
 
 #endif

@@ -5,8 +5,6 @@
 
 #include "pointwise.h"
 
-#define APART_MAX PICK(256, 128) /* a long tile, two others */
-
 typedef struct {
     ptrdiff_t count, sample[APART_MAX];
     double parameter[NLLK_MAX_PARAMETERS][APART_MAX], target[APART_MAX], extra[APART_MAX], weight[APART_MAX];

@@ -53,6 +53,7 @@ typedef struct {
 } result;
 
 #if NLLK_BITS == 64
+/* What NAME_scaled is given and what it returns; it is branch-free, as the formula. */
 typedef struct {
     scaled_parameter p[NLLK_MAX_PARAMETERS];
     double target, extra;

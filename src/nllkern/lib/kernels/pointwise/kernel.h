@@ -145,6 +145,53 @@ static void compute_alone(const prepared *p, alone_arrays *to, int want, ptrdiff
 }
 #endif
 
+#if NLLK_BITS == 64 && defined(HAS_SCALED)
+NLLK_INLINE scaled_parameter read_apart(int j, const scaled_samples *x, ptrdiff_t i)
+{
+    if (j >= COUNT)
+        return (scaled_parameter){.raw = 0};
+    return LINKED >> j & 1 ? read_scaled_parameter(&x->p[j], x->raw[j][i], i) : (scaled_parameter){.raw = x->raw[j][i]};
+}
+
+NLLK_INLINE void write_apart(int j, int want, const scaled_samples *x, const scaled_parameter *p,
+                             const scaled_result *r, ptrdiff_t i)
+{
+    if (j >= COUNT || want < WANT_GRAD)
+        return;
+    const int is_linked = LINKED >> j & 1;
+    x->grad[j][i] = is_linked ? scaled_first(p, r->d1[j]) : scaled_to_double(r->d1[j]);
+    if (want >= WANT_HESS)
+        x->hess[j][i] = is_linked ? scaled_second(p, r->d1[j], r->d2[j], r->d2_log[j]) : scaled_to_double(r->d2[j]);
+}
+
+NLLK_INLINE void run_scaled_sample(int want, const scaled_samples *x, ptrdiff_t i)
+{
+    const scaled_sample s = {.p = {read_apart(0, x, i), read_apart(1, x, i), read_apart(2, x, i)},
+                             .target = x->target[i],
+                             .extra = x->extra[i],
+                             .full = x->full};
+    scaled_result r;
+    PASTE(LOSS, _scaled)(&s, want, &r);
+    x->value[i] = r.value;
+    write_apart(0, want, x, &s.p[0], &r, i);
+    write_apart(1, want, x, &s.p[1], &r, i);
+    write_apart(2, want, x, &s.p[2], &r, i);
+}
+
+NLLK_INLINE void run_scaled(int want, const scaled_samples *x, ptrdiff_t n)
+{
+    const scaled_samples local = *x;
+    n &= ~(ptrdiff_t)(LANES - 1);
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        run_scaled_sample(want, &local, i);
+}
+
+static void value_scaled(const scaled_samples *x, ptrdiff_t n) { run_scaled(WANT_VALUE, x, n); }
+static void grad_scaled(const scaled_samples *x, ptrdiff_t n) { run_scaled(WANT_GRAD, x, n); }
+static void hess_scaled(const scaled_samples *x, ptrdiff_t n) { run_scaled(WANT_HESS, x, n); }
+#endif
+
 #if NLLK_BITS == 32
 #define IN_DOUBLE(NAME) CONCAT(NAME, f, 64, NLLK_LEVEL)
 void IN_DOUBLE(LOSS)(const void *arguments, ptrdiff_t begin, ptrdiff_t end, void *scratch, nllk_sums *sums);
@@ -172,7 +219,7 @@ static const pointwise_loss loss_row = {
 #if NLLK_BITS == 32
     .in_double = IN_DOUBLE(LOSS),
 #elif defined(HAS_SCALED)
-    .in_scaled = PASTE(LOSS, _scaled),
+    .in_scaled = {value_scaled, grad_scaled, hess_scaled},
 #endif
 };
 

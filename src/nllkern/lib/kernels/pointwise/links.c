@@ -33,40 +33,50 @@ CHAIN(variance)
 CHAIN(log_variance)
 CHAIN(logit)
 
+#if NLLK_BITS == 64
+#define SCALED(NAME)                                                                                                   \
+    static void prepare_scaled_##NAME(const double *raw, ptrdiff_t n, scaled_parameters *to)                           \
+    {                                                                                                                  \
+        n &= ~(ptrdiff_t)(LANES - 1);                                                                                  \
+        _Pragma("omp simd") for (ptrdiff_t i = 0; i < n; i++) write_scaled_parameter(to, i, NAME##_scaled(raw[i]));    \
+    }
+SCALED(identity)
+SCALED(softplus)
+SCALED(log)
+SCALED(variance)
+SCALED(log_variance)
+SCALED(logit)
+SCALED(none)
+#define SCALED_OF(NAME) prepare_scaled_##NAME
+#else
+#define SCALED_OF(NAME) NULL
+#endif
+
 /* In the order of their numbers. */
-#define NLLK_LINK(NAME, UPPER) [LINK_##UPPER] = {NAME##_range, prepare_##NAME, chain_##NAME},
+#define NLLK_LINK(NAME, UPPER) [LINK_##UPPER] = {NAME##_range, prepare_##NAME, chain_##NAME, SCALED_OF(NAME)},
 const link_row SYMBOL(links)[LINK_COUNT] = {
 #include "links.inc"
-    [LINK_NONE] = {none_range, NULL, NULL},
+    [LINK_NONE] = {none_range, NULL, NULL, SCALED_OF(none)},
 };
 
 #if NLLK_BITS == 64
-scaled_parameter SYMBOL(scaled_link)(int link, double raw)
-{
-    switch (link) {
-    case LINK_IDENTITY: return identity_scaled(raw);
-    case LINK_SOFTPLUS: return softplus_scaled(raw);
-    case LINK_LOG: return log_scaled(raw);
-    case LINK_VARIANCE: return variance_scaled(raw);
-    case LINK_LOG_VARIANCE: return log_variance_scaled(raw);
-    default:
-        return (scaled_parameter){
-            .raw = raw, .rate = scaled_of(1), .curve = scaled_of(0), .in_log = link == LINK_LOGIT};
-    }
-}
-
 link_numbers SYMBOL(link_numbers)(int link, double raw)
 {
     const int is_meaningless = raw != raw || ((link == LINK_IDENTITY || link == LINK_VARIANCE) && !(raw > 0));
     if (is_meaningless)
         return (link_numbers){REAL_NAN, 1, REAL_NAN, REAL_NAN, REAL_NAN, 0};
-    const scaled_parameter p = SYMBOL(scaled_link)(link, raw);
-    const int64_t e = -p.value.e, limited = e > 2000 ? 2000 : e < -2000 ? -2000 : e, half = limited / 2;
-    return (link_numbers){.inverse = power_of_2(limited - 2 * half) / p.value.m,
+    ALIGNED double raws[LANES];
+    scaled_parameters p;
+    raws[0] = raw;
+    for (int k = 1; k < LANES; k++)
+        raws[k] = raw;
+    SYMBOL(links)[link].prepare_scaled(raws, LANES, &p);
+    const double e = min_(max_(-p.value.e[0], -2000.0), 2000.0), half = (0.5 * e + ROUND_MAGIC) - ROUND_MAGIC;
+    return (link_numbers){.inverse = power_of_2(e - 2 * half) / p.value.m[0],
                           .again = power_of_2(half),
-                          .rate = scaled_to_double(p.rate),
-                          .log = p.log,
-                          .curve = scaled_to_double(p.curve),
-                          .in_log = p.in_log};
+                          .rate = scaled_to_double((scaled){p.rate.m[0], p.rate.e[0]}),
+                          .log = p.log[0],
+                          .curve = scaled_to_double((scaled){p.curve.m[0], p.curve.e[0]}),
+                          .in_log = p.in_log[0] != 0};
 }
 #endif

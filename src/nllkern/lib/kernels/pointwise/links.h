@@ -5,7 +5,7 @@
  *   NAME_apply(u, e)         theta and what goes with it, e being that exponential
  *   NAME_rate(slope, inverse)  d log(theta)/du from d theta/du, if it needs that, and 1 / theta
  *   NAME_first, NAME_second  the chain rule: dL/du and d2L/du2 from the derivatives of formula.h
- *   NAME_scaled(u)           theta and what goes with it in scaled numbers, for any u
+ *   NAME_scaled(u)           theta and what goes with it in scaled numbers, for any u, branch-free
  *
  * With rate = d log(theta)/du the chain rule is
  *
@@ -18,6 +18,7 @@
 #include "functions/exponential.h"
 #include "functions/logarithm.h"
 #include "kernels.h"
+#include "scaled_parameters.h"
 #include "symbol.h"
 
 /* The links in the order of their numbers; the last is for parameters that have none. */
@@ -47,9 +48,6 @@ typedef struct {
 #define TILE PICK(128, 64)
 #define LONG_TILE PICK(256, 128)
 
-/* Buffers begin at cache lines: a register of 64 bytes that lies across two takes twice as long. */
-#define ALIGNED _Alignas(64)
-
 /* The same for the samples of a tile. */
 typedef struct {
     ALIGNED REAL e[LONG_TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
@@ -70,6 +68,7 @@ typedef struct {
     range (*range)(int bits);
     void (*prepare)(const REAL *raw, ptrdiff_t n, int want, int log, prepared *to); /* NULL: nothing to prepare */
     void (*chain)(const chain *c, ptrdiff_t n);
+    void (*prepare_scaled)(const double *raw, ptrdiff_t n, scaled_parameters *to); /* of double */
 } link_row;
 
 extern const link_row SYMBOL(links)[LINK_COUNT];
@@ -100,19 +99,5 @@ typedef struct {
 } link_numbers;
 
 link_numbers CONCAT(link_numbers, f, 64, NLLK_LEVEL)(int link, double raw);
-
-#if NLLK_BITS == 64
-#include "scaled.h"
-
-/* The same in scaled numbers. */
-typedef struct {
-    double raw;
-    scaled value, rate, curve;
-    double log;
-    int in_log;
-} scaled_parameter;
-
-scaled_parameter SYMBOL(scaled_link)(int link, double raw);
-#endif
 
 #endif

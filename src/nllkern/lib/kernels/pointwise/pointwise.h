@@ -26,6 +26,16 @@ typedef struct {
     REAL one_factor;
 } tile;
 
+#if NLLK_BITS == 64
+/* The same samples in scaled numbers: what they are made of, and the loss and its derivatives by the raw numbers. */
+typedef struct {
+    const double *raw[NLLK_MAX_PARAMETERS], *target, *extra;
+    const scaled_parameters *p;
+    int full;
+    double *value, *grad[NLLK_MAX_PARAMETERS], *hess[NLLK_MAX_PARAMETERS];
+} scaled_samples;
+#endif
+
 typedef struct {
     int count, linked;     /* parameters, and the bit set of those with a link */
     int logs;              /* the bit set of the logarithms that it needs */
@@ -42,7 +52,7 @@ typedef struct {
 #if NLLK_BITS == 32
     nllk_kernel in_double; /* the same loss, for samples that are not ordinary */
 #else
-    void (*in_scaled)(const scaled_sample *s, int want, scaled_result *to); /* or NULL */
+    void (*in_scaled[WANT_COUNT])(const scaled_samples *s, ptrdiff_t n); /* or NULL */
 #endif
 } pointwise_loss;
 

@@ -52,12 +52,10 @@ static void list_set_apart(run *r, int first)
     const int count = r->set_apart_count - first;
     const unsigned char *at = r->set_apart + first;
     const ptrdiff_t k = list->count;
-    for (int i = 0; i < count; i++)
-        list->sample[k + i] = r->first + at[i];
-    for (int j = 0; j < r->count; j++)
-        for (int i = 0; i < count; i++)
-            list->parameter[j][k + i] = r->input[j][at[i]];
     for (int i = 0; i < count; i++) {
+        list->sample[k + i] = r->first + at[i];
+        for (int j = 0; j < r->count; j++)
+            list->parameter[j][k + i] = r->input[j][at[i]];
         list->target[k + i] = r->input[TARGET][at[i]];
         list->extra[k + i] = a->extra ? r->input[EXTRA][at[i]] : a->extra_value;
         list->weight[k + i] = r->weight[at[i]];
@@ -65,38 +63,31 @@ static void list_set_apart(run *r, int first)
     list->count += count;
 }
 
-/* Put an ordinary number in the place of those that were set apart, and of such numbers past the end. */
-static void replace_set_apart(run *r, int k)
+/* Put an ordinary number in the place of those that are not. */
+static void replace_outside(run *r, int k)
 {
-    REAL *buffer = r->input_buffer[k];
-    if (r->input[k] != buffer)
-        r->input[k] = memcpy(buffer, r->input[k], r->whole * sizeof *buffer);
-    for (int i = 0; i < r->set_apart_count; i++)
-        buffer[r->set_apart[i]] = 1;
-    for (ptrdiff_t i = r->n; i < r->whole; i++)
-        buffer[i] = outside(buffer[i], r->ordinary[k]) ? R(1.0) : buffer[i];
+    r->input[k] = replaced(r->input[k], r->ordinary[k], r->whole, r->input_buffer[k]);
 }
 
-/* Set apart what is not ordinary.  found[j] tells whether there is anything among samples j, j + LANES ... */
-static void set_apart_outside(run *r, const UBITS *found)
+/* Set apart what is not ordinary. */
+static void set_apart_outside(run *r)
 {
-    ALIGNED UBITS mark[TILE];
-    memset(mark, 0, r->whole * sizeof *mark);
+    ALIGNED UBITS mark[LANES] = {0};
     for (int j = 0; j < r->count; j++)
         if (!is_shared(r, j))
             mark_outside(mark, r->input[j], r->ordinary[j], r->whole);
     mark_outside(mark, r->input[TARGET], r->ordinary[TARGET], r->whole);
     for (int j = 0; j < LANES; j++)
-        for (ptrdiff_t i = j; found[j] && i < r->n; i += LANES)
-            if (mark[i])
+        for (ptrdiff_t i = j; mark[j]; mark[j] >>= 1, i += LANES)
+            if (mark[j] & 1 && i < r->n)
                 r->set_apart[r->set_apart_count++] = (unsigned char)i;
     list_set_apart(r, 0);
     if (r->set_apart_count == r->n)
         return;
     for (int j = 0; j < r->count; j++)
         if (!is_shared(r, j))
-            replace_set_apart(r, j);
-    replace_set_apart(r, TARGET);
+            replace_outside(r, j);
+    replace_outside(r, TARGET);
 }
 
 static void find_apart(run *r)
@@ -115,16 +106,18 @@ static void find_apart(run *r)
             find_outside(found, r->input[j], r->ordinary[j], r->whole);
     find_outside(found, r->input[TARGET], r->ordinary[TARGET], r->whole);
     if (any_of(found))
-        set_apart_outside(r, found);
+        set_apart_outside(r);
 }
 
 /* The same of samples whose loss is so large that what goes with it may have overflowed.  Their results are in
  * buffers: no input has been written over. */
-static void set_apart_large(run *r, const REAL *value)
+static void set_apart_large(run *r, REAL *value)
 {
     const int before = r->set_apart_count;
     const REAL most = real_power_of_2(r->loss->value_bits);
     ALIGNED UBITS found[LANES] = {0};
+    for (int i = 0; i < before; i++) /* not twice */
+        value[r->set_apart[i]] = 0;
     find_outside(found, value, (range){-most, most}, r->whole);
     if (!any_of(found))
         return;
@@ -149,9 +142,15 @@ static void write_apart(const apart *list, const double *from, double scale, out
     if (to->array)
         for (ptrdiff_t i = 0; i < list->count; i++)
             to->array[list->sample[i]] = (REAL)x[i];
-    if (to->summed)
-        for (ptrdiff_t i = 0; i < list->count; i++)
-            to->lanes[i % LANES] += x[i];
+    if (!to->summed)
+        return;
+    for (ptrdiff_t i = list->count; i % LANES; i++)
+        x[i] = 0;
+    for (ptrdiff_t i = 0; i < list->count; i += LANES) {
+#pragma omp simd
+        for (int j = 0; j < LANES; j++)
+            to->lanes[j] += x[i + j];
+    }
 }
 
 /* Compute the samples of the list and write their results. */

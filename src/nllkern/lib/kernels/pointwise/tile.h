@@ -55,13 +55,34 @@ static UBITS any_of(const UBITS *x)
     return any;
 }
 
-/* mark[i] becomes nonzero where x[i] is not in the range. */
+/* Bit k of mark[j] becomes 1 where x[j + k LANES] is not in the range. */
+NLLK_INLINE void mark_columns(UBITS *restrict mark, const REAL *restrict x, range r, ptrdiff_t n)
+{
+#pragma omp simd
+    for (int j = 0; j < LANES; j++) {
+        UBITS bits = 0, bit = 1;
+        for (ptrdiff_t i = 0; i < n; i += LANES, bit += bit)
+            bits |= outside(x[i + j], r) ? bit : 0;
+        mark[j] |= bits;
+    }
+}
+
 static void mark_outside(UBITS *mark, const REAL *x, range r, ptrdiff_t n)
+{
+    if (n == TILE)
+        mark_columns(mark, x, r, TILE);
+    else
+        mark_columns(mark, x, r, n);
+}
+
+/* x with 1 in the place of what is not in the range; `to` may be x. */
+static const REAL *replaced(const REAL *x, range r, ptrdiff_t n, REAL *to)
 {
     n = WHOLE_LANES(n);
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        mark[i] |= outside(x[i], r);
+        to[i] = outside(x[i], r) ? R(1.0) : x[i];
+    return to;
 }
 
 static void compute_logs(const REAL *x, ptrdiff_t n, REAL *to)

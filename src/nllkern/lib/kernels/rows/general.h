@@ -215,15 +215,19 @@ NLLK_NOINLINE void sum_steps(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, 
 
 /* The terms of a divergence from a softmax. */
 NLLK_NOINLINE void sum_divergence(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top, const REAL *over,
-                                  lane_sums *to, int row)
+                                  const REAL *mass, lane_sums *to, int row)
 {
+    REAL unit[LANES];
+    for (int j = 0; j < LANES; j++)
+        unit[j] = divergence_unit(mass[j]);
     for (ptrdiff_t k = 0; k < steps * LANES; k += CHUNK) {
         ptrdiff_t stop = steps * LANES - k < CHUNK ? steps * LANES : k + CHUNK;
         REAL part[LANES] = {0};
         for (ptrdiff_t i = at + k; i < at + stop; i += LANES) {
 #pragma omp simd
             for (int j = 0; j < LANES; j++)
-                part[j] += softmax_term(s->tau[i + j], s->z[i + j] - top[j], ROW_UNLIFT_2 * s->share[i + j], over[j]);
+                part[j] +=
+                    softmax_term(s->tau[i + j], s->z[i + j] - top[j], ROW_UNLIFT_2 * s->share[i + j], over[j], unit[j]);
         }
         wide_add(to->high + row * LANES, to->low + row * LANES, part, LANES);
     }

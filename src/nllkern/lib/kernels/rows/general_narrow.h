@@ -62,20 +62,20 @@ static double general_narrow_block(const row_options *o, const nllk_rowwise *a, 
         b.mass[r] = sums.mass.high[r] + sums.mass.low[r];
         b.mass_low[r] = (sums.mass.high[r] - b.mass[r]) + sums.mass.low[r];
         b.gap[r] = sums.gap.high[r] + sums.gap.low[r];
-        excess[r] = (sums.mass.high[r] - 1) + sums.mass.low[r];
+        excess[r] = (sums.mass.high[r] - divergence_unit(b.mass[r])) + sums.mass.low[r];
     }
     double sum = finish_general_rows(a, &b, count, o->unit);
+    lane_terms terms;
+    fill_terms(&b, 0, 1, &terms);
     if (o->divergence == FROM_SOFTMAX) {
         clear_lanes(&sums.gap, 1);
-        sum_divergence(s, 0, n, views.origin, b.over, &sums.gap, 0);
+        sum_divergence(s, 0, n, views.origin, terms.over, terms.mass, &sums.gap, 0);
         sum = weigh_divergences(&b, count, &sums.gap, excess);
     }
     if (loss)
         memcpy(loss + first, b.loss, count * sizeof *loss);
     if (!grad)
         return sum;
-    lane_terms terms;
-    fill_terms(&b, 0, 1, &terms);
     derive_steps(o, hess != NULL, s, 0, n, &terms, s->z, s->z);
     transpose_out(s->z, n, count, LANES, grad + first * n);
     if (hess)

@@ -8,7 +8,10 @@
  *   h_i = d2|x|/dx_i^2 = (q - 1) t_i^(q-2) (1 - t_i^q) / |x|
  *
  * q = 1 and q = inf: u is the sign, of the largest |x_i| only (shared by those that tie), and h = 0.  Both are 0 where x is 0
- * or where the derivative does not exist.  Schroff, Kalenichenko & Philbin (2015), with the distance itself, not its square. */
+ * or where the derivative does not exist.  Schroff, Kalenichenko & Philbin (2015), with the distance itself, not its square.
+ *
+ * Where the same entry i dominates x and y, u(x)_i - u(y)_i = (1 - |u(y)_i|) - (1 - |u(x)_i|) up to the sign, of complements
+ * that are sums over the other entries: the numbers next to 1 would cancel. */
 #include "triplet_power.h"
 
 enum { NORM_1, NORM_2, NORM_INF, NORM_ANY, NORM_MOST }; /* the last: a first pass that finds the largest */
@@ -18,7 +21,7 @@ typedef struct {
     double norm, inverse; /* 1 / norm, in the scale: t_i = |x_i| scale inverse; 0 where the norm is 0 */
     double scale;         /* NORM_2: a power of two that keeps squares in range */
     double share;         /* NORM_INF: 1 / how many |x_i| are the largest */
-    ptrdiff_t at;         /* NORM_2, second derivatives: where |x_i| is the largest, and 1 - t_i^2 there */
+    ptrdiff_t at;         /* NORM_2, where find_rest was called: where |x_i| is the largest, and 1 - t_i^2 there */
     double rest;
 } vector_norm;
 
@@ -67,8 +70,13 @@ NLLK_INLINE void norm_pass(int kind, const triplet *x, const vector_norm *norms,
         add_to_norm(kind, near_difference(&v, i + k), &near, &s, k);
         add_to_norm(kind, far_difference(&v, i + k), &far, &t, k);
     }
-    to[0] = s;
-    to[1] = t;
+#pragma omp simd
+    for (int k = 0; k < LANES; k++) { /* not as structs, which the compiler would copy by 16 bytes and wait for */
+        to[0].sum[k] = s.sum[k];
+        to[1].sum[k] = t.sum[k];
+        to[0].not_a_number[k] = s.not_a_number[k];
+        to[1].not_a_number[k] = t.not_a_number[k];
+    }
 }
 
 NLLK_INLINE double largest_entry(const norm_lanes *s)
@@ -81,14 +89,26 @@ NLLK_INLINE double largest_entry(const norm_lanes *s)
     return not_a_number == 0 ? most : not_a_number;
 }
 
+/* The sum of the lanes, by halves, which stay. */
+NLLK_INLINE double total_of(const norm_lanes *s)
+{
+    double sum[LANES / 2];
+    for (int k = 0; k < LANES / 2; k++)
+        sum[k] = s->sum[k] + s->sum[k + LANES / 2];
+    for (int half = LANES / 4; half; half /= 2)
+        for (int k = 0; k < half; k++)
+            sum[k] += sum[k + half];
+    return sum[0];
+}
+
 /* What the first pass says; returns whether there must be a second. */
-NLLK_INLINE int open_norm(int kind, norm_lanes *s, vector_norm *v)
+NLLK_INLINE int open_norm(int kind, const norm_lanes *s, vector_norm *v)
 {
     if (kind == NORM_INF) {
         v->norm = largest_entry(s);
         return v->norm > 0;
     }
-    v->norm = sum_lanes(s->sum);
+    v->norm = total_of(s);
 #if NLLK_BITS == 64
     if (kind == NORM_2 && v->norm == v->norm && !(v->norm > 0x1p-800 && v->norm < 0x1p1000)) {
         v->scale = v->norm > 1 ? 0x1p-600 : 0x1p600;
@@ -99,9 +119,9 @@ NLLK_INLINE int open_norm(int kind, norm_lanes *s, vector_norm *v)
 }
 
 /* What the second says, or the only one of NORM_2. */
-NLLK_INLINE void close_norm(int kind, int again, norm_lanes *s, vector_norm *v)
+NLLK_INLINE void close_norm(int kind, int again, const norm_lanes *s, vector_norm *v)
 {
-    const double total = again ? sum_lanes(s->sum) : v->norm;
+    const double total = again ? total_of(s) : v->norm;
     if (kind == NORM_2) {
         double root = __builtin_sqrt(total);
         v->norm = root / v->scale;
@@ -110,10 +130,22 @@ NLLK_INLINE void close_norm(int kind, int again, norm_lanes *s, vector_norm *v)
     v->share = kind == NORM_INF && v->norm > 0 ? 1 / total : 0;
 }
 
-NLLK_INLINE void find_norms(int kind, const triplet *x, vector_norm *norms)
+/* Whether the same lane holds more than half of both sums; elsewhere no entry dominates both. */
+NLLK_INLINE int share_a_lane(const norm_lanes *s, const vector_norm *norms)
+{
+    const double near = norms[0].inverse * norms[0].inverse, far = norms[1].inverse * norms[1].inverse;
+    double most = 0;
+#pragma omp simd reduction(max : most)
+    for (int k = 0; k < LANES; k++) {
+        double u = s[0].sum[k] * near, w = s[1].sum[k] * far, least = u < w ? u : w;
+        most = least > most ? least : most;
+    }
+    return most > 0.5;
+}
+
+NLLK_INLINE void find_norms(int kind, const triplet *x, vector_norm *norms, norm_lanes *s)
 {
     const int first = kind == NORM_INF ? NORM_MOST : kind;
-    norm_lanes s[2];
     memset(norms, 0, 2 * sizeof *norms);
     norms[0].scale = norms[1].scale = 1;
     norm_pass(first, x, norms, s);
@@ -135,10 +167,11 @@ NLLK_INLINE double norm_slope(int kind, const vector_norm *v, double x)
     return __builtin_fabs(x) == v->norm ? sign * v->share : 0.0;
 }
 
+/* h_i / scale: 1 / |x| itself may overflow. */
 NLLK_INLINE double norm_curve(const vector_norm *v, double x, ptrdiff_t i)
 {
     double t = x * v->scale * v->inverse, rest = i == v->at ? v->rest : mul_add_double(-t, t, 1.0);
-    return rest * v->inverse * v->scale;
+    return rest * v->inverse;
 }
 
 /* The largest of x - y, for which 1 - t^2 may cancel, so that it is the sum of the others' squares. */
@@ -177,12 +210,25 @@ NLLK_INLINE void write_derivatives(int kind, int hessian, const triplet *x, cons
             g2[i] = (REAL)w;
             if (hessian) {
                 double k = factor * norm_curve(&near, s, i), l = factor * norm_curve(&far, t, i);
-                h0[i] = (REAL)(k - l);
-                h1[i] = (REAL)k;
-                h2[i] = (REAL)-l;
+                double h = k * near.scale, other = l * far.scale;
+                h0[i] = (REAL)(near.scale == far.scale ? (k - l) * near.scale : h - other); /* not inf - inf */
+                h1[i] = (REAL)h;
+                h2[i] = (REAL)-other;
             }
         }
     }
+}
+
+/* The largest entries of both differences, and u(x)_i - u(y)_i where they are the same entry of the same sign (NORM_2).
+ * Not inline: the loops of other samples shall have the registers. */
+NLLK_NOINLINE double complement_difference(const triplet *x, vector_norm *near, vector_norm *far)
+{
+    find_rest(x->anchor, x->positive, x->d, near);
+    find_rest(x->anchor, x->negative, x->d, far);
+    const double u = norm_slope(NORM_2, near, near_difference(x, near->at));
+    const double w = norm_slope(NORM_2, far, far_difference(x, near->at));
+    const double size = far->rest / (1 + __builtin_fabs(w)) - near->rest / (1 + __builtin_fabs(u));
+    return near->at != far->at || !(u * w > 0) ? REAL_NAN : u > 0 ? size : -size;
 }
 
 static void fill(REAL *const *x, ptrdiff_t n, REAL value)
@@ -193,22 +239,24 @@ static void fill(REAL *const *x, ptrdiff_t n, REAL value)
 }
 
 /* The derivatives of a sample with z > 0. */
-NLLK_INLINE void derive(int kind, int want, const triplet *x, vector_norm *norms, double factor, REAL *const *grad,
-                        REAL *const *hess)
+NLLK_INLINE void derive(int kind, int want, const triplet *x, vector_norm *norms, const norm_lanes *lanes,
+                        double factor, REAL *const *grad, REAL *const *hess)
 {
-    if (kind == NORM_2 && want >= WANT_HESS) {
-        find_rest(x->anchor, x->positive, x->d, &norms[0]);
-        find_rest(x->anchor, x->negative, x->d, &norms[1]);
+    const int curves = kind == NORM_2 && want >= WANT_HESS, dominated = kind == NORM_2 && share_a_lane(lanes, norms);
+    double difference = REAL_NAN;
+    if (curves || dominated) /* before grad is written, which may lie over x */
+        difference = factor * complement_difference(x, &norms[0], &norms[1]);
+    if (curves)
         write_derivatives(kind, 1, x, norms, factor, grad, hess);
-        return;
-    }
-    if (NLLK_BITS == 32 && kind == NORM_2) { /* one product for two, which cannot overflow */
+    else if (NLLK_BITS == 32 && kind == NORM_2) { /* one product for two, which cannot overflow */
         norms[0].inverse *= factor;
         norms[1].inverse *= factor;
-        factor = 1;
-    }
-    write_derivatives(kind, 0, x, norms, factor, grad, hess);
-    if (want >= WANT_HESS) /* last: it may lie over the inputs */
+        write_derivatives(kind, 0, x, norms, 1, grad, hess);
+    } else
+        write_derivatives(kind, 0, x, norms, factor, grad, hess);
+    if (dominated && difference == difference)
+        grad[0][norms[0].at] = (REAL)difference;
+    if (want >= WANT_HESS && !curves) /* last: it may lie over the inputs */
         fill(hess, x->d, 0);
 }
 
@@ -227,12 +275,13 @@ NLLK_INLINE double triplet_samples(int kind, const nllk_vectors *a, ptrdiff_t be
         vector_norm norms[2];
         power_norm powers[2];
         double z = 0;
+        norm_lanes lanes[2];
         if (weight != 0 && kind == NORM_ANY) {
             powers[0] = find_power_norm(x.anchor, x.positive, d, a->norm);
             powers[1] = find_power_norm(x.anchor, x.negative, d, a->norm);
             z = a->margin + powers[0].norm - powers[1].norm;
         } else if (weight != 0) {
-            find_norms(kind, &x, norms);
+            find_norms(kind, &x, norms, lanes);
             z = a->margin + norms[0].norm - norms[1].norm;
         }
         const REAL rest = z == z ? R(0.0) : REAL_NAN;
@@ -251,7 +300,7 @@ NLLK_INLINE double triplet_samples(int kind, const nllk_vectors *a, ptrdiff_t be
         } else if (kind == NORM_ANY) {
             derive_power(&x, powers, factor, grad, a->want >= WANT_HESS ? hess : NULL);
         } else {
-            derive(kind, a->want, &x, norms, factor, grad, hess);
+            derive(kind, a->want, &x, norms, lanes, factor, grad, hess);
         }
     }
     return sum;

@@ -24,6 +24,13 @@ NLLK_INLINE double far_difference(const triplet *x, ptrdiff_t i)
     return (double)x->anchor[i] - (double)x->negative[i];
 }
 
+/* Whether both differences have the same sign at i. */
+NLLK_INLINE int same_sign(const triplet *x, ptrdiff_t i)
+{
+    double s = near_difference(x, i), t = far_difference(x, i);
+    return (s > 0 && t > 0) || (s < 0 && t < 0);
+}
+
 typedef struct {
     double norm, q;
     double largest, rest;  /* rest = 0 where the norm is 0, infinite or NaN */
@@ -69,19 +76,29 @@ static double power_curve(const power_norm *n, double x, ptrdiff_t i)
     return (n->q - 1) * (__builtin_pow(t, n->q - 2) * n->unit_2) * (others / (1 + n->rest)) / n->norm;
 }
 
+/* 1 - |u_i| of the largest entry. */
+static double power_complement(const power_norm *n)
+{
+    return -__builtin_expm1((1 - n->q) / n->q * __builtin_log1p(n->rest));
+}
+
 /* The derivatives of a sample with z > 0, the second ones if `hess` is not NULL. */
 static void derive_power(const triplet *x, const power_norm *norms, double factor, REAL *const *grad, REAL *const *hess)
 {
     for (ptrdiff_t i = 0; i < x->d; i++) {
         double s = near_difference(x, i), t = far_difference(x, i);
-        double u = factor * power_slope(&norms[0], s), w = factor * power_slope(&norms[1], t);
+        double u = factor * power_slope(&norms[0], s), w = factor * power_slope(&norms[1], t), difference = u - w;
+        if (i == norms[0].at && i == norms[1].at && same_sign(x, i)) {
+            difference = factor * (power_complement(&norms[1]) - power_complement(&norms[0]));
+            difference = s > 0 ? difference : -difference;
+        }
         if (hess) {
             double k = factor * power_curve(&norms[0], s, i), l = factor * power_curve(&norms[1], t, i);
             hess[0][i] = (REAL)(k - l);
             hess[1][i] = (REAL)k;
             hess[2][i] = (REAL)-l;
         }
-        grad[0][i] = (REAL)(u - w);
+        grad[0][i] = (REAL)difference;
         grad[1][i] = (REAL)-u;
         grad[2][i] = (REAL)w;
     }

@@ -27,7 +27,7 @@ NLLK_INLINE REAL identity_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 NLLK_INLINE scaled_parameter identity_scaled(double u)
 {
     /* 0, where a loss allows it, stands for a limit. */
-    const scaled theta = u == 0 ? (scaled){1, -SCALED_INFINITY} : scaled_of(u);
+    const scaled theta = scaled_select(u == 0, (scaled){1, -SCALED_INFINITY}, scaled_of(u));
     return (scaled_parameter){u, theta, scaled_div(scaled_of(1), theta), scaled_of(0), scaled_log(theta), 0};
 }
 #endif

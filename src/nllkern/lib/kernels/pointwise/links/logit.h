@@ -21,3 +21,10 @@ NLLK_INLINE REAL logit_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
     (void)p, (void)d1, (void)d2;
     return d2_log;
 }
+
+#if NLLK_BITS == 64
+NLLK_INLINE scaled_parameter logit_scaled(double u)
+{
+    return (scaled_parameter){.raw = u, .rate = {1, 0}, .curve = {0, SCALED_ZERO}, .in_log = 1};
+}
+#endif

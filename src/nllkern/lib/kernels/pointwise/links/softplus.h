@@ -33,22 +33,17 @@ NLLK_INLINE REAL softplus_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 #if NLLK_BITS == 64
 NLLK_INLINE scaled_parameter softplus_scaled(double u)
 {
-    const scaled e = scaled_exp(-fabs_(u)), one = scaled_of(1), size = scaled_of(u);
+    const int negative = u < 0;
+    const scaled e = scaled_exp(-fabs_(u));
     const log1p_parts l = log1p_parts_(scaled_to_double(e));
-    if (u < -40) /* e^2 is lost beside e */
-        return (scaled_parameter){
-            .raw = u, .value = e, .rate = one, .curve = scaled_times(e, -0.5), .log = u, .in_log = 1};
-    if (u > 40)
-        return (scaled_parameter){
-            .raw = u, .value = size, .rate = scaled_div(one, size), .curve = scaled_mul(e, size), .log = log_(u)};
-    const double part = mul_add(scaled_to_double(e), l.q, 1.0); /* log1p(e) / e */
-    const scaled theta = u < 0 ? scaled_times(e, part) : scaled_of(u + l.log1p);
-    const scaled slope = u < 0 ? scaled_times(e, l.inverse) : scaled_of(l.inverse);
+    const double part = mul_add(scaled_to_double(e), l.q, 1.0);                             /* log1p(e) / e */
+    const scaled rest = scaled_select(negative, (scaled){part, 0}, scaled_of(u + l.log1p)); /* without the factor e */
+    const double log = scaled_log(rest);
     return (scaled_parameter){.raw = u,
-                              .value = theta,
-                              .rate = scaled_div(slope, theta),
-                              .curve = u < 0 ? scaled_times(e, l.q) : scaled_mul(e, theta),
-                              .log = u < 0 ? u + log_normal_(part) : scaled_log(theta),
-                              .in_log = u < 0};
+                              .value = scaled_select(negative, scaled_mul(e, rest), rest),
+                              .rate = scaled_div((scaled){l.inverse, 0}, rest),
+                              .curve = scaled_mul(e, scaled_select(negative, (scaled){l.q, 0}, rest)),
+                              .log = negative ? u + log : log,
+                              .in_log = negative};
 }
 #endif

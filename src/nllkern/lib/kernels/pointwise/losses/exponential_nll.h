@@ -17,7 +17,7 @@ NLLK_INLINE void exponential_nll(const sample *s, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void exponential_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
+NLLK_INLINE void exponential_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const scaled_parameter *b = &s->p[0];
     const scaled y = scaled_of(s->target), product = scaled_mul(b->value, y);

@@ -46,39 +46,43 @@ NLLK_INLINE void gamma_nll(const sample *s, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void gamma_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
+NLLK_INLINE void gamma_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const scaled_parameter *shape = &s->p[0], *rate = &s->p[1];
     const scaled a = shape->value, y = scaled_of(s->target), by = scaled_mul(rate->value, y);
     const scaled excess = scaled_mul_sub(rate->value, y, a);
     const double size = scaled_to_double(a), x = scaled_to_double(scaled_div(excess, a)); /* r - 1 */
     const gamma_terms g = gamma_terms_(size);
-    const int is_small = size < GAMMA_SPLIT, is_near = !is_small && x > -0.5 && x < 1, is_huge = size > 0x1p60;
+    const int is_small = size < GAMMA_SPLIT, is_near = fabs_(x - 0.25) < 0.75, is_huge = size > 0x1p60;
 
     /* log(b y) or log r, from the logarithms where those of b or a are all that is left of them */
-    double log = is_near ? log1p_(x) : scaled_log(is_small ? by : scaled_div(by, a));
-    if (fabs_(log) == REAL_INF && s->target > 0)
-        log = rate->log + log_(s->target) - (is_small ? 0 : shape->log);
+    const double log_far = scaled_log(scaled_select(is_small, by, scaled_div(by, a)));
+    const double log_near = is_near ? log1p_(x) : log_far;
+    double log = is_small ? log_far : log_near;
+    const double log_y = log_(s->target), infinite = REAL_INF;
+    const double log_apart = rate->log + log_y - (is_small ? 0 : shape->log);
+    log = fabs_(log) == infinite ? (s->target > 0 ? log_apart : log) : log;
     const scaled a_log = scaled_times(a, log);
-    const scaled gap = is_near ? scaled_of(-log1pmx_(x)) : scaled_sub(scaled_div(excess, a), scaled_of(log));
-    const scaled power = s->full ? y : scaled_of(1), quotient = scaled_div(power, a);
-    double log_quotient = is_small ? scaled_log(quotient) : 0.5 * scaled_log(scaled_mul(quotient, power));
-    if (fabs_(log_quotient) == REAL_INF)
-        log_quotient = (s->full ? log_(s->target) : 0) - (is_small ? shape->log : 0.5 * shape->log);
-    const double mixed = scaled_to_double(is_small ? scaled_sub(by, a_log) : scaled_mul(a, gap));
-    double value = g.p + (is_small ? 0 : HALF_LOG_2PI) + mixed + log_quotient;
-    if (s->target == 0) /* the power of y decides, but for a = 1 */
-        value = size == 1 ? -rate->log : size < 1 ? -REAL_INF : REAL_INF;
-    to->value = value;
+    const scaled gap =
+        scaled_select(is_near, scaled_of(-log1pmx_(x)), scaled_sub(scaled_div(excess, a), scaled_of(log)));
+    const scaled power = scaled_select(s->full, y, scaled_of(1)), quotient = scaled_div(power, a);
+    const double share = is_small ? 1.0 : 0.5;
+    double log_quotient = share * scaled_log(scaled_select(is_small, quotient, scaled_mul(quotient, power)));
+    log_quotient = fabs_(log_quotient) == infinite ? (s->full ? log_y : 0) - share * shape->log : log_quotient;
+    const double mixed = scaled_to_double(scaled_select(is_small, scaled_sub(by, a_log), scaled_mul(a, gap)));
+    const double value = g.p + (is_small ? 0 : HALF_LOG_2PI) + mixed + log_quotient;
+    const double at_zero = size == 1 ? -rate->log : copysign_(infinite, size - 1); /* the power of y decides */
+    to->value = s->target == 0 ? at_zero : value;
     if (want < WANT_GRAD)
         return;
     to->d1[0] = scaled_sub(scaled_of(g.d1), a_log);
     to->d1[1] = excess;
     if (want < WANT_HESS)
         return;
-    to->d2[0] = is_huge ? a : scaled_of(g.d2_log - g.d1);
+    to->d2[0] = scaled_select(is_huge, a, scaled_of(g.d2_log - g.d1));
     const double curve = is_small ? gamma_second_polynomial_(size, 1 / (size + GAMMA_SHIFT)) - log : 0;
-    to->d2_log[0] = is_small ? scaled_times(a, curve) : scaled_sub(is_huge ? a : scaled_of(g.d2_log), a_log);
+    const scaled large = scaled_sub(scaled_select(is_huge, a, scaled_of(g.d2_log)), a_log);
+    to->d2_log[0] = scaled_select(is_small, scaled_times(a, curve), large);
     to->d2[1] = a;
     to->d2_log[1] = by;
 }

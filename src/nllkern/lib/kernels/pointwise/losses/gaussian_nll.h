@@ -21,7 +21,7 @@ NLLK_INLINE void gaussian_nll(const sample *s, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void gaussian_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
+NLLK_INLINE void gaussian_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const scaled_parameter *sigma = &s->p[1];
     const scaled one = scaled_of(1), difference = scaled_difference(s->target, s->p[0].raw);

@@ -20,7 +20,7 @@ NLLK_INLINE void laplace_nll(const sample *s, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void laplace_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
+NLLK_INLINE void laplace_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const scaled_parameter *scale = &s->p[1];
     const scaled one = scaled_of(1), difference = scaled_difference(s->target, s->p[0].raw);
@@ -29,7 +29,7 @@ static void laplace_nll_scaled(const scaled_sample *s, int want, scaled_result *
     to->value = part == REAL_INF ? part : value + (s->full ? LOG_2 : 0);
     if (want < WANT_GRAD)
         return;
-    to->d1[0] = scaled_div(scaled_of(-sign_(difference.m)), scale->value);
+    to->d1[0] = scaled_div(scaled_of(-sign_(s->target - s->p[0].raw)), scale->value);
     to->d1[1] = scaled_sub(one, r);
     if (want < WANT_HESS)
         return;

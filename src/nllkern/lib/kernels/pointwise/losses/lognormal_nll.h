@@ -15,7 +15,7 @@ NLLK_INLINE void lognormal_nll(const sample *s, result *to)
 }
 
 #if NLLK_BITS == 64
-static void lognormal_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
+NLLK_INLINE void lognormal_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     scaled_sample of_log = *s;
     of_log.target = log_(s->target);

@@ -30,24 +30,19 @@ NLLK_INLINE void poisson_nll(const sample *s, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void poisson_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
+NLLK_INLINE void poisson_nll_scaled(const scaled_sample *s, int want, scaled_result *to)
 {
     const double y = s->target, log_b = s->p[0].log;
     const scaled b = s->p[0].value, count = scaled_of(y), excess = scaled_sub(b, count);
     const double x = scaled_to_double(scaled_div(excess, count)); /* r - 1 */
     double log_r = scaled_log(scaled_div(b, count));
-    if (fabs_(log_r) == REAL_INF)
-        log_r = log_b - log_(y);
-    double value = scaled_to_double(scaled_sub(b, scaled_times(scaled_of(log_b), y)));
-    if (y == 0)
-        value = scaled_to_double(b);
-    else if (scaled_to_double(b) == REAL_INF)
-        value = REAL_INF;
-    else if (s->full && x > -0.5 && x < 1)
-        value = -y * log1pmx_(x) + poisson_saturated_(y);
-    else if (s->full)
-        value = scaled_to_double(scaled_sub(excess, scaled_times(scaled_of(log_r), y))) + poisson_saturated_(y);
-    to->value = value;
+    log_r = fabs_(log_r) == REAL_INF ? log_b - log_(y) : log_r;
+    const int is_near = fabs_(x - 0.25) < 0.75, full = s->full;
+    const double far = scaled_to_double(
+        scaled_sub(scaled_select(full, excess, b), scaled_mul(scaled_of(full ? log_r : log_b), count)));
+    const double value = (full & is_near ? -y * log1pmx_(x) : far) + (full ? poisson_saturated_(y) : 0);
+    const double rate = scaled_to_double(b);
+    to->value = (y == 0) | (rate == REAL_INF) ? rate : value;
     if (want < WANT_GRAD)
         return;
     to->d1[0] = excess;

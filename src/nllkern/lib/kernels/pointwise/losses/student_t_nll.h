@@ -56,15 +56,15 @@ typedef struct {
     scaled d1, d2, sum;
 } student_terms;
 
-static student_terms student_alone_scaled(const scaled_parameter *nu)
+NLLK_INLINE student_terms student_alone_scaled(const scaled_parameter *nu)
 {
     const double value = scaled_to_double(nu->value), d1 = student_d1_(value), d2_log = student_d2_log_(value);
-    if (value > 0x1p60) { /* c ~ 1 / (4 nu) */
-        const scaled quarter = scaled_div(scaled_of(0.25), nu->value);
-        return (student_terms){scaled_negative(quarter), scaled_times(quarter, 2), quarter};
-    }
-    const scaled sum = value < 0x1p-60 ? scaled_times(nu->value, LN2) : scaled_of(d2_log);
-    return (student_terms){scaled_of(d1), scaled_of(d2_log - d1), sum};
+    const int is_large = value > 0x1p60, is_small = value < 0x1p-60;
+    const scaled quarter = scaled_div(scaled_of(0.25), nu->value); /* c ~ 1 / (4 nu) */
+    const scaled sum = scaled_select(is_small, scaled_times(nu->value, LN2), scaled_of(d2_log));
+    return (student_terms){scaled_select(is_large, scaled_negative(quarter), scaled_of(d1)),
+                           scaled_select(is_large, scaled_times(quarter, 2), scaled_of(d2_log - d1)),
+                           scaled_select(is_large, quarter, sum)};
 }
 
 /* log(1 + q) and h. */
@@ -72,26 +72,26 @@ typedef struct {
     scaled log1p_q, h;
 } student_logs;
 
-static student_logs student_logs_scaled(scaled q, double log_q, scaled r, scaled s)
+NLLK_INLINE student_logs student_logs_scaled(scaled q, double log_q, scaled r, scaled s)
 {
     const double size = scaled_to_double(q), s_double = scaled_to_double(s);
-    if (size < 0x1p-60)
-        return (student_logs){q, scaled_times(scaled_mul(q, q), 0.5)};
-    if (size > 0x1p60)
-        return (student_logs){scaled_of(log_q), scaled_of(log_q - 1)};
+    const int is_near = size < 0x1p-60, is_far = size > 0x1p60;
     const log_ratio ratio = log_ratio_(scaled_to_double(r), -s_double);
-    return (student_logs){scaled_of(-ratio.log),
-                          scaled_of(-s_double < LOG_RATIO_SMALL ? -ratio.log - s_double : -ratio.remainder)};
+    const double log1p_q = is_far ? log_q : -ratio.log;
+    const double h = (is_far ? log_q : -ratio.log) - (is_far ? 1.0 : s_double);
+    return (student_logs){scaled_select(is_near, q, scaled_of(log1p_q)),
+                          scaled_select(is_near, scaled_times(scaled_mul(q, q), 0.5),
+                                        scaled_of(is_far | (-s_double < LOG_RATIO_SMALL) ? h : -ratio.remainder))};
 }
 
-static void student_t_nll_scaled(const scaled_sample *x, int want, scaled_result *to)
+NLLK_INLINE void student_t_nll_scaled(const scaled_sample *x, int want, scaled_result *to)
 {
     const scaled_parameter *sigma = &x->p[1], *nu = &x->p[2];
     const scaled one = scaled_of(1), difference = scaled_difference(x->target, x->p[0].raw);
     const scaled z = scaled_div(difference, sigma->value), z2 = scaled_mul(z, z), q = scaled_div(z2, nu->value);
     const scaled r = scaled_div(one, scaled_add(one, q)), s = scaled_mul(q, r);
     const int is_near = scaled_to_double(q) < 0x1p-60, is_far = scaled_to_double(q) > 0x1p60;
-    const scaled a = is_far ? nu->value : scaled_mul(z2, r), both = scaled_add(a, s);
+    const scaled a = scaled_select(is_far, nu->value, scaled_mul(z2, r)), both = scaled_add(a, s);
     const double log_size = scaled_log(scaled_size(difference)), log_q = 2 * (log_size - sigma->log) - nu->log;
     const student_logs l = student_logs_scaled(q, log_q, r, s);
     const student_terms c = student_alone_scaled(nu);
@@ -102,16 +102,16 @@ static void student_t_nll_scaled(const scaled_sample *x, int want, scaled_result
     const int is_below = size < STUDENT_SPLIT;
     const scaled spread =
         scaled_add(scaled_mul(sigma->value, sigma->value), scaled_div(scaled_mul(difference, difference), nu->value));
-    double log_spread = scaled_log(is_below ? scaled_div(spread, nu->value) : spread);
-    if (fabs_(log_spread) == REAL_INF)
-        log_spread = max_(2 * sigma->log, 2 * log_size - nu->log) - (is_below ? nu->log : 0);
+    double log_spread = scaled_log(scaled_select(is_below, scaled_div(spread, nu->value), spread));
+    const double largest = max_(2 * sigma->log, 2 * log_size - nu->log);
+    log_spread = fabs_(log_spread) == REAL_INF ? largest - (is_below ? nu->log : 0) : log_spread;
     to->value = scaled_to_double(scaled_times(scaled_mul(nu->value, l.log1p_q), 0.5)) + 0.5 * log_spread +
                 student_smooth_(size) + (x->full ? HALF_LOG_2PI : 0);
     const scaled pull = scaled_div(scaled_add(one, scaled_div(one, nu->value)), sigma->value);
     if (want < WANT_GRAD)
         return;
     to->d1[0] = scaled_negative(scaled_mul(pull, scaled_mul(z, r)));
-    to->d1[1] = is_far ? scaled_sub(r, a) : scaled_mul(scaled_sub(one, z2), r);
+    to->d1[1] = scaled_select(is_far, scaled_sub(r, a), scaled_mul(scaled_sub(one, z2), r));
     to->d1[2] = scaled_add(scaled_times(scaled_sub(nu_h, s), 0.5), c.d1);
     if (want < WANT_HESS)
         return;
@@ -120,7 +120,7 @@ static void student_t_nll_scaled(const scaled_sample *x, int want, scaled_result
     to->d2_log[1] = scaled_times(scaled_mul(both, r), 2);
     to->d2[2] = scaled_add(scaled_times(scaled_mul(s, scaled_sub(scaled_add(one, r), a)), 0.5), c.d2);
     /* nu h - a s = -nu q^2 / 2 next to q = 0 */
-    const scaled rest = is_near ? scaled_negative(nu_h) : scaled_sub(nu_h, a_s);
+    const scaled rest = scaled_select(is_near, scaled_negative(nu_h), scaled_sub(nu_h, a_s));
     to->d2_log[2] = scaled_add(scaled_times(scaled_add(scaled_mul(s, r), rest), 0.5), c.sum);
 }
 #endif

@@ -31,23 +31,21 @@ NLLK_INLINE void weibull_nll(const sample *x, result *to)
 
 #define HAS_SCALED
 #if NLLK_BITS == 64
-static void weibull_nll_scaled(const scaled_sample *x, int want, scaled_result *to)
+NLLK_INLINE void weibull_nll_scaled(const scaled_sample *x, int want, scaled_result *to)
 {
     const scaled_parameter *shape = &x->p[0], *scale = &x->p[1];
     const scaled one = scaled_of(1), k = shape->value, y = scaled_of(x->target);
     const double excess = scaled_to_double(scaled_div(scaled_sub(y, scale->value), scale->value)); /* y/s - 1 */
-    double log = excess > -0.5 && excess < 1 ? log1p_(excess) : scaled_log(scaled_div(y, scale->value));
-    if (fabs_(log) == REAL_INF)
-        log = log_(x->target) - scale->log;
+    const double log_y = log_(x->target);
+    double log = scaled_log(scaled_div(y, scale->value));
+    log = fabs_(excess - 0.25) < 0.75 ? log1p_(excess) : log;
+    log = fabs_(log) == REAL_INF ? log_y - scale->log : log;
     const scaled t = scaled_times(k, log);
-    const double size = scaled_to_double(t), log_target = x->full ? log_(x->target) : 0;
+    const double size = scaled_to_double(t), log_target = x->full ? log_y : 0;
     const scaled power = scaled_exp(size); /* e^t, which no power of t or k outweighs where it underflows */
-    const scaled factor = size < -0x1p20 ? scaled_of(0) : power;
-    scaled less_one = t;
-    if (fabs_(size) > 1)
-        less_one = scaled_sub(power, one);
-    else if (fabs_(size) > REAL_MIN)
-        less_one = scaled_of(expm1_(size));
+    const scaled factor = scaled_select(size < -0x1p20, scaled_of(0), power);
+    scaled less_one = scaled_select(fabs_(size) > REAL_MIN, scaled_of(expm1_(size)), t);
+    less_one = scaled_select(fabs_(size) > 1, scaled_sub(power, one), less_one);
     const double large = scaled_to_double(power);
     to->value = large == REAL_INF ? large : (large - size) + (log_target - shape->log);
     if (want < WANT_GRAD)
