@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ._adapters import is_fixed, is_shared, loss_shape
 from .reference import formulas
-from .reference.functions import BERNOULLI, Functions, stirling
+from .reference.functions import ArrayNumbers, Functions, stirling
 from .reference.jets import Jet, jet, moving
 from .reference.links import linked
 from .tables import Loss
@@ -105,22 +105,12 @@ def _scale(lib: ArrayLibrary, call: Call, counts: Any) -> Any:
 # ---- pointwise losses: jets ----
 
 
-class _Numbers:
-    """Arrays as ``reference.functions`` asks for them; every branch is computed."""
-
-    steps = 16
-    log: Callable[[Any], Any]
+class _Numbers(ArrayNumbers):
+    """Those of the library, for ``reference.functions``."""
 
     def __init__(self, lib: ArrayLibrary) -> None:
-        self.lib, xp = lib, lib.numpy
-        self.xp = xp
-        self.real, self.pi = lib.number, lib.number(math.pi)
-        for name in ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sinh", "ceil"):
-            setattr(self, name, getattr(xp, name))
-
-    def bernoulli(self) -> list[float]:
-        """B_2, B_4, ..."""
-        return [p / q for p, q in BERNOULLI]
+        super().__init__(lib.numpy, lib.number, lib.number(math.pi))
+        self.lib = lib
 
     def stirling(self, a: Any) -> Any:
         """lgamma(a) - (a - 1/2) log a + a - log(2 pi)/2 and three derivatives."""
@@ -140,36 +130,16 @@ class _Numbers:
         )
 
     def any(self, condition: Any) -> bool:
-        """Whether the recurrence in front of the series is needed."""
+        """The series alone: its recurrence would have to know the numbers."""
         return False
-
-    def choose(self, condition: Any, yes: Any, no: Any) -> Any:
-        return self.xp.where(condition, yes(), no())
-
-    def select(self, condition: Any, yes: Any, no: Any) -> Jet:
-        where = self.xp.where
-        yes, no = jet(yes()), jet(no())
-        length = max(len(yes.series), len(no.series))
-        a, b = ((*x.series, 0, 0)[:length] for x in (yes, no))
-        series = tuple(where(condition, x, y) for x, y in zip(a, b, strict=True))
-        of_yes = yes, lambda d: tuple(where(condition, c, 0) for c in d)
-        of_no = no, lambda d: tuple(where(condition, 0, c) for c in d)
-        return Jet(series, (of_yes, of_no))
-
-    def log1pmx(self, x: Any) -> Any:
-        """log(1 + x) - x: with s = x/(2 + x), log(1 + x) = 2 atanh(s) and 2s - x = -x s."""
-        where = self.xp.where
-        near = (x > -0.5) & (x < 1)
-        t = where(near, x, 0)
-        s = t / (2 + t)
-        tail = 0 * s
-        for n in range(24, 0, -1):
-            tail = s * s * (1 / (2 * n + 1) + tail)
-        return where(near, t * ((1 - s) * tail - s), self.xp.log1p(x) - x)
 
 
 def _pointwise(lib: ArrayLibrary, call: Call, directions: Sequence[Any]) -> list[Any]:
-    """By the second derivatives of each sample by every pair of parameters."""
+    """By the second derivatives of each sample by every pair of parameters.
+
+    Jets that move along the directions would need one pass, but JAX transposes what it finds here,
+    so that directions may only be multiplied by.
+    """
     xp, shape = lib.numpy, call.shape
     scale = _scale(lib, call, xp.ones_like(xp.broadcast_to(call.parameters[0], shape)))
     found = [xp.zeros_like(scale) for _ in directions]

@@ -70,7 +70,9 @@ class Pointwise(Reference):
         hess = tuple(np.where(bad, np.nan, x) for x in seconds)
         return Samples(value, grad, hess, outside)
 
-    def excluded(self, inputs: dict[str, Any], links: dict[str, str], outside: dict[str, Any]) -> tuple[Any, Any]:
+    def excluded(
+        self, inputs: dict[str, Any], links: dict[str, str], outside: dict[str, Any]
+    ) -> tuple[Any, Any]:
         """Where the value is NaN, since an input has no meaning; where +inf, for the target."""
         y = inputs["target"]
         meaningless = sum((np.isnan(x) for x in inputs.values()), np.zeros(np.shape(y), bool))

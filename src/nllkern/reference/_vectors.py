@@ -199,4 +199,5 @@ def _norm(x: Array, p: float) -> tuple[Array, Array, Array, Array]:
     bend = (p - 1) * np.where(usual, t, 1.0) ** (p - 2) * rest / positive / top
     complement = -np.expm1((p - 1) / p * np.log1p(-np.minimum(rest, 0.999)))  # where t is large
     found = (top * norm)[..., 0], slope, np.where(usual, bend, 0.0), complement
-    return tuple(np.asarray(part, np.float64) for part in found)
+    value, first, second, gap = (part.astype(np.float64) for part in found)
+    return value, first, second, gap

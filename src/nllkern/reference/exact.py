@@ -15,7 +15,7 @@ from ..tables import Loss
 from . import formulas_classes, formulas_vectors
 from ._pointwise import Pointwise
 from .bounds import Result, results, row_results, vector_results
-from .functions import Functions, select, stirling
+from .functions import NAMES, Functions, select, stirling
 from .jets import Jet, jet
 
 DIGITS = (100, 400, 1000, 2000)
@@ -36,7 +36,7 @@ class MpmathNumbers:
     log1p: Callable[[Any], Any]
 
     def __init__(self) -> None:
-        for name in ("log", "log1p", "sqrt", "tanh", "sinh", "ceil"):
+        for name in NAMES:
             setattr(self, name, elementwise(getattr(mp, name)))
         self.exp, self.expm1 = elementwise(exp), elementwise(expm1)
         self.real, self.log1pmx, self.infinity = mpf, elementwise(log1pmx), HUGE

@@ -5,6 +5,7 @@ in ``exact.py``.  What cancels in its textbook form is a function of its own, st
 that one text of a formula serves both.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,50 +17,58 @@ _HIGHER = ((-691, 2730), (7, 6), (-3617, 510), (43867, 798), (-174611, 330))
 BERNOULLI = ((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), *_HIGHER)
 
 
-class NumpyNumbers:
-    """Arrays of the widest float that NumPy has here."""
+NAMES = ("exp", "log", "log1p", "expm1", "sqrt", "tanh", "sinh", "ceil")
 
-    exp, log, log1p, expm1, sqrt = np.exp, np.log, np.log1p, np.expm1, np.sqrt
-    tanh, sinh, ceil = np.tanh, np.sinh, np.ceil
-    any = staticmethod(np.any)
-    real = np.longdouble
+
+class ArrayNumbers:
+    """Arrays of a library, whose numbers ``real`` makes; every branch is computed."""
+
     infinity = np.inf
     steps = 16  # of the recurrence in front of Stirling's series
-    pi = np.arctan(np.longdouble(1)) * 4
+    log: Callable[[Any], Any]
+
+    def __init__(self, xp: Any, real: Callable[[Any], Any], pi: Any) -> None:
+        self.xp, self.real, self.pi = xp, real, pi
+        for name in NAMES:
+            setattr(self, name, getattr(xp, name))
+
+    def any(self, condition: Any) -> bool:
+        """Whether the recurrence is needed."""
+        return bool(self.xp.any(condition))
 
     def bernoulli(self) -> list[Any]:
         """B_2, B_4, ..."""
-        return [np.longdouble(p) / q for p, q in BERNOULLI]
+        return [self.real(p) / q for p, q in BERNOULLI]
 
     def stirling(self, a: Any) -> Any:
         return stirling(self, a)
 
     def choose(self, condition: Any, yes: Any, no: Any) -> Any:
         """Numbers of two, of which both are computed."""
-        return np.where(condition, yes(), no())
+        return self.xp.where(condition, yes(), no())
 
     def select(self, condition: Any, yes: Any, no: Any) -> Jet:
-        return select(condition, yes, no)
+        return select(condition, yes, no, self.xp.where)
 
     def log1pmx(self, x: Any) -> Any:
         """log(1 + x) - x: with s = x/(2 + x), log(1 + x) = 2 atanh(s) and 2s - x = -x s."""
-        near = (x > -0.5) & (x < 1)
-        t = np.where(near, x, 0)
+        where, near = self.xp.where, (x > -0.5) & (x < 1)
+        t = where(near, x, 0)
         s = t / (2 + t)
-        tail = np.zeros_like(s)
+        tail = 0 * s
         for n in range(24, 0, -1):
-            tail = s * s * (1 / np.longdouble(2 * n + 1) + tail)
-        return np.where(near, t * ((1 - s) * tail - s), np.log1p(x) - x)
+            tail = s * s * (1 / self.real(2 * n + 1) + tail)
+        return where(near, t * ((1 - s) * tail - s), self.xp.log1p(x) - x)
 
 
-def select(condition: Any, yes: Any, no: Any) -> Jet:
+def select(condition: Any, yes: Any, no: Any, where: Callable[..., Any] = np.where) -> Jet:
     """A jet of two, of which both are computed."""
     yes, no = jet(yes()), jet(no())
     length = max(len(yes.series), len(no.series))
     a, b = ((*x.series, 0, 0)[:length] for x in (yes, no))
-    series = tuple(np.where(condition, x, y) for x, y in zip(a, b, strict=True))
-    of_yes = yes, lambda d: tuple(np.where(condition, c, 0) for c in d)
-    of_no = no, lambda d: tuple(np.where(condition, 0, c) for c in d)
+    series = tuple(where(condition, x, y) for x, y in zip(a, b, strict=True))
+    of_yes = yes, lambda d: tuple(where(condition, c, 0) for c in d)
+    of_no = no, lambda d: tuple(where(condition, 0, c) for c in d)
     return Jet(series, (of_yes, of_no))
 
 
@@ -281,4 +290,5 @@ def stirling(n: Any, a: Any) -> tuple[Any, ...]:
     return tuple(total)
 
 
-FLOATS = Functions(NumpyNumbers())
+# The widest float that NumPy has here.
+FLOATS = Functions(ArrayNumbers(np, np.longdouble, np.arctan(np.longdouble(1)) * 4))
