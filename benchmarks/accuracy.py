@@ -197,13 +197,14 @@ def calls_of(work, dtype):
 
 
 def judged_as(work, args):
-    """(loss, arguments, keywords) of what is exact: a binned target is the index of its bin."""
-    if work.loss != "binned_cross_entropy":
-        return work.loss, args, work.keywords
+    """(arguments, keywords) of what is exact: a binned target is the index of its bin."""
+    keywords = dict(work.keywords)
+    edges = keywords.pop("edges", None)
+    if edges is None:
+        return args, keywords
     logits, target = args
-    edges = work.keywords["edges"]
     edges = np.linspace(*edges, BINS + 1) if len(edges) == 2 else edges
-    return "cross_entropy", (logits, np.searchsorted(edges, target) - 1), {}
+    return (logits, np.searchsorted(edges, target) - 1), keywords
 
 
 def can_judge(work):
@@ -219,8 +220,8 @@ class Judge:
         from nllkern.reference import exact  # it needs mpmath
 
         self.dtype, self.error_of = np.dtype(dtype), _accuracy.error
-        loss, args, keywords = judged_as(work, POINTS[work.name](dtype))
-        samples = [exact.sample(loss, one, keywords, self.dtype) for one in samples_of(args)]
+        args, keywords = judged_as(work, POINTS[work.name](dtype))
+        samples = [exact.sample(work.loss, one, keywords, self.dtype) for one in samples_of(args)]
         joined = [
             _accuracy.Exact(*(np.hstack(list(map(np.ravel, x))) for x in zip(*parts, strict=True)))
             for parts in zip(*samples, strict=True)

@@ -40,6 +40,8 @@ class Work:
     shapes: tuple = FLAT
     quick: tuple = FLAT_QUICK
     small: tuple = (1, 10)
+    small_in_table: bool = False  # whether the speed table has the small call
+    copy_goal: float | None = None  # of the copy limit, where rows are wide
     shapes32: tuple = ()  # of the speed table, in float32 only
     joint: bool = False  # a sample's loss depends on the other samples of the batch
 
@@ -151,6 +153,8 @@ _ALL = [
         indices,
         shapes=((262144, 10), (65536, 100), (8192, 1000), (1024, 32000), (256, 128256)),
         quick=TWO_ROWS,
+        small_in_table=True,
+        copy_goal=0.5,
     ),
     Work("binary_cross_entropy", "classes", each(normal, unit)),
     Work(

@@ -7,7 +7,6 @@ import numpy as np
 from .catalogue import WORKS
 
 SMALL_GOAL_SECONDS = 1.5e-6
-COPY_GOAL = 0.5  # of the copy limit, for cross-entropy where rows are wide
 WIDE_ROW = 1000
 SWEEP_ELEMENTS = 1 << 24
 SWEEP_CLASSES = [2**i for i in range(1, 18)]
@@ -45,8 +44,7 @@ class Cell:
 
     @property
     def copy_goal(self):
-        wide = self.loss == "cross_entropy" and self.out and self.shape[-1] >= WIDE_ROW
-        return COPY_GOAL if wide else None
+        return self.work.copy_goal if self.out and self.shape[-1] >= WIDE_ROW else None
 
     def data(self, seed=0):
         """Positional arguments of the loss."""
@@ -60,7 +58,7 @@ def table_cells():
         for dtype in ("float32", "float64"):
             only = work.shapes32 if dtype == "float32" else ()
             cells += [Cell(work.name, dtype, shape) for shape in (*work.shapes, *only)]
-            if work.name == "cross_entropy":
+            if work.small_in_table:
                 cells.append(Cell(work.name, dtype, work.small, out=False))
     return cells
 

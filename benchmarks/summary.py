@@ -113,7 +113,7 @@ def best_errors(results):
 
 def matrix_bytes(cell):
     """Of the similarities of all pairs of rows."""
-    rows = cell.shape[0] * (2 if "nt_xent" in cell.loss else 1)
+    rows = cell.shape[0] * (2 if cell.work.keywords.get("form") == "nt_xent" else 1)
     return rows * rows * np.dtype(cell.dtype).itemsize
 
 

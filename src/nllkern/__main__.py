@@ -15,6 +15,7 @@ from . import _selfcheck, _show, _speed
 from ._accuracy import LIMIT
 from ._engine import num_threads, simd_levels
 from ._selfcheck import Result
+from ._selfcheck_data import DTYPES
 from ._speed import Speed
 
 BAR_WIDTH = 30
@@ -28,9 +29,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="The exit status is 1 if a check fails.",
     )
     size = parser.add_mutually_exclusive_group()
-    quick = {"action": "store_const", "dest": "mode", "const": "quick", "default": "usual"}
-    size.add_argument("--quick", help="fewer and smaller inputs", **quick)
-    size.add_argument("--full", help="more and larger inputs", **{**quick, "const": "full"})
+    for mode, words in (("quick", "fewer and smaller"), ("full", "more and larger")):
+        size.add_argument(
+            f"--{mode}", action="store_const", dest="mode", const=mode, help=f"{words} inputs"
+        )
+    parser.set_defaults(mode="usual")
     parser.add_argument("--threads", type=int, metavar="N", help="threads to use, 1 to 1024")
     parser.add_argument("--json", action="store_true", help="write one JSON object and no text")
     options = parser.parse_args(arguments)
@@ -70,7 +73,7 @@ def colour(text: str, code: int) -> str:
 def line(name: str, results: list[Result], speeds: list[Speed]) -> str:
     """What there is to say of one loss."""
     text = f"{name:26}"
-    for dtype in _selfcheck.DTYPES:
+    for dtype in DTYPES:
         text += f"{max(r.error for r in results if r.dtype == dtype):9.2f}"
     passed = all(r.passed for r in results)
     text += "  " + (colour("ok", 32) + " " * 4 if passed else colour("FAILED", 31))
@@ -105,8 +108,8 @@ def run(options: argparse.Namespace) -> int:
     speeds: list[Speed] = []
     for name in names:
         bar.draw(name)
-        checked = [r for t in _selfcheck.DTYPES for r in _selfcheck.check(name, t, options.mode)]
-        measured = [_speed.measure(name, t, options.mode) for t in _selfcheck.DTYPES]
+        checked = [r for t in DTYPES for r in _selfcheck.check(name, t, options.mode)]
+        measured = [_speed.measure(name, t, options.mode) for t in DTYPES]
         results += checked
         speeds += measured
         bar.clear()

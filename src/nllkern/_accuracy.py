@@ -107,9 +107,10 @@ def errors(loss: Any, table: Table) -> Iterator[tuple[str, Array, Exact, Array]]
 
 def save(path: Path, tables: Iterable[Table]) -> None:
     """Writes tables; the same bytes every time."""
-    meta, parts = [], {}
+    meta = []
+    parts: dict[str, list[Array]] = {}
     for t in tables:
-        arrays = [(None, x) for x in t.args]
+        arrays: list[tuple[str | None, Array]] = [(None, x) for x in t.args]
         arrays += [(k, x) for k, x in t.options.items() if isinstance(x, np.ndarray)]
         plain = {k: x for k, x in t.options.items() if not isinstance(x, np.ndarray)}
         for _, x in arrays:

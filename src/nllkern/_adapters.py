@@ -1,7 +1,7 @@
 """What the interfaces to other array libraries have in common: rows, shapes, keywords."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -9,6 +9,36 @@ from .tables import LOSSES, Loss, Option
 
 ROWS = {row.name: row for row in LOSSES}
 ARRAY_KINDS = ("sample_weight", "per_class", "per_sample")  # of options that may be arrays
+
+
+class Spec(NamedTuple):
+    """What is constant in a call; after its inputs come the arrays that ``keys`` names."""
+
+    name: str
+    constants: tuple[tuple[str, Any], ...]
+    keys: tuple[str, ...] = ()
+
+    @property
+    def row(self) -> Loss:
+        """The row of the loss."""
+        return ROWS[self.name]
+
+    @property
+    def reduction(self) -> str:
+        """How the losses of the samples are reduced."""
+        reduction: str = dict(self.constants).get("reduction", "mean")
+        return reduction
+
+    def shape(self, inputs: Sequence[Any]) -> tuple[int, ...]:
+        """The shape of the value."""
+        if self.reduction != "none":
+            return ()
+        return loss_shape(self.row, [x.shape for x in inputs[: len(self.row.arguments)]])
+
+    def differentiable(self) -> list[int]:
+        """The numbers of the parameters that have gradients."""
+        row, constants = self.row, dict(self.constants)
+        return [k for k in range(len(row.parameters)) if not is_fixed(row, constants, k)]
 
 
 def expect_count(row: Loss, given: Sequence[Any]) -> None:

@@ -1,19 +1,26 @@
 """Docstrings of the loss objects: a file each in ``docstrings``; what they share is written here.
 
-``$name`` in a text stands for the shared text of that name below.
+``$name`` in a text stands for the shared text of that name below, ``$called`` for the call with all
+keywords of the loss and ``$links`` for the table of its links, as its row has them.
 """
 
 import inspect
+import textwrap
 from importlib.resources import files
 from string import Template
 
+from .tables import LINKS, LOSSES, Loss
+
 SHARED = {
-    "arrays": """\
+    "parameters": """\
 Floating-point inputs are float32 or float64, and those of one call share one dtype; lists,
 integers and Python numbers take the dtype of the others (float64 if there is none).
 C-contiguous arrays are read where they lie, read-only ones included.  Whatever else NumPy can
 convert (lists, other strides or byte orders, torch CPU tensors, memoryviews, DLPack exporters)
-is converted to such an array first, which costs a copy.""",
+is converted to such an array first, which costs a copy.
+
+Parameters
+----------""",
     "common": """\
 reduction : {"mean", "sum", "none"}, default "mean"
     "mean" divides the weighted sum by the sum of the weights of the samples that count, and is
@@ -44,6 +51,8 @@ Not for the value alone.  Receives the gradients, one array per prediction in th
 Not for the value alone.  Receives the gradients: a pair of arrays, either of which may be
     None.""",
     "value": """\
+Returns
+-------
 ``loss(...)``
     The value: a float, summed in float64, for "mean" and "sum"; for "none" an array in the
     dtype of the inputs.""",
@@ -73,6 +82,8 @@ $value
 ``loss.value_and_grad(...)``
     (value, gradients).""",
     "raises": """\
+Raises
+------
 TypeError
     For dtypes other than float32 and float64, inputs of different float dtypes, a wrong number
     of positional arguments, an unknown keyword.
@@ -85,6 +96,11 @@ A NaN among the inputs of a sample makes that sample's value and derivatives NaN
 reduced value with it, and nothing else.""",
     "same": """\
 Results have the same bits for any number of threads.""",
+    "examples": """\
+Examples
+--------
+>>> import numpy as np
+>>> import nllkern as nk""",
 }
 
 # What a loss returns, and so what its `out` takes.
@@ -95,15 +111,41 @@ OUTS = {
 }
 
 
+def called(row: Loss) -> str:
+    """How the loss is called."""
+    defaults = [
+        x.name if x.default is ... else f"{x.name}={x.default!r}".replace("'", '"')
+        for x in row.options
+    ]
+    call = f"loss({', '.join([*row.arguments, '*', *defaults, '<common_keywords>'])})"
+    lines = "\n".join(textwrap.wrap(call, 95, subsequent_indent="     "))
+    return "Called with::\n\n" + textwrap.indent(lines.replace("common_", "common "), "    ")
+
+
+def links(row: Loss) -> str:
+    """The table of the links that lead to the parameters."""
+    linked = next((p for p in row.parameters if p.is_linked), row.parameters[0])
+    lines = [("link", "parameter", "raw number u")]
+    for link in LINKS:
+        if link in linked.links and link.in_c:
+            lines.append((f'``"{link.name}"``', link.formula, (link.raw or linked.support).words))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = "  ".join("=" * n for n in widths)
+    rows = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    return "\n".join([rule, rows[0], rule, *rows[1:], rule])
+
+
 def docstring(name: str) -> str:
     """The docstring of the loss of that name, shared texts filled in."""
     text = (files(__package__) / "docstrings" / f"{name}.rst").read_text("utf-8")
+    row = next(row for row in LOSSES if row.name == name)
     out = next(outs for returns, outs in OUTS.items() if f"${returns}" in text)
-    parameters = text.partition("----------\n")[2]
     words = {
+        "called": called(row),
+        "links": links(row),
         "out_type": "numpy.ndarray" if out == "one_out" else "tuple of numpy.ndarray",
         "out_text": SHARED[out],
-        "prediction": parameters.partition(" :")[0],
+        "prediction": row.parameters[0].name,
     }
     while "$" in text:
         text = Template(text).substitute(SHARED, **words)

@@ -10,7 +10,7 @@ import tempfile
 from ctypes import CDLL
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.ffi
@@ -18,31 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import lowlevel
-from ._adapters import ARRAY_KINDS, ROWS, is_fixed, is_shared, loss_shape
+from ._adapters import ARRAY_KINDS, Spec, is_shared, loss_shape
 from ._config import ANSWERS
 from ._losses import loss_named
 from ._show import __version__, get_include
-from .tables import LOSSES, Loss
+from .tables import LOSSES
 
 ELEMENTS = {"number": 0, "classes": 1, "vector": 1, "factor": 2}  # of an input: a power of the size
-
-
-class Spec(NamedTuple):
-    """What is constant in a call: the loss and the options that are not arrays."""
-
-    name: str
-    constants: tuple[tuple[str, Any], ...]
-
-    @property
-    def row(self) -> Loss:
-        """The row of the loss."""
-        return ROWS[self.name]
-
-    @property
-    def reduction(self) -> str:
-        """How the losses of the samples are reduced."""
-        reduction: str = dict(self.constants).get("reduction", "mean")
-        return reduction
 
 
 @cache
@@ -92,47 +74,17 @@ def _library() -> Path:
 # ---- what the custom call is told ----
 
 
-def _options(spec: Spec, shared: int, target_bits: int, want: bool) -> lowlevel.Options:
-    """The constants as the struct of C."""
-    row, options = spec.row, lowlevel.Options(want=want)
-    for key, x in spec.constants:
-        option = row.option(key)
-        if x is None or option is None:
-            continue
-        if option.kind == "choice":
-            setattr(options, option.c_field, option.choices.index(x))
-        elif option.kind == "flag":
-            setattr(options, option.c_field, x != option.default)
-        elif option.kind == "link":
-            for k, parameter in enumerate(row.parameters):
-                if parameter.option is option:
-                    options.link[k] = lowlevel.LINKS.index(x)
-        elif option.kind == "per_sample":
-            options.extra_value = x
-        elif option.kind == "integer":
-            options.has_ignore_index, options.ignore_index = True, x
-        else:
-            setattr(options, option.c_field, x)
-    if row.targets:
-        targets = {0: lowlevel.TARGET_PROBABILITIES, 32: lowlevel.TARGET_INT32}
-        options.target = targets.get(target_bits, lowlevel.TARGET_INT64)
-    options.shared = shared
-    return options
-
-
 def _in_c(spec: Spec) -> bool:
     """Whether C has the loss and all its options."""
-    row, constants = spec.row, dict(spec.constants)
-    fixed = any(is_fixed(row, constants, k) for k in range(len(row.parameters)))
+    row = spec.row
     needed = any(option.default is ... for option in row.options)
-    return row.in_c and not fixed and not needed
+    return row.in_c and not needed and len(spec.differentiable()) == len(row.parameters)
 
 
 def _outputs(spec: Spec, inputs: tuple[Any, ...], want: bool) -> list[jax.ShapeDtypeStruct]:
     """Shape and dtype of the value and of the gradients."""
-    shape = loss_shape(spec.row, [x.shape for x in inputs]) if spec.reduction == "none" else ()
     parameters = inputs[: len(spec.row.parameters)] if want else ()
-    shapes = [shape, *(x.shape for x in parameters)]
+    shapes = [spec.shape(inputs), *(x.shape for x in parameters)]
     return [jax.ShapeDtypeStruct(s, inputs[0].dtype) for s in shapes]
 
 
@@ -161,9 +113,10 @@ def _custom_call(
     by_kind = {row.option(key).kind: x for key, x in arrays.items()}  # type: ignore[union-attr]
     given = [kind for kind in ARRAY_KINDS if kind in by_kind]
     shared = [is_shared(row, shapes, k) for k in range(len(inputs))]
-    bits = sum(s << k for k, s in enumerate(shared))
-    integer = jnp.issubdtype(target.dtype, jnp.integer)
-    options = _options(spec, bits, target.dtype.itemsize * 8 if integer else 0, want)
+    options = lowlevel.Options(want=want, shared=sum(s << k for k, s in enumerate(shared)))
+    options.set(row.name, **dict(spec.constants))
+    if row.targets:
+        options.target = lowlevel.TARGETS[target.dtype.name]
     if "per_sample" in by_kind:
         options.extra_period = max(by_kind["per_sample"].size, 1)
     call = [

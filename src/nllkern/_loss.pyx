@@ -79,8 +79,8 @@ cdef class Slot:
 class Method:
     """A method of a loss, with the signature of that loss."""
 
-    def __init__(self, loss, name, text):
-        self.__self__, self.__name__, self.__doc__ = loss, name, text
+    def __init__(self, loss, name):
+        self.__self__, self.__name__, self.__doc__ = loss, name, getattr(type(loss), name).__doc__
         self.__qualname__ = f"{loss.name}.{name}"
 
     @property
@@ -122,12 +122,7 @@ cdef class Loss:
         self.inputs = Row(row)
         self.is_binned = "real" in row.targets
         self.run_in_python = run_in_python
-        self.methods = (
-            ValueAndGrad(self, "value_and_grad", "(value, gradient) from one pass."),
-            Grad(self, "grad", "The gradient."),
-            ValueGradHess(self, "value_grad_hess",
-                          "(value, gradient, diagonal second derivatives); ``out`` is a pair."),
-        )
+        self.methods = ValueAndGrad(self, "value_and_grad"), Grad(self, "grad"), ValueGradHess(self, "value_grad_hess")
 
     @property
     def __doc__(self):
@@ -336,9 +331,8 @@ cdef class Loss:
             like = call.arrays[j]
             if like is None or (call.is_fixed and j == self.count - 1):
                 if outs[k] is not None:
-                    what = "is a float since it is one number" if like is None else "is not there since it is fixed"
-                    raise ValueError(f"{self.name}: out[{k}] was given for {self.parameters[j]}, whose gradient "
-                                     f"{what}; expected None")
+                    what = "whose gradient is a float" if like is None else "which is fixed"
+                    raise ValueError(f"{self.name}: out[{k}] was given for {self.parameters[j]}, {what}; expected None")
                 call.results.append(None)
                 continue
             if outs[k] is None:

@@ -64,14 +64,14 @@ def along(lib: ArrayLibrary, call: Call, directions: Sequence[Any]) -> list[Any]
     row, xp = call.row, lib.numpy
     if row.kind == "pointwise":
         return _pointwise(lib, call, directions)
-    curve = FORMULAS[row.name]
+    formula = FORMULAS[row.curvature]
     used = [k for k in range(len(row.parameters)) if not is_fixed(row, call.constants, k)]
 
     def total(*moving: Any) -> Any:
         parameters = list(call.parameters)
         for k, x in zip(used, moving, strict=True):
             parameters[k] = x
-        samples, counts = curve(lib, call._replace(parameters=parameters))
+        samples, counts = formula(lib, call._replace(parameters=parameters))
         scale = _scale(lib, call, counts)
         return xp.where(scale == 0, 0, scale * xp.where(scale == 0, 0, samples)).sum()
 
@@ -85,7 +85,7 @@ def along(lib: ArrayLibrary, call: Call, directions: Sequence[Any]) -> list[Any]
 
 def samples(lib: ArrayLibrary, call: Call) -> Any:
     """The weighted losses of the samples, less terms that depend on no parameter."""
-    values, counts = FORMULAS[call.row.name](lib, call)
+    values, counts = FORMULAS[call.row.curvature](lib, call)
     return values * _scale(lib, call, counts)
 
 
@@ -240,7 +240,7 @@ def _edges(edges: Sequence[float], bins: int) -> Sequence[float]:
     return [low + (high - low) * k / bins for k in range(bins + 1)]
 
 
-def cross_entropy(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
+def softmax(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
     """sum_k tau_k (lse - s_k) + z_loss lse^2."""
     xp, (z,) = lib.numpy, call.parameters
     tau, counts = _target(lib, call, z)
@@ -250,8 +250,8 @@ def cross_entropy(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
     return _softmax_nll(lib, z, tau, z_loss or 0), counts
 
 
-def normalized_sigmoid_nll(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
-    """The same of log sigmoid(z)."""
+def sigmoids(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
+    """The same of s = log sigmoid(z)."""
     xp, (z,) = lib.numpy, call.parameters
     tau, counts = _target(lib, call, z)
     masked = z == -math.inf
@@ -264,22 +264,19 @@ def _softmax_nll(lib: ArrayLibrary, scores: Any, tau: Any, z_loss: float) -> Any
     return tau.sum(-1) * lse - _times(lib.numpy, tau, scores).sum(-1) + z_loss * lse * lse
 
 
-def kl_divergence(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
-    """-sum_k t_k log p_k."""
-    xp, (z,), t = lib.numpy, call.parameters, call.target
-    linear = -_times(xp, t, z).sum(-1)
-    is_log = call.option("link") == "log"
-    total = 0 if is_log else t.sum(-1) * lib.logsumexp(z, -1)
-    return linear + total, xp.ones_like(linear)
+def softmax_or_log(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
+    """The same of logits, or linear in logarithms of probabilities."""
+    return piecewise_linear(lib, call) if call.option("link") == "log" else softmax(lib, call)
 
 
-def multiclass_hinge(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
-    """Linear but for its corners."""
-    nothing = 0 * call.parameters[0].sum(-1)
-    return nothing, lib.numpy.ones_like(nothing)
+def piecewise_linear(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
+    """Without second derivatives; -inf stays out of the sum, of which 0 is left."""
+    z, xp = call.parameters[0], lib.numpy
+    nothing = xp.where(z == -math.inf, 0, 0 * z).sum(-1)
+    return nothing, xp.ones_like(nothing)
 
 
-def multivariate_gaussian_nll(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
+def gaussian(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
     """|w|^2/2 + sum_i log theta_i, L w = y - mean."""
     xp, (mean, factor) = lib.numpy, call.parameters
     if is_fixed(call.row, call.constants, 1):
@@ -300,7 +297,7 @@ def multivariate_gaussian_nll(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
     return value, xp.ones_like(value)
 
 
-def triplet_margin(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
+def triplet(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
     """max(0, margin + |a - p|_p - |a - n|_p)."""
     xp, (a, b, c), p = lib.numpy, call.parameters, call.option("p")
     excess = call.option("margin") + _norm(xp, a - b, p) - _norm(xp, a - c, p)
@@ -319,7 +316,7 @@ def _norm(xp: Any, x: Any, p: float) -> Any:
     return xp.where(powers == 0, 0, xp.where(powers == 0, 1, powers) ** (1 / p))
 
 
-def info_nce(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
+def similarities(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
     """Cross-entropy of similarities."""
     xp, (q, k), form = lib.numpy, call.parameters, call.option("form")
     if call.option("normalize"):
@@ -353,13 +350,12 @@ def _unit(xp: Any, x: Any) -> Any:
 FORMULAS = {
     formula.__name__: formula
     for formula in (
-        cross_entropy,
-        normalized_sigmoid_nll,
-        kl_divergence,
-        multiclass_hinge,
-        multivariate_gaussian_nll,
-        triplet_margin,
-        info_nce,
+        softmax,
+        sigmoids,
+        softmax_or_log,
+        piecewise_linear,
+        gaussian,
+        triplet,
+        similarities,
     )
 }
-FORMULAS["binned_cross_entropy"] = cross_entropy

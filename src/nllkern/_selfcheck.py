@@ -5,7 +5,7 @@ Three kinds of checks, on every SIMD level: hard points, against the exact resul
 not depend on threads and positions.  Errors count as ``_accuracy`` says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,7 +52,7 @@ def rows() -> list[tuple[str, str]]:
 def check(name: str, dtype: str, mode: str) -> list[Result]:
     """All checks of one loss and dtype; ``mode`` is quick, usual or full."""
     row = next(x for x in LOSSES if x.name == name)
-    found = []
+    found: list[Result] = []
     for table in tables():
         if (table.loss, table.dtype) == (name, dtype):
             found += check_table(table)
@@ -142,7 +142,7 @@ def largest(err: Array) -> tuple[float, tuple[int, ...]]:
     return float(err[at]), tuple(map(int, at))
 
 
-def describe(name: str, at: tuple[int, ...], got: Any, exact: Any, args: tuple[Any, ...]) -> str:
+def describe(name: str, at: tuple[int, ...], got: Any, exact: Any, args: Iterable[Any]) -> str:
     text = f"{name}{list(at) if at else ''}: got {float(got)!r}, exact {float(exact)!r}"
     if at:
         shown = (np.array2string(np.asarray(a)[at[0]], threshold=6) for a in args)

@@ -45,7 +45,9 @@ def draw(rng: np.random.Generator, support: Support, shape: tuple[int, ...]) -> 
 
 def link_sets(row: Loss) -> Iterator[dict[str, str]]:
     """One link for all parameters that have it, and mixtures of those chosen apart."""
-    offered = {p.option.name: [x.name for x in p.links] for p in row.parameters if p.option}
+    offered = {
+        p.option.name: [x.name for x in p.links if x.in_c] for p in row.parameters if p.option
+    }
     longest = max(map(len, offered.values()), default=1)
     for k in range(longest):
         yield {key: names[k % len(names)] for key, names in offered.items()}
@@ -72,7 +74,7 @@ def _pointwise(
             link = next((x for x in p.links if p.option and x.name == links[p.option.name]), None)
             support = s.REAL if p.option is None else (link and link.raw) or p.support
             args.append(draw(rng, support, (size,)))
-        args.append(draw(rng, row.target, (size,)))
+        args.append(draw(rng, row.target or s.REAL, (size,)))
         options: dict[str, Any] = dict(links)
         for x in row.options:
             if x.kind == "per_sample":
@@ -86,7 +88,7 @@ def _rows(
     choices = [x for x in row.options if x.kind == "choice" and x.in_c]
     for kind in row.targets:
         for chosen in itertools.product(*(x.choices for x in choices)):
-            own = dict(zip((x.name for x in choices), chosen, strict=True))
+            own: dict[str, Any] = dict(zip((x.name for x in choices), chosen, strict=True))
             for k in widths:
                 n = max(7, size // k)
                 logits = rng.normal(scale=3.0, size=(n, k)).astype(dtype)
@@ -119,7 +121,7 @@ def _vectors(
 ) -> Iterator[Problem]:
     has_factor = any(p.kind == "factor" for p in row.parameters)
     norms = [x.name for x in row.options if x.high == np.inf]
-    sets = [x for x in link_sets(row) if "covariance" not in x.values()]
+    sets: list[dict[str, Any]] = list(map(dict, link_sets(row)))
     if norms:
         sets = [{norms[0]: p} for p in (2.0, 1.0, np.inf, 3.0)]
     for options, d in itertools.product(sets, widths):
@@ -133,16 +135,8 @@ def _vectors(
             args.append(x.astype(dtype))
         if row.target is not None:
             args.append(rng.normal(size=(n, d)).astype(dtype))
-        name = " ".join(
-            [
-                *(
-                    f"{x:g}" if np.isscalar(x) and not isinstance(x, str) else x
-                    for x in options.values()
-                ),
-                str(d),
-            ]
-        )
-        yield Problem(name, tuple(args), dict(options))
+        words = [x if isinstance(x, str) else f"{x:g}" for x in options.values()]
+        yield Problem(" ".join([*words, str(d)]), tuple(args), dict(options))
 
 
 def _contrastive(

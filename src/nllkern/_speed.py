@@ -11,6 +11,7 @@ from ._accuracy import Array
 from ._losses import loss_named
 from ._selfcheck_data import problems
 from .tables import LOSSES, Loss
+from .tables.supports import REAL
 
 ELEMENTS = {"quick": 100_000, "usual": 1_000_000, "full": 4_000_000}
 SECONDS = {"quick": 0.02, "usual": 0.1, "full": 0.5}  # of measuring
@@ -112,16 +113,18 @@ def inputs(row: Loss, dtype: str, elements: int) -> tuple[tuple[Array, ...], dic
     if row.kind == "contrastive":
         rng = np.random.default_rng(5)
         rows = min(elements // VECTOR, MOST_ROWS)
-        return tuple(rng.normal(size=(2, rows, VECTOR)).astype(dtype)), {}
+        queries, keys = rng.normal(size=(2, rows, VECTOR)).astype(dtype)
+        return (queries, keys), {}
     has_factor = any(p.kind == "factor" for p in row.parameters)
     width = FACTOR if has_factor else CLASSES if row.kind == "rows" else VECTOR
-    first = None
-    for x in problems(row, dtype, "speed", elements, width):
-        options = {k: v for k, v in x.options.items() if not isinstance(v, np.ndarray)}
-        first = first or (x.args, options)
-        if not row.links or "softplus" in options.values():
-            return x.args, options
-    return first
+    links = {
+        p.option.name: next(link.name for link in p.links if link.raw == REAL)
+        for p in row.parameters
+        if p.option
+    }
+    every = problems(row, dtype, "speed", elements, width)
+    found = next(x for x in every if links.items() <= x.options.items())
+    return found.args, {k: v for k, v in found.options.items() if not isinstance(v, np.ndarray)}
 
 
 def best_time(call: Callable[[], Any], seconds: float) -> float:

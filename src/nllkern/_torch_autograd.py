@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +11,9 @@ from torch._functorch.utils import unwrap_dead_wrappers
 from torch.library import custom_op
 
 from . import _second_order as second_order
-from ._adapters import ARRAY_KINDS, ROWS, is_fixed, loss_shape, option_of, plain, times_upstream
+from ._adapters import ARRAY_KINDS, ROWS, Spec, option_of, plain, times_upstream
 from ._engine import get_num_threads
 from ._losses import loss_named
-from .tables import Loss
 
 FLOATS = {torch.float32, torch.float64}
 
@@ -66,35 +65,6 @@ def _run(
 
 
 # ---- a call as an operator takes it: a name, texts and tensors ----
-
-
-class Spec(NamedTuple):
-    """What is constant in a call; after its inputs come the arrays that ``keys`` names."""
-
-    name: str
-    constants: tuple[tuple[str, Any], ...]
-    keys: tuple[str, ...]
-
-    @property
-    def row(self) -> Loss:
-        """The row of the loss."""
-        return ROWS[self.name]
-
-    @property
-    def reduction(self) -> str:
-        """How the losses of the samples are reduced."""
-        reduction: str = dict(self.constants).get("reduction", "mean")
-        return reduction
-
-    def shape(self, tensors: Sequence[torch.Tensor]) -> Any:
-        """The shape of the value."""
-        inputs = tensors[: len(self.row.arguments)]
-        return loss_shape(self.row, [x.shape for x in inputs]) if self.reduction == "none" else ()
-
-    def differentiable(self) -> list[int]:
-        """The numbers of the parameters that have gradients."""
-        row, constants = self.row, dict(self.constants)
-        return [k for k in range(len(row.parameters)) if not is_fixed(row, constants, k)]
 
 
 def split(name: str, keywords: dict[str, Any]) -> tuple[Spec, list[torch.Tensor]]:

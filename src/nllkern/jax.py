@@ -31,6 +31,7 @@ from . import _second_order as second_order
 from ._adapters import (
     ARRAY_KINDS,
     ROWS,
+    Spec,
     empty_inputs,
     expect_count,
     expect_shapes,
@@ -39,7 +40,7 @@ from ._adapters import (
     option_of,
     plain,
 )
-from ._jax_call import Spec, run, using_ffi
+from ._jax_call import run, using_ffi
 from ._losses import loss_named
 from .tables import Loss
 

@@ -20,8 +20,11 @@ from ctypes import c_char_p, c_double, c_int, c_int64, c_size_t, c_ssize_t, c_ui
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from ._engine import c_functions
 from .tables import LINKS as ALL_LINKS
+from .tables import LOSSES, Loss, Option
 from .tables.options import REDUCTION
 from .tables.structs import CALL_WORDS, OPTIONS, RESULTS, Member
 
@@ -35,6 +38,12 @@ MEAN, SUM, NONE = range(3)
 VALUE, GRADIENT, HESSIAN = range(3)
 IDENTITY, SOFTPLUS, LOG, VARIANCE, LOG_VARIANCE, LOGIT = range(len(LINKS))
 TARGET_DEFAULT, TARGET_INT64, TARGET_INT32, TARGET_PROBABILITIES = range(4)
+TARGETS = {
+    "int64": TARGET_INT64,
+    "int32": TARGET_INT32,
+    "float32": TARGET_PROBABILITIES,
+    "float64": TARGET_PROBABILITIES,
+}
 
 TYPES: dict[str, Any] = {
     "double": c_double,
@@ -57,7 +66,13 @@ def _fields(struct: Iterable[Member]) -> tuple[tuple[str, Any], ...]:
 
 
 class Options(ctypes.Structure):
-    """``nllk_options``: what a call says beside its inputs."""
+    """``nllk_options``: what a call says beside its inputs.
+
+    Parameters
+    ----------
+    **given
+        Members of the struct; those that are not named have their defaults.
+    """
 
     _fields_ = _fields(OPTIONS)
 
@@ -70,6 +85,52 @@ class Options(ctypes.Structure):
             if isinstance(value, tuple):
                 value = (c_int * len(value))(*value)
             setattr(self, name, value)
+
+    def set(self, loss: str, **keywords: Any) -> "Options":
+        """Set what the keywords of a loss's Python function say.
+
+        Parameters
+        ----------
+        loss : str
+            Its name, such as ``"gaussian_nll"``.
+        **keywords
+            Options of the loss; ``None`` leaves the default.  Arrays have to be contiguous and of
+            the function's dtype, and to live as long as they are read.
+
+        Returns
+        -------
+        Options
+            Itself.
+        """
+        row = next((row for row in LOSSES if row.name == loss and row.in_c), None)
+        if row is None:
+            raise ValueError(f"Options.set: C has no loss {loss!r}")
+        for name, value in keywords.items():
+            option = row.option(name)
+            if option is None or not option.in_c:
+                raise TypeError(f"Options.set: C has no option {name!r} of {loss}")
+            if value is not None:
+                self._set(row, option, value)
+        return self
+
+    def _set(self, row: Loss, option: Option, value: Any) -> None:
+        field = option.c_field
+        if isinstance(value, np.ndarray) and value.ndim:
+            value = value.ctypes.data
+        elif option.kind == "choice":
+            value = option.choices.index(value)
+        elif option.kind == "flag":
+            value = value != option.default
+        elif option.kind == "integer":
+            setattr(self, f"has_{field}", True)
+        elif option.kind == "per_sample":
+            field = f"{field}_value"
+        if option.kind == "link":
+            for k, parameter in enumerate(row.parameters):
+                if parameter.option is option:
+                    self.link[k] = LINKS.index(value)
+        else:
+            setattr(self, field, value)
 
 
 class Results(ctypes.Structure):

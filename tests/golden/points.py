@@ -44,13 +44,14 @@ def raw_numbers(dtype):
 
 def domain(parameter, links, dtype):
     """The hard numbers of a parameter, and a way to draw ordinary ones."""
-    if parameter.option is None:
-        support = s.REAL if parameter.is_linked else parameter.support
-    else:
+    support = parameter.support
+    if parameter.option is None and parameter.is_linked:
+        return raw_numbers(dtype), ordinary(s.REAL)
+    if parameter.option is not None:
         link = next(x for x in parameter.links if x.name == links[parameter.name])
         support = link.raw or parameter.support
         if support == s.REAL:
-            return raw_numbers(dtype), lambda rng, n: 2 * rng.normal(size=n)
+            return raw_numbers(dtype), ordinary(s.REAL)
     return numbers(support, dtype), ordinary(support)
 
 

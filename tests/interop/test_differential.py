@@ -4,7 +4,6 @@ The result is that of the NumPy interface for the same numbers, or a clear error
 ValueError or IndexError (of a compiled function, JAX's own) that names the loss and the argument.
 """
 
-import sys
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
@@ -157,9 +156,11 @@ def outcome(case, losses, errors=ERRORS):
     return None
 
 
-def same(found, want, eps, case):
+def same(found, want, case, eps=None):
+    """Within roundings of the dtype found."""
     assert (found is None) == (want is None), (case, found, want)
     if want is not None:
+        eps = eps or (2.0**-23 if "float32" in str(found.dtype) else 2.0**-52)
         np.testing.assert_allclose(
             np.asarray(found), np.asarray(want), rtol=16 * eps, atol=16 * eps, err_msg=repr(case)
         )
@@ -175,18 +176,6 @@ QUICK = settings(
 LONG = settings(QUICK, max_examples=500)
 
 
-def both(check):
-    """A quick test and a slow one of the same kind."""
-    name, module = check.__name__, sys.modules[__name__]
-    quick, long = (s(given(case=cases())(check)) for s in (QUICK, LONG))
-    setattr(module, f"test_{name}", quick)
-    setattr(module, f"test_{name}_at_length", pytest.mark.slow(long))
-
-
-def eps_of(value):
-    return np.finfo(np.asarray(value).dtype if np.ndim(value) else np.float64).eps
-
-
 # ---- the interfaces ----
 
 
@@ -195,7 +184,7 @@ def as_array(x):
     return np.array(x) if isinstance(x, np.generic) else x
 
 
-def torch_values(case):
+def torch_is_numpy(case):
     torch = pytest.importorskip("torch")
     import nllkern.torch as nt
 
@@ -208,15 +197,10 @@ def torch_values(case):
     found = outcome(case.converted(tensor), nt)
     if want is not None and found is not None and found.dtype == torch.float32:
         want = np.float32(want)
-    same(
-        found,
-        want,
-        2.0**-23 if found is not None and found.dtype == torch.float32 else 2.0**-52,
-        case,
-    )
+    same(found, want, case)
 
 
-def jax_values(case, traced, x64):
+def jax_is_numpy(case, traced, x64):
     jax = pytest.importorskip("jax")
     import jax.numpy as jnp
 
@@ -249,15 +233,10 @@ def jax_values(case, traced, x64):
             compiled = jax.jit(partial(getattr(nj, case.row.name), **constants))
             with clear_errors(case.row, errors):
                 found = np.asarray(compiled(*own.inputs, **arrays))
-                return same(found, want, 2.0**-23, case)
-            return same(None, want, 0, case)
+                return same(found, want, case, 2.0**-23)
+            return same(None, want, case)
         found = outcome(own, nj, errors)
-        same(
-            found,
-            want,
-            2.0**-23 if found is not None and found.dtype == np.float32 else 2.0**-52,
-            case,
-        )
+        same(found, want, case)
     finally:
         jax.config.update("jax_enable_x64", before)
 
@@ -293,35 +272,29 @@ def c_is_numpy(case):
     reduction = options.pop("reduction", "mean")
     call = CProblem(problem, "value", reduction)
     assert call.run() == 0, case
-    same(call.answer()[0], want, np.finfo(dtype).eps, case)
+    same(call.answer()[0], want, case, np.finfo(dtype).eps)
 
 
-def torch_is_numpy(case):
-    torch_values(case)
+CHECKS = {
+    "c": c_is_numpy,
+    "torch": torch_is_numpy,
+    "jax": lambda case: jax_is_numpy(case, traced=False, x64=True),
+    "jax_without_x64": lambda case: jax_is_numpy(case, traced=False, x64=False),
+    "traced_jax": lambda case: jax_is_numpy(case, traced=True, x64=True),
+    "traced_jax_without_x64": lambda case: jax_is_numpy(case, traced=True, x64=False),
+}
 
 
-def jax_is_numpy(case):
-    jax_values(case, False, True)
+@pytest.mark.parametrize("interface", CHECKS)
+@QUICK
+@given(case=cases())
+def test_is_numpy(interface, case):
+    CHECKS[interface](case)
 
 
-def jax_without_x64_is_numpy(case):
-    jax_values(case, False, False)
-
-
-def traced_jax_is_numpy(case):
-    jax_values(case, True, True)
-
-
-def traced_jax_without_x64_is_numpy(case):
-    jax_values(case, True, False)
-
-
-for _check in (
-    c_is_numpy,
-    torch_is_numpy,
-    jax_is_numpy,
-    jax_without_x64_is_numpy,
-    traced_jax_is_numpy,
-    traced_jax_without_x64_is_numpy,
-):
-    both(_check)
+@pytest.mark.slow
+@pytest.mark.parametrize("interface", CHECKS)
+@LONG
+@given(case=cases())
+def test_is_numpy_at_length(interface, case):
+    CHECKS[interface](case)

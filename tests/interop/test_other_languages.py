@@ -1,4 +1,4 @@
-"""nllkern's functions from Cython and from Numba, as their users would write it."""
+"""nllkern's functions from C, Cython and Numba, as their users would write it."""
 
 import ctypes
 import importlib.util
@@ -15,6 +15,7 @@ import pytest
 from cases import assert_same_bits
 
 import nllkern as nk
+from nllkern import _config
 from nllkern.lowlevel import Options, Results
 
 HERE = Path(__file__).parent
@@ -73,7 +74,7 @@ def test_numba(source):
 
         address = get_cython_function_address("nllkern._capi", "nllk_gaussian_nll_f64")
         f = ctypes.CFUNCTYPE(f.restype, *f.argtypes)(address)
-    options = Options(want=nk.lowlevel.GRADIENT, link=nk.lowlevel.LOG, shared=3)
+    options = Options(want=nk.lowlevel.GRADIENT, shared=3).set("gaussian_nll", link="log")
     results = Results()
     # The gradients by the two shared numbers, where the call leaves them.
     sums = np.frombuffer(results, np.float64, 2, offset=Results.grad_sum.offset)
@@ -92,6 +93,51 @@ def test_numba(source):
     addresses = ctypes.addressof(options), ctypes.addressof(results)
     assert fit(2000, 0.1, y, mean, raw, *addresses, sums)
     np.testing.assert_allclose([mean[0], np.exp(raw[0])], [y.mean(), y.std()], rtol=1e-9)
+
+
+def config(*options):
+    command = [sys.executable, "-m", "nllkern._config", *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+
+
+def test_config():
+    assert config("--version") == [nk.__version__]
+    assert config("--cflags") == [f"-I{nk.get_include()}"]
+    assert (Path(config("--pkgconfigdir")[0]) / "nllkern.pc").is_file()
+    assert (Path(config("--includedir")[0]) / "nllkern" / "nllkern.h").is_file()
+    with pytest.raises(SystemExit):
+        _config.main([])
+
+
+@pytest.mark.skipif(not shutil.which("pkg-config"), reason="no pkg-config")
+def test_pkg_config():
+    path = {**os.environ, "PKG_CONFIG_PATH": config("--pkgconfigdir")[0]}
+    for options, expected in (
+        (("--cflags", "--libs"), "-lnllkern"),
+        (("--modversion",), nk.__version__),
+    ):
+        command = ["pkg-config", *options, "nllkern"]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True, env=path)
+        assert expected in answer.stdout
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_program(tmp_path, language):
+    """Compiled against the installed package, as its user would."""
+    compiler = shutil.which("cc" if language == "c" else "c++")
+    if not compiler:
+        pytest.skip(f"no {language} compiler")
+    program = tmp_path / "program"
+    flags = ["-x", language, "-std=c11" if language == "c" else "-std=c++17"]
+    flags += ["-Wall", "-Wextra", "-Werror", "-pthread"]
+    source = str(HERE / "c_program.c")
+    command = [compiler, *flags, *config("--cflags"), source, "-o", str(program), *config("--libs")]
+    subprocess.run([*command, "-lm"], check=True)
+    answer = subprocess.run([program], capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    logits = (np.arange(120_000, dtype=np.float32).reshape(12_000, 10) % 17) / 4
+    value = nk.cross_entropy(logits, np.arange(12_000) % 10)
+    assert answer.stdout.split() == [nk.__version__, value.hex()]
 
 
 def test_page_c(tmp_path):

@@ -72,8 +72,10 @@ def textbook_cross_entropy(z, target):
     return -np.log((p * one_hot).sum(-1)), [p - one_hot]
 
 
-def textbook_binary_cross_entropy(z, y):
-    return np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z))), [1 / (1 + np.exp(-z)) - y]
+def textbook_binary_cross_entropy(z, y, pos_weight):
+    p = 1 / (1 + np.exp(-z))
+    value = -pos_weight * y * np.log(p) - (1 - y) * np.log(1 - p)
+    return value, [(1 - y) * p - pos_weight * y * (1 - p)]
 
 
 def textbook_gaussian_nll(mean, u, y):
@@ -94,12 +96,9 @@ TEXTBOOK = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_textbook_formulas_fail(name, dtype):
     table = next(t for t in TABLES if str(t) == f"{name}-{dtype}")
-    plain = np.ones(len(table.args[0]), bool)
-    for x in table.options.values():
-        if isinstance(x, np.ndarray):
-            plain &= x == 1
+    arrays = [x for x in table.options.values() if isinstance(x, np.ndarray)]
     with np.errstate(all="ignore"):
-        value, grads = TEXTBOOK[name](*table.args)
+        value, grads = TEXTBOOK[name](*table.args, *arrays)
     for got, exact in zip([value, *grads], table.results, strict=False):
-        err = error(got.astype(dtype), exact, dtype)[plain]
-        assert np.count_nonzero(err > 1e3) > 3
+        err = error(got.astype(dtype), exact, dtype)
+        assert np.count_nonzero(err > 1e3) > 1

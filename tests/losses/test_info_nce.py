@@ -1,37 +1,22 @@
-"""InfoNCE: its reference and mpmath, what samples see of each other, memory, bits, real use."""
+"""InfoNCE: its reference and mpmath, memory, bits, real use."""
 
 import itertools
-import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
+from cases_info_nce import FORMS, each_dtype, each_form, each_normalize, pairs
 
 import nllkern as nk
 from nllkern import reference
 from nllkern._engine import use_simd_level
 from nllkern.reference import _math as rm
+from nllkern.reference import formulas_vectors
+from nllkern.reference.jets import Jet
 
 pytestmark = pytest.mark.thin
 
-FORMS = ("queries", "symmetric", "nt_xent")
-DTYPES = ("float32", "float64")
 SIZES = [(1, 1, 3), (2, 2, 1), (7, 7, 5), (300, 300, 16), (1, 4, 2), (7, 12, 5), (300, 777, 33)]
-each_form = pytest.mark.parametrize("form", FORMS)
-each_dtype = pytest.mark.parametrize("dtype", DTYPES)
-each_normalize = pytest.mark.parametrize("normalize", [True, False], ids=["unit", "raw"])
-
-
-def pairs(n, m, d, dtype="float64", seed=0):
-    """Queries and keys that resemble each other."""
-    rng = np.random.default_rng(seed)
-    queries, keys = rng.normal(size=(n, d)), rng.normal(size=(m, d))
-    keys[:n] += queries
-    return queries.astype(dtype), keys.astype(dtype)
-
-
-def fits(form, n, m):
-    return form == "queries" or n == m
 
 
 # How far from the exact result an output may lie.
@@ -227,55 +212,18 @@ HARD = {
 }
 
 
-def exact_info_nce(queries, keys, temperature, normalize, form):
-    """Losses and gradients of their sum, by the textbook formulas."""
-    mp = pytest.importorskip("mpmath").mp
-    with mp.workdps(80):
-        vectors = [[[mp.mpf(float(v)) for v in row] for row in x] for x in (queries, keys)]
-        n, t = len(vectors[0]), mp.mpf(temperature)
-
-        def dot(x, y):
-            return mp.fsum(a * b for a, b in zip(x, y, strict=True))
-
-        lengths = [[mp.sqrt(dot(r, r)) for r in x] for x in vectors]
-        if normalize:
-            vectors = [
-                [[v / (size or 1) for v in r] for r, size in zip(x, sizes, strict=True)]
-                for x, sizes in zip(vectors, lengths, strict=True)
-            ]
-        z = vectors[0] + vectors[1]
-        total = len(z)
-        side = {
-            "queries": [(i, range(n, total), n + i, 1) for i in range(n)],
-            "symmetric": [(i, range(n, total), n + i, 0.5) for i in range(n)]
-            + [(n + i, range(n), i, 0.5) for i in range(n)],
-            "nt_xent": [
-                (i, [j for j in range(total) if j != i], (i + n) % total, 0.5) for i in range(total)
-            ],
-        }[form]
-        losses = [mp.mpf(0)] * n
-        grads = [[mp.mpf(0)] * len(z[0]) for _ in z]
-        for i, candidates, own, share in side:
-            s = {j: dot(z[i], z[j]) / t for j in candidates}
-            top = max(s.values())
-            e = {j: mp.exp(v - top) for j, v in s.items()}
-            whole = mp.fsum(e.values())
-            rest = mp.fsum(v for j, v in e.items() if j != own)
-            losses[i % n] += share * mp.log1p(rest / e[own])
-            for j in candidates:
-                g = share * (-rest if j == own else e[j]) / whole / t
-                for c in range(len(z[0])):
-                    grads[i][c] += g * z[j][c]
-                    grads[j][c] += g * z[i][c]
-        if normalize:
-            for i, size in enumerate(lengths[0] + lengths[1]):
-                inner = dot(z[i], grads[i])
-                grads[i] = [
-                    (g - u * inner) / size if size else mp.mpf(0)
-                    for g, u in zip(grads[i], z[i], strict=True)
-                ]
-        grads = np.array([[float(g) for g in row] for row in grads])
-        return np.array([float(x) for x in losses]), [grads[:n], grads[n:]]
+def exact_info_nce(queries, keys, **options):
+    """Losses and gradients of their sum, by the value formula in mpmath and its tape."""
+    exact = pytest.importorskip("nllkern.reference.exact")
+    with exact.mp.workdps(80):
+        f = exact.functions(80)
+        inputs = [
+            [[Jet((exact.mpf(float(v)),)) for v in row] for row in x] for x in (queries, keys)
+        ]
+        losses = formulas_vectors.info_nce(f, *inputs, **options)
+        by = sum(losses).gradients()
+        grads = [[[float(by[v][0]) if v in by else 0.0 for v in row] for row in x] for x in inputs]
+        return np.array([float(x.value) for x in losses]), list(map(np.array, grads))
 
 
 @each_dtype
@@ -290,7 +238,7 @@ def test_hard_points(name, shift, form, dtype):
         if not normalize and not 1e-10 < np.abs(queries).max() < 1e10:
             continue  # squares leave the range of float32
         own = {"form": form, "normalize": normalize, "temperature": temperature}
-        exact, exact_grads = exact_info_nce(queries, keys, temperature, normalize, form)
+        exact, exact_grads = exact_info_nce(queries, keys, **own)
         of_loss, of_grads = bounds(queries, keys, dtype, **own)
         for level in nk.simd_levels():
             with use_simd_level(level):
@@ -327,252 +275,6 @@ def test_accumulated_gradient_is_accurate(form):
     exact = reference.info_nce.grad(queries, keys, form=form)
     for g, e in zip(grads, exact, strict=True):
         assert np.abs(g - e).max() < 8 * np.finfo("f4").eps * np.abs(e).max()
-
-
-# Samples that do not count, and those that others see.
-
-
-@each_dtype
-def test_query_of_weight_zero_is_not_looked_at(dtype):
-    queries, keys = pairs(6, 9, 4, dtype)
-    weight = np.array([1, 0, 2, 0.5, 0, 1], dtype)
-    want = nk.info_nce.value_and_grad(queries, keys, sample_weight=weight)
-    queries[[1, 4]] = [[np.nan] * 4, [np.inf] * 4]
-    value, grads = nk.info_nce.value_and_grad(queries, keys, sample_weight=weight)
-    assert value == want[0]
-    for g, w in zip(grads, want[1], strict=True):
-        assert np.array_equal(g, w)
-    assert not grads[0][[1, 4]].any()
-
-
-@each_form
-def test_pair_of_weight_zero_is_a_negative_of_the_others(form):
-    queries, keys = pairs(6, 6, 4)
-    weight = np.array([1.0, 0, 1, 1, 1, 1])
-    got = nk.info_nce(queries, keys, form=form, sample_weight=weight)
-    each = nk.info_nce(queries, keys, form=form, reduction="none")
-    assert got == pytest.approx(np.delete(each, 1).mean(), rel=1e-14)
-
-
-@each_form
-@each_dtype
-def test_nothing_counts(form, dtype):
-    queries, keys = pairs(5, 5, 3, dtype)
-    queries[2] = np.nan
-    for q, k, w in (
-        (queries, keys, np.zeros(5, dtype)),
-        (queries[:0], keys[: 5 if form == "queries" else 0], None),
-    ):
-        value, grads = nk.info_nce.value_and_grad(q, k, form=form, sample_weight=w)
-        assert value == 0.0
-        assert [g.shape for g in grads] == [q.shape, k.shape]
-        assert not any(g.any() for g in grads)
-        none = nk.info_nce(q, k, form=form, sample_weight=w, reduction="none")
-        assert none.shape == (len(q),)
-        assert not none.any()
-
-
-def test_nan_stays_where_it_can():
-    queries, keys = pairs(5, 5, 3)
-    bad = queries.copy()
-    bad[2, 1] = np.nan
-    value, (d_queries, d_keys) = nk.info_nce.value_and_grad(bad, keys, reduction="none")
-    assert np.isnan(value).tolist() == [False, False, True, False, False]
-    assert np.isnan(d_queries).any(axis=1).tolist() == [False, False, True, False, False]
-    assert np.isnan(d_keys).all()
-    right = nk.info_nce(queries, keys, reduction="none")
-    assert np.array_equal(np.delete(value, 2), np.delete(right, 2))
-    bad = keys.copy()
-    bad[2, 1] = np.inf
-    assert np.isnan(nk.info_nce(queries, bad, reduction="none")).all()
-    for form in FORMS[1:]:
-        assert np.isnan(nk.info_nce(queries, bad, form=form, reduction="none")).all()
-    assert np.isnan(nk.info_nce(bad, keys))
-
-
-@each_form
-def test_zero_row_has_no_gradient(form):
-    queries, keys = pairs(5, 5, 3)
-    queries[1] = keys[3] = 0
-    value, grads = nk.info_nce.value_and_grad(queries, keys, form=form)
-    assert np.isfinite(value)
-    assert not grads[0][1].any()
-    assert not grads[1][3].any()
-    assert np.all(np.isfinite(grads[0]))
-
-
-@each_dtype
-def test_lengths_do_not_count(dtype):
-    """Scaled by powers of two: the same bits of the value, gradients over the scale."""
-    queries, keys = pairs(40, 40, 6, dtype)
-    scale = np.exp2(np.random.default_rng(2).integers(-60, 60, (40, 1))).astype(dtype)
-    for form in FORMS:
-        value, grads = nk.info_nce.value_and_grad(queries, keys, form=form)
-        again, scaled = nk.info_nce.value_and_grad(queries * scale, keys / scale, form=form)
-        assert value == again
-        assert np.array_equal(grads[0], scaled[0] * scale)
-        assert np.array_equal(grads[1], scaled[1] / scale)
-
-
-# Outputs.
-
-
-@each_normalize
-@each_form
-@each_dtype
-def test_out(form, dtype, normalize):
-    """The caller's arrays, the inputs themselves among them, in any arrangement."""
-    queries, keys = pairs(70, 70, 5, dtype)
-    options = {"form": form, "normalize": normalize}
-    value, want = nk.info_nce.value_and_grad(queries, keys, **options)
-    _, twice = nk.info_nce.value_and_grad(queries, queries, **options)
-    q, k = queries.copy(), keys.copy()
-    fresh = np.full_like(q, np.nan)
-    arrangements = {
-        "new": (q, k, (fresh, np.full_like(k, np.nan)), want),
-        "in place": (q.copy(), k.copy(), "01", want),
-        "crossed": (q.copy(), k.copy(), "10", want),
-        "queries only": (q.copy(), k.copy(), "0-", want),
-        "keys only": (q.copy(), k.copy(), "-1", want),
-        "keys over queries": (q.copy(), k.copy(), "-0", want),
-        "queries over keys": (q.copy(), k.copy(), "1-", want),
-    }
-    for name, (a, b, out, right) in arrangements.items():
-        if isinstance(out, str):
-            out = tuple({"0": a, "1": b, "-": None}[c] for c in out)
-        got, grads = nk.info_nce.value_and_grad(a, b, out=out, **options)
-        assert got == value, name
-        for g, o, w in zip(grads, out, right, strict=True):
-            assert o is None or g is o
-            assert np.array_equal(g, w), name
-    same = queries.copy()
-    for out in ((same, None), (None, same)):
-        same[...] = queries
-        grads = nk.info_nce.grad(same, same, out=out, **options)
-        for g, w in zip(grads, twice, strict=True):
-            assert np.array_equal(g, w)
-
-
-def test_inputs_are_not_written_and_are_converted():
-    queries, keys = pairs(9, 12, 4)
-    value, grads = nk.info_nce.value_and_grad(queries, keys)
-    for q, k in (
-        (queries.tolist(), keys.tolist()),
-        (np.asfortranarray(queries), keys[:, ::-1].copy()[:, ::-1]),
-        (np.repeat(queries, 2, axis=0)[::2], keys.astype(">f8")),
-        (queries.tolist(), keys),
-    ):
-        got, same = nk.info_nce.value_and_grad(q, k)
-        assert got == value
-        assert all(np.array_equal(a, b) for a, b in zip(same, grads, strict=True))
-    frozen = queries.copy(), keys.copy()
-    for x in frozen:
-        x.flags.writeable = False
-    for form in FORMS:
-        k = frozen[1] if form == "queries" else frozen[1][:9]
-        nk.info_nce.grad(frozen[0], k, form=form, normalize=False)
-    assert np.array_equal(frozen[0], queries)
-    assert np.array_equal(frozen[1], keys)
-    ints = [[1, 0], [0, 1]]
-    assert nk.info_nce(ints, ints) == nk.info_nce(np.eye(2), np.eye(2))
-
-
-# Bad input.
-
-Q, K = pairs(4, 4, 3)
-Q4 = Q.astype("float32")
-BAD = [
-    ((Q,), {}, TypeError, ["1 positional", "queries, keys"]),
-    ((Q, K, K), {}, TypeError, ["3 positional", "queries, keys"]),
-    ((Q, K), {"temprature": 1.0}, TypeError, ["'temprature'", "temperature"]),
-    ((Q, K), {"link": "log"}, TypeError, ["'link'"]),
-    ((Q, K), {"temperature": 0.0}, ValueError, ["temperature is 0.0", "positive"]),
-    ((Q, K), {"temperature": -1}, ValueError, ["temperature is -1", "positive"]),
-    ((Q, K), {"temperature": np.nan}, ValueError, ["temperature is nan", "positive"]),
-    ((Q, K), {"temperature": np.inf}, ValueError, ["temperature is inf", "finite"]),
-    ((Q, K), {"temperature": "hot"}, TypeError, ["temperature is 'hot'", "number"]),
-    ((Q, K), {"form": "both"}, ValueError, ["form is 'both'", "symmetric"]),
-    ((Q, K), {"reduction": "max"}, ValueError, ["reduction is 'max'"]),
-    ((Q, K), {"normalizer": -1.0}, ValueError, ["normalizer is -1.0"]),
-    ((Q, K), {"num_threads": 0}, ValueError, ["num_threads is 0"]),
-    ((Q[0], K), {}, ValueError, ["queries have shape (3,)", "(rows, D)"]),
-    ((Q, K[0]), {}, ValueError, ["keys have shape (3,)", "(rows, D)"]),
-    ((Q[:, :0], K[:, :0]), {}, ValueError, ["queries have shape (4, 0)", "D >= 1"]),
-    ((Q, K[:, :2]), {}, ValueError, ["keys have shape (4, 2)", "(M, 3)"]),
-    ((Q, K[:3]), {}, ValueError, ["keys have shape (3, 3)", "M >= 4"]),
-    ((Q[:3], K), {"form": "symmetric"}, ValueError, ["keys has shape (4, 3)", "(3, 3)"]),
-    ((Q[:3], K), {"form": "nt_xent"}, ValueError, ["keys has shape (4, 3)", "nt_xent"]),
-    ((Q, K.astype("f4")), {}, TypeError, ["keys has dtype float32", "float64"]),
-    ((Q.astype("f2"), K), {}, TypeError, ["queries has dtype float16", "float32 or float64"]),
-    ((Q.astype(complex), K), {}, TypeError, ["queries has dtype complex128"]),
-    ((Q, K), {"sample_weight": np.ones(3)}, ValueError, ["sample_weight has shape (3,)", "(4,)"]),
-    ((Q, K), {"sample_weight": np.ones(4, "f4")}, TypeError, ["sample_weight has dtype float32"]),
-    ((Q, K * [1, np.nan, 1]), {"check": True}, ValueError, ["keys[0, 1] is nan", "finite"]),
-    ((Q4 * np.float32(np.inf), K.astype("f4")), {"check": True}, ValueError, ["queries[0, 0]"]),
-]
-
-
-@pytest.mark.parametrize(("args", "options", "error", "parts"), BAD)
-def test_bad_input(args, options, error, parts):
-    dtype = Q4.dtype if args[0].dtype == Q4.dtype else Q.dtype
-    outs = tuple(np.full(np.shape(x), 7, dtype) for x in args[:2])
-    for call in (nk.info_nce, nk.info_nce.grad, nk.info_nce.value_and_grad):
-        more = [{}] if call is nk.info_nce or len(args) != 2 else [{}, {"out": outs}]
-        for extra in more:
-            with pytest.raises(error) as raised:
-                call(*args, **options, **extra)
-            message = str(raised.value)
-            assert message.startswith("info_nce: ")
-            if not (extra and "out" in message):
-                assert all(part in message for part in parts), message
-    assert all(np.all(x == 7) for x in outs)
-
-
-@pytest.mark.parametrize(
-    ("out", "error", "part"),
-    [
-        ((np.zeros((4, 3)), np.zeros((4, 2))), ValueError, "out[1] has shape (4, 2)"),
-        ((np.zeros((4, 3), "f4"), None), TypeError, "out[0] has dtype float32"),
-        ((np.zeros((4, 6))[:, ::2], None), ValueError, "out[0] has strides"),
-        (np.zeros((4, 3)), TypeError, "expected a tuple of 2 arrays"),
-        ((None,), TypeError, "tuple of 1"),
-    ],
-)
-def test_bad_out(out, error, part):
-    with pytest.raises(error) as raised:
-        nk.info_nce.grad(Q, K, out=out)
-    assert part in str(raised.value)
-
-
-def test_out_that_overlaps():
-    memory = np.zeros((5, 3))
-    memory[:4] = Q
-    for out in ((memory[1:], None), (None, memory[1:]), (memory[:4], memory[1:])):
-        with pytest.raises(ValueError, match="overlaps"):
-            nk.info_nce.grad(memory[:4], K, out=out)
-    same = np.zeros((4, 3))
-    with pytest.raises(ValueError, match=r"out\[0\] partly overlaps out\[1\]"):
-        nk.info_nce.grad(Q, K, out=(same, same))
-    with pytest.raises(TypeError, match="out receives gradients"):
-        nk.info_nce(Q, K, out=(None, None))
-    assert np.array_equal(memory[:4], Q)
-
-
-def test_second_derivatives_are_refused():
-    out = np.full_like(Q, 7)
-    with pytest.raises(NotImplementedError, match="info_nce: second derivatives"):
-        nk.info_nce.value_grad_hess(Q, K, out=((out, None), None))
-    assert np.all(out == 7)
-    assert "NotImplementedError" in nk.info_nce.__doc__
-    with pytest.raises(NotImplementedError):
-        reference.info_nce.value_grad_hess(Q, K)
-
-
-def test_object():
-    assert nk.info_nce in nk.losses()
-    assert nk.info_nce.parameters == ("queries", "keys")
-    assert nk.info_nce.links == ()
-    assert pickle.loads(pickle.dumps(nk.info_nce)) is nk.info_nce
 
 
 # Memory and bits.

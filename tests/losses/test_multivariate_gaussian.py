@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import vector_properties as check
 from cases import DTYPES, REDUCTIONS, assert_same_bits
-from cases_vectors import assert_right, bounds_of, gaussian, results, rows, weighted
+from cases_vectors import assert_right, exact_of, gaussian, results, rows, weighted
 
 import nllkern as nk
 from nllkern._accuracy import LIMIT, Exact, error, load
@@ -82,7 +82,7 @@ def test_inverting_the_covariance_fails():
     inverse = np.linalg.inv(low[some] @ np.swapaxes(low[some], -1, -2))
     grad = (inverse @ (mean - target)[some, :, None])[..., 0]
     err = error(grad, Exact(*(part[some] for part in table.results[1])), table.dtype)
-    assert np.count_nonzero(err > 100) > 3
+    assert np.count_nonzero(err > 100) >= 3
 
 
 # Derivatives, by differences of the reference's value.
@@ -160,7 +160,7 @@ def test_shared_factor_is_the_sum(dtype, d, simd_level):
     each = one.having(mean, np.ascontiguousarray(np.broadcast_to(factor, (700, d, d))), target)
     got, want = results(one, reduction="sum"), results(each, reduction="sum")
     eps = float(np.finfo(dtype).eps)
-    for k, (x, y, bound) in enumerate(zip(got, want, bounds_of(one, "sum"), strict=True)):
+    for k, (x, y, (_, bound)) in enumerate(zip(got, want, exact_of(one, "sum"), strict=True)):
         y = y.sum(0, dtype=np.float64) if k in (2, 4) else np.float64(y)
         # Of two float32 results one is a sum of as many rounded numbers, the sizes of which add up.
         rounded = np.abs(want[k]).sum(0, dtype=np.float64) if k in (2, 4) else np.abs(y)
@@ -280,13 +280,14 @@ INPUTS = [
         (M, C - 2 * np.diag(C[1]), Y), {"check": True}, ValueError, "factor[1, 1] is -1", "positive"
     ),
     bad((M, F * np.nan, Y), {"check": True}, ValueError, "factor[0, 0, 0] is nan"),
-    bad((M, F, Y * np.nan), {"check": True}, ValueError, "target[0, 0] is nan", "a number"),
+    bad((M, F, Y * np.nan), {"check": True}, ValueError, "target[0, 0] is nan", "a finite number"),
 ]
 
 
 @pytest.mark.parametrize(("args", "options", "error", "parts"), INPUTS)
 def test_bad_input(args, options, error, parts):
-    outs = np.full((4, 3), 7, np.float32), np.full((4, 3, 3), 7, np.float32)
+    shared = np.shape(args[1]) == (3, 3) and options.get("link") != "covariance"
+    outs = (np.full(s, 7, np.float32) for s in ((4, 3), (3, 3) if shared else (4, 3, 3)))
     check.check_bad_input(LOSS, args, options, error, parts, outs)
 
 

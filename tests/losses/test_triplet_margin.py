@@ -157,7 +157,7 @@ INPUTS = [
     ((A, B, C), {"p": 0.5}, ValueError, ["p is 0.5", ">= 1"]),
     ((A, B, C), {"p": np.nan}, ValueError, ["p is nan"]),
     ((A, B, C), {"margin": np.inf}, ValueError, ["margin is inf", "finite"]),
-    ((A, B, C), {"margin": None}, TypeError, ["margin is None", "a number"]),
+    ((A, B, C), {"margin": None}, TypeError, ["margin is None", "a finite number"]),
     ((A, B[:3], C), {}, ValueError, ["positive has shape (3, 3)", "(4, 3)", "as anchor"]),
     ((A, B, C[0]), {}, ValueError, ["negative has shape (3,)", "(4, 3)"]),
     ((1.0, B, C), {}, ValueError, ["anchor has shape ()", "(..., d)"]),
@@ -165,7 +165,7 @@ INPUTS = [
     ((A, B.astype(float), C), {}, TypeError, ["positive", "float64", "expected float32"]),
     ((A, B, C.astype(complex)), {}, TypeError, ["negative", "complex128"]),
     ((A, B, C), {"sample_weight": A}, ValueError, ["sample_weight", "(4, 3)", "(4,)"]),
-    ((A, B, C * np.nan), {"check": True}, ValueError, ["negative[0, 0] is nan", "a number"]),
+    ((A, B, C * np.nan), {"check": True}, ValueError, ["negative[0, 0] is nan", "a finite number"]),
 ]
 
 

@@ -99,15 +99,6 @@ def poisson_saturated(y):
     return np.where(near, small, stirling(y, 0.0) + np.log(2 * pi) / 2)
 
 
-def digamma_minus_log(a):
-    z, small = shifted(a)
-    far = -(0.5 + asymptotic(z, lambda n: n)) / z
-    near = far + np.log(z / a)
-    for k in range(SHIFT):
-        near = near - 1 / (a + k)
-    return np.where(small, near, far)
-
-
 def gamma_d2_log(a):
     """The second derivative by log(a) of lgamma(a) - a log(a) + a, and a."""
     z, small = shifted(a)
@@ -127,10 +118,6 @@ def trigamma_scaled(a):
     for k in range(1, SHIFT):
         near = near + (a / (a + k)) ** 2
     return np.where(small, near + 1, a + far)
-
-
-def trigamma(a):
-    return trigamma_scaled(a) / a / a
 
 
 # c(nu) = log(x)/2 - lgamma(x + 1/2) + lgamma(x), x = nu/2; steps from x to x + SHIFT are sums.
@@ -198,9 +185,7 @@ NUMPY = {
     "sech2": sech2,
     "log_cosh": log_cosh,
     "stirling_remainder": stirling_remainder,
-    "digamma_minus_log": digamma_minus_log,
     "trigamma_scaled": trigamma_scaled,
-    "trigamma": trigamma,
     "poisson_saturated": poisson_saturated,
     "student_normalizer": student_normalizer,
     "gamma_d2_log": gamma_d2_log,
@@ -215,12 +200,6 @@ NUMPY = {
 
 def tail(a, divide, terms=24):
     return sum(mp.bernoulli(2 * k) / divide(2 * k) * a ** (1 - 2 * k) for k in range(1, terms))
-
-
-def mp_digamma_minus_log(a):
-    if a > 30:
-        return -(mp.mpf(1) / 2 + tail(a, lambda n: n)) / a
-    return mp.digamma(a) - mp.log(a)
 
 
 def mp_stirling_remainder(a):
@@ -317,9 +296,7 @@ EXACT = {
     "sech2": lambda x: mp.sech(x) ** 2,
     "log_cosh": mp_log_cosh,
     "stirling_remainder": mp_stirling_remainder,
-    "digamma_minus_log": mp_digamma_minus_log,
     "trigamma_scaled": lambda a: a * a * mp_trigamma(a),
-    "trigamma": mp_trigamma,
     "poisson_saturated": mp_poisson_saturated,
     "student_normalizer": mp_student_normalizer,
     "gamma_d2_log": mp_gamma_d2_log,

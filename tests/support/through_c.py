@@ -32,14 +32,16 @@ class CProblem:
         place_input=as_it_is,
         **more,
     ):
-        row, self.place_input = problem.loss.row, place_input
+        row = problem.loss.row
         self.row, self.dtype, self.reduction = row, problem.dtype, reduction
         self.options, self.results = Options(want=WANTS.index(method), **more), Results()
         self.name = f"nllk_{row.name}_{SUFFIX[self.dtype.name]}"
         args = [place_input(np.asarray(x, order="C")) for x in problem.args]
         self.keep = [self.options, self.results, *args]
-        for key, value in {**problem.options, "reduction": reduction}.items():
-            self.set_option(row.option(key), value)
+        for key, x in {**problem.options, "reduction": reduction}.items():
+            value = place_input(x) if isinstance(x, np.ndarray) and x.ndim else x
+            self.keep.append(value)
+            self.options.set(row.name, **{key: value})
         self.shape = args[0].shape[:-1]
         if row.kind == "pointwise":
             self.shape = np.broadcast_shapes(*(x.shape for x in args))
@@ -47,10 +49,7 @@ class CProblem:
             sizes = []
         elif row.kind == "rows":
             sizes = [args[0].shape[-1]]
-            if args[1].dtype.kind == "f":
-                self.options.target = nk.lowlevel.TARGET_PROBABILITIES
-            elif args[1].dtype == np.int32:
-                self.options.target = nk.lowlevel.TARGET_INT32
+            self.options.target = nk.lowlevel.TARGETS[args[1].dtype.name]
         else:
             sizes = [args[0].shape[-1]]
             self.options.shared = 2 * is_shared(problem)
@@ -64,27 +63,6 @@ class CProblem:
         for k in range(len(self.like)):
             self.results.grad[k] = self.address(self.grads[k])
             self.results.hess[k] = self.address(self.hesss[k])
-
-    def set_option(self, option, value):
-        """A keyword's value, where its row says."""
-        if option.kind == "link":
-            for k, parameter in enumerate(self.row.parameters):
-                if parameter.option is option:
-                    self.options.link[k] = next(
-                        x.number for x in parameter.links if x.name == value
-                    )
-        elif option.kind == "integer":
-            self.options.has_ignore_index, self.options.ignore_index = value is not None, value or 0
-        elif option.kind == "per_sample" and np.ndim(value) == 0:
-            self.options.extra_value = value
-        elif isinstance(value, np.ndarray):
-            setattr(self.options, option.c_field, self.address(self.place_input(value)))
-        elif option.kind == "choice":
-            setattr(self.options, option.c_field, option.choices.index(value))
-        elif option.kind == "flag":
-            setattr(self.options, option.c_field, value != option.default)
-        elif value is not None:
-            setattr(self.options, option.c_field, value)
 
     def address(self, x):
         self.keep.append(x)

@@ -128,6 +128,7 @@ def check_empty(problem):
 
 def check_bad_input(loss, args, options, error, parts, outs):
     """An error that says these things, and `outs`, full of 7, as they were."""
+    outs = tuple(outs)
     for call, more in ((loss, {}), (loss.grad, {}), (loss.value_and_grad, {"out": outs})):
         with pytest.raises(error) as raised:
             call(*args, **options, **more)

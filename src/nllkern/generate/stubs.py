@@ -6,6 +6,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tables import LOSSES, Loss, Option
+from tables.options import REDUCTION
 
 HEAD = """\
 # Made from nllkern/tables by generate/stubs.py.
@@ -56,7 +57,7 @@ def keywords(loss: Loss, reduction: str, out: str) -> list[str]:
     found = []
     for option in loss.all_options:
         default = "" if option.default is ... else " = ..."
-        if option.name == "reduction":
+        if option is REDUCTION:
             found.append(f"reduction: {reduction}{' = ...' if 'mean' in reduction else ''}")
         elif option.kind != "out":
             found.append(f"{option.name}: {option_type(loss, option)}{default}")

@@ -1,32 +1,33 @@
 """Losses over classes, on the last axis."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from . import _math as rm
-from ._math import product
-from ._protocol import Reference, Samples, as_float64, loss
+from ._math import Array, product
+from ._protocol import Outside, Reference, Samples, as_float64, loss
 
 
 class ClassReference(Reference):
     """A loss over classes, which reads its own target: indices or probabilities."""
 
-    def _convert(self, arguments):
+    def _convert(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[bool]]:
         return arguments, [False]
 
 
 @loss("logits", kind=ClassReference)
 def cross_entropy(
-    logits,
-    target,
+    logits: Any,
+    target: Any,
     *,
-    class_weight=None,
-    label_smoothing=0.0,
-    ignore_index=None,
-    z_loss=0.0,
-    softcap=None,
-):
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> Samples:
     """Softmax cross-entropy of logits (..., K) with class indices (...) or probabilities (..., K).
 
     s_k   = softcap * tanh(z_k / softcap),  or z_k without softcap
@@ -40,20 +41,11 @@ def cross_entropy(
     target gives it mass and absent if not.  NaN, +inf, or no class left: the sample is NaN.
     """
     z = as_float64("logits", logits)
-    if z.ndim == 0 or z.shape[-1] == 0:
-        raise ValueError(f"logits must be (..., K) with K >= 1, got shape {z.shape}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing!r}")
+    w = _checked_options(z, class_weight, label_smoothing)
     if not (z_loss >= 0 and math.isfinite(z_loss)):
         raise ValueError(f"z_loss must be finite and not negative, got {z_loss!r}")
     if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
         raise ValueError(f"softcap must be positive and finite, got {softcap!r}")
-    classes = z.shape[-1]
-    w = np.ones(classes)
-    if class_weight is not None:
-        w = as_float64("class_weight", class_weight)
-        if w.shape != (classes,):
-            raise ValueError(f"class_weight has shape {w.shape}, expected {(classes,)}")
     t, counts, weight = _class_target(target, z.shape, w, ignore_index)
     if weight is None:
         weight = np.where(counts, 1.0, 0.0)
@@ -62,38 +54,42 @@ def cross_entropy(
 
     masked = z == -np.inf
     if softcap is None:
-        s, s1, s2 = z, 1.0, 0.0
+        s, s1, s2 = z, np.ones_like(z), np.zeros_like(z)
     else:
         s = np.where(masked, -np.inf, softcap * np.tanh(z / softcap))
         s1 = rm.sech2(z / softcap)
         s2 = -2.0 * np.tanh(z / softcap) * s1 / softcap
 
-    # The sum over the other classes is kept apart from a class's own term: q_k = 1 - p_k.
-    m, rest, top = rm.softmax_rest(s)
-    e = np.exp(s - m)
-    p = e / (1.0 + rest)
-    q = rm.replaced((1.0 + rest) - e, top, rest) / (1.0 + rest)
+    m, rest, p, q = rm.softmax(s)
     lse = m + np.log1p(rest)
     bad = np.isnan(z).any(-1) | (z == np.inf).any(-1) | masked.all(-1)
 
-    tau = w * ((1.0 - label_smoothing) * t + label_smoothing / classes)
+    tau = w * ((1.0 - label_smoothing) * t + label_smoothing / z.shape[-1])
     mass = tau.sum(axis=-1, keepdims=True)
     value = product(tau, m - s).sum(-1) + (mass * np.log1p(rest) + z_loss * lse * lse)[..., 0]
     ds = rm.sum_of_others(tau) * p - tau * q + 2.0 * z_loss * lse * p
     d2s = (mass + 2.0 * z_loss * lse) * p * q + 2.0 * z_loss * p**2
-    grad = np.where(bad[..., None], np.nan, ds * s1)
-    hess = np.where(bad[..., None], np.nan, d2s * s1**2 + ds * s2)
-    return Samples(
-        np.where(bad, np.nan, value),
-        (np.where(masked, 0.0, grad),),
-        (np.where(masked, 0.0, hess),),
-        {"target": (~(t >= 0), "not negative")},
-        counts,
-        weight,
-    )
+    outside = {"target": (~(t >= 0), "not negative")}
+    return _samples(bad, masked, (value, ds * s1, d2s * s1**2 + ds * s2), outside, counts, weight)
 
 
-def _class_target(target, logits_shape, class_weight, ignore_index):
+def _samples(
+    bad: Array,
+    masked: Array,
+    results: tuple[Array, Array, Array],
+    outside: Outside,
+    counts: Array | bool = True,
+    weight: Array | float = 1.0,
+) -> Samples:
+    """Of value, gradient and second derivatives: NaN for a bad sample, 0 for a masked class."""
+    value, *derivatives = results
+    grad, hess = (np.where(masked, 0.0, np.where(bad[..., None], np.nan, x)) for x in derivatives)
+    return Samples(np.where(bad, np.nan, value), (grad,), (hess,), outside, counts, weight)
+
+
+def _class_target(
+    target: Any, logits_shape: tuple[int, ...], class_weight: Array, ignore_index: int | None
+) -> tuple[Array, Array, Array | None]:
     """(probabilities, counts, weight): indices become one-hot; weight is None for probabilities."""
     classes = logits_shape[-1]
     target = np.asarray(target)
@@ -126,8 +122,13 @@ def _class_target(target, logits_shape, class_weight, ignore_index):
 
 @loss("logits", kind=ClassReference)
 def normalized_sigmoid_nll(
-    logits, target, *, class_weight=None, label_smoothing=0.0, ignore_index=None
-):
+    logits: Any,
+    target: Any,
+    *,
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    ignore_index: int | None = None,
+) -> Samples:
     """Cross-entropy of sigmoids divided by their sum, with class indices or probabilities.
 
     s_k     = log sigmoid(z_k),  s'_k = sigmoid(-z_k),  s''_k = -sigmoid(z_k) sigmoid(-z_k)
@@ -178,19 +179,13 @@ def normalized_sigmoid_nll(
     value = product(tau, -fall).sum(-1) + (mass * np.log1p(others / y_top))[..., 0]
     s1, s2 = rm.sigmoid(-z), -rm.sigmoid(z) * rm.sigmoid(-z)
     ds = rm.sum_of_others(tau) * p - tau * q
-    grad = np.where(bad[..., None], np.nan, ds * s1)
-    hess = np.where(bad[..., None], np.nan, mass * p * q * s1**2 + ds * s2)
-    return Samples(
-        np.where(bad, np.nan, value),
-        (np.where(masked, 0.0, grad),),
-        (np.where(masked, 0.0, hess),),
-        {"target": (~(t >= 0), "not negative")},
-        counts,
-        weight,
+    outside = {"target": (~(t >= 0), "not negative")}
+    return _samples(
+        bad, masked, (value, ds * s1, mass * p * q * s1**2 + ds * s2), outside, counts, weight
     )
 
 
-def _checked_options(z, class_weight, label_smoothing):
+def _checked_options(z: Array, class_weight: Any, label_smoothing: float) -> Array:
     """The class weights, of logits z (..., K)."""
     if z.ndim == 0 or z.shape[-1] == 0:
         raise ValueError(f"logits must be (..., K) with K >= 1, got shape {z.shape}")
@@ -205,7 +200,7 @@ def _checked_options(z, class_weight, label_smoothing):
 
 
 @loss("logits", kind=ClassReference, links=("softmax", "log"))
-def kl_divergence(logits, target, *, link="softmax"):
+def kl_divergence(logits: Any, target: Any, *, link: str = "softmax") -> Samples:
     """Kullback-Leibler divergence of probabilities (..., K) from a prediction (..., K).
 
     link "softmax", p = softmax(z):
@@ -241,37 +236,40 @@ def kl_divergence(logits, target, *, link="softmax"):
         grad, hess = -t, np.zeros_like(t)
     else:
         bad |= masked.all(-1)
-        m, rest, top = rm.softmax_rest(z)
-        e = np.exp(z - m)
-        p = e / (1.0 + rest)
-        q = rm.replaced((1.0 + rest) - e, top, rest) / (1.0 + rest)
+        m, rest, p, q = rm.softmax(z)
         x = (p - t) / t
         log_r = np.where(np.abs(x) < 0.5, np.log1p(x), (z - m) - np.log1p(rest) - np.log(t))
-        far = (p - t) - t * log_r
-        term = np.where(np.abs(x) < 0.5, -t * rm.log1pmx(x), far)
+        unit = np.where(mass < 0.5, 0.0, 1.0)  # sum p: of a small mass the 1 would take the digits
+        far = (unit * p - t) - t * log_r
+        term = np.where((np.abs(x) < 0.5) & (unit == 1), -t * rm.log1pmx(x), far)
         excess = [
-            math.fsum((*row, -1.0)) if good else math.nan
-            for row, good in zip(
-                t.reshape(-1, t.shape[-1]).tolist(), ~wrong.any(-1).ravel(), strict=True
+            math.fsum((*row, -one)) if good else math.nan
+            for row, one, good in zip(
+                t.reshape(-1, t.shape[-1]).tolist(),
+                unit.ravel(),
+                ~wrong.any(-1).ravel(),
+                strict=True,
             )
         ]
-        value = np.where(t == 0, p, term).sum(-1) + np.reshape(excess, bad.shape)
+        value = np.where(t == 0, unit * p, term).sum(-1) + np.reshape(excess, bad.shape)
         grad = rm.sum_of_others(t) * p - t * q
         hess = mass * p * q
-    grad, hess = (np.where(bad[..., None], np.nan, x) for x in (grad, hess))
-    return Samples(
-        np.where(bad, np.nan, value),
-        (np.where(masked, 0.0, grad),),
-        (np.where(masked, 0.0, hess),),
-        {"target": (wrong, "not negative and finite"), "logits": (np.isnan(z), "a number")},
-    )
+    outside = {"target": (wrong, "not negative and finite"), "logits": (np.isnan(z), "a number")}
+    return _samples(bad, masked, (value, grad, hess), outside)
 
 
 LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa4p-1"), float.fromhex("-0x1.8432a1b0e2634p-43")
 
 
 @loss("scores", kind=ClassReference)
-def multiclass_hinge(scores, target, *, margin=1.0, variant="crammer_singer", ignore_index=None):
+def multiclass_hinge(
+    scores: Any,
+    target: Any,
+    *,
+    margin: float = 1.0,
+    variant: str = "crammer_singer",
+    ignore_index: int | None = None,
+) -> Samples:
     """Multiclass hinge loss of scores (..., K) with class indices y (...).
 
     "crammer_singer":  value = max(0, margin + max_{j != y} s_j - s_y)
@@ -289,7 +287,7 @@ def multiclass_hinge(scores, target, *, margin=1.0, variant="crammer_singer", ig
     w = _checked_options(s, None, 0.0)
     if np.asarray(target).dtype.kind not in "iu":
         raise TypeError(f"target has dtype {np.asarray(target).dtype}, expected integers")
-    t, counts, weight = _class_target(target, s.shape, w, ignore_index)
+    t, counts, _ = _class_target(target, s.shape, w, ignore_index)
     is_target = t == 1
     own = np.where(is_target, s, 0.0).sum(axis=-1, keepdims=True)
     masked = s == -np.inf
@@ -304,28 +302,25 @@ def multiclass_hinge(scores, target, *, margin=1.0, variant="crammer_singer", ig
     value = np.where(active, (margin + d) + lost, 0.0).sum(-1)
     bad = np.isnan(s).any(-1) | masked.all(-1) | (candidate & np.isnan(d)).any(-1)
     grad = active - np.where(is_target & ~masked, active.sum(axis=-1, keepdims=True), 0)
-    return Samples(
-        np.where(bad, np.nan, value),
-        (np.where(bad[..., None], np.nan, grad),),
-        (np.where(bad[..., None], np.nan, np.zeros_like(s)),),
-        {"scores": (np.isnan(s), "a number")},
-        counts,
-        weight,
+    results = value, grad, np.zeros_like(s)
+    outside = {"scores": (np.isnan(s), "a number")}
+    return _samples(
+        bad, np.zeros_like(masked), results, outside, counts, np.where(counts, 1.0, 0.0)
     )
 
 
 @loss("logits", kind=ClassReference)
 def binned_cross_entropy(
-    logits,
-    target,
+    logits: Any,
+    target: Any,
     *,
-    edges,
-    outside="clip",
-    class_weight=None,
-    label_smoothing=0.0,
-    z_loss=0.0,
-    softcap=None,
-):
+    edges: Any,
+    outside: str = "clip",
+    class_weight: Any = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> Samples:
     """Cross-entropy of logits (..., K) with the bins that real targets (...) fall into.
 
     Bin k is [edge_k, edge_{k+1}), the last one closed; ``edges`` are K + 1 increasing numbers or a

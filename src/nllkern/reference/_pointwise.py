@@ -9,7 +9,7 @@ from ..tables import LOSSES as ROWS
 from ..tables import Loss
 from ..tables.supports import COUNT, NONNEGATIVE, POSITIVE
 from . import formulas
-from ._protocol import LOSSES, Reference, Samples, broadcast
+from ._protocol import LOSSES, Outside, Reference, Samples, broadcast
 from .bounds import run
 from .functions import FLOATS
 
@@ -24,9 +24,8 @@ class Pointwise(Reference):
         self.formula = getattr(formulas, row.name)
         self.parameters = tuple(p.name for p in row.parameters)
         self.links = max(
-            ([x.name for x in p.links] for p in row.parameters if p.option), default=()
+            (tuple(x.name for x in p.links) for p in row.parameters if p.option), default=()
         )
-        self.links = tuple(self.links)
         self.__doc__ = (
             self.formula.__doc__ or f"The value of ``nllkern.{row.name}`` and its derivatives."
         )
@@ -36,7 +35,9 @@ class Pointwise(Reference):
             + [kind(x.name, kind.KEYWORD_ONLY, default=x.default) for x in row.options]
         )
 
-    def arguments(self, given: dict[str, Any], shape: tuple[int, ...]) -> tuple[dict, dict, dict]:
+    def arguments(
+        self, given: dict[str, Any], shape: tuple[int, ...]
+    ) -> tuple[dict[str, Any], dict[str, str], dict[str, Any]]:
         """(inputs by name, the link of each parameter, what else the formula takes)."""
         inputs = {name: given[name] for name in self.row.arguments}
         options = {}
@@ -57,18 +58,7 @@ class Pointwise(Reference):
         inputs, links, options = self.arguments(given, shape)
         inputs = {name: np.asarray(x, np.longdouble) for name, x in inputs.items()}
         outside = self.outside(inputs, links)
-        meaningless = sum((np.isnan(x) for x in inputs.values()), np.zeros(shape, bool))
-        for p in self.row.parameters:
-            support, x = self.raw_support(p, links), inputs[p.name]
-            if p.option and support in HALF_LINES:
-                meaningless = meaningless | ~((x > 0) | ((x == 0) & within(support, 0.0)))
-        for option in self.row.options:
-            if option.kind == "per_sample" and option.support == POSITIVE:
-                meaningless = meaningless | outside[option.name][0]
-        impossible = np.zeros(shape, bool)
-        if self.row.target in HALF_LINES:
-            y = inputs["target"]
-            impossible = ~meaningless & ((y < 0) | (y == np.inf))
+        meaningless, impossible = self.excluded(inputs, links, outside)
         parts = []
         for name in self.parameters:
             result, _ = run(self.formula, FLOATS, inputs, links, options, name)
@@ -80,12 +70,28 @@ class Pointwise(Reference):
         hess = tuple(np.where(bad, np.nan, x) for x in seconds)
         return Samples(value, grad, hess, outside)
 
-    def raw_support(self, p: Any, links: dict) -> Any:
+    def excluded(self, inputs: dict[str, Any], links: dict[str, str], outside: dict[str, Any]) -> tuple[Any, Any]:
+        """Where the value is NaN, since an input has no meaning; where +inf, for the target."""
+        y = inputs["target"]
+        meaningless = sum((np.isnan(x) for x in inputs.values()), np.zeros(np.shape(y), bool))
+        for p in self.row.parameters:
+            support, x = self.raw_support(p, links), inputs[p.name]
+            if p.option and support in HALF_LINES:
+                meaningless = meaningless | ~((x > 0) | ((x == 0) & within(support, 0.0)))
+        for option in self.row.options:
+            if option.kind == "per_sample" and option.support == POSITIVE:
+                meaningless = meaningless | outside[option.name][0]
+        impossible = np.zeros(np.shape(y), bool)
+        if self.row.target in HALF_LINES:
+            impossible = ~meaningless & ((y < 0) | (y == np.inf))
+        return meaningless, impossible
+
+    def raw_support(self, p: Any, links: dict[str, str]) -> Any:
         """Where the raw number of a parameter lies."""
         link = next(x for x in p.links if x.name == links[p.name]) if p.option else p.links[0]
         return link.raw or p.support
 
-    def outside(self, inputs: dict, links: dict) -> dict:
+    def outside(self, inputs: dict[str, Any], links: dict[str, str]) -> Outside:
         """What check=True asks of each input."""
         supports = {p.name: self.raw_support(p, links) for p in self.row.parameters}
         supports["target"] = self.row.target

@@ -6,24 +6,32 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Outside = dict[str, tuple[Array, str]]  # argument: entries outside the domain, what is expected
 
 
 class Samples(NamedTuple):
     """What one loss function returns: everything per sample, before weights and reduction."""
 
-    value: np.ndarray
-    grad: tuple  # one array a parameter; or, where samples see each other, the function that
+    value: Array
+    grad: tuple[
+        Any, ...
+    ]  # one array a parameter; or, where samples see each other, the function that
     # makes it of their weights
-    hess: tuple  # likewise
-    outside: dict  # argument name -> (mask of the entries outside the domain, what was expected)
-    counts: np.ndarray | bool = True  # False: contributes exactly nothing, whatever its data
-    weight: np.ndarray | float = 1.0  # this sample's share of the denominator of "mean"
+    hess: tuple[Any, ...]  # likewise
+    outside: Outside
+    counts: Array | bool = True  # False: contributes exactly nothing, whatever its data
+    weight: Array | float = 1.0  # this sample's share of the denominator of "mean"
 
 
 class Reference:
     """A loss with the public protocol around a function that returns ``Samples``."""
 
-    def __init__(self, samples: Callable[..., Samples], parameters: tuple, links: tuple):
+    def __init__(
+        self, samples: Callable[..., Samples], parameters: tuple[str, ...], links: tuple[str, ...]
+    ):
         self.samples = samples
         self.name = samples.__name__
         self.parameters = parameters
@@ -31,7 +39,7 @@ class Reference:
         self.__doc__ = samples.__doc__
         self.__signature__ = inspect.signature(samples)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<nllkern.reference.{self.name}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -55,15 +63,15 @@ class Reference:
 
     def _run(
         self,
-        args,
+        args: tuple[Any, ...],
         *,
-        reduction="mean",
-        sample_weight=None,
-        normalizer=None,
-        num_threads=None,
-        check=False,
-        **options,
-    ):
+        reduction: str = "mean",
+        sample_weight: Any = None,
+        normalizer: float | None = None,
+        num_threads: int | None = None,
+        check: bool = False,
+        **options: Any,
+    ) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
         if reduction not in ("mean", "sum", "none"):
             raise ValueError(f'reduction must be "mean", "sum" or "none", got {reduction!r}')
         if normalizer is not None:
@@ -86,7 +94,7 @@ class Reference:
             if denominator == 0:  # nothing counts: value 0, derivatives 0
                 counts, denominator = np.zeros_like(counts), 1.0
 
-            def weighted(x, summed=False):
+            def weighted(x: Any, summed: bool = False) -> Any:
                 if x is None:  # no derivatives
                     return None
                 if callable(x):
@@ -105,7 +113,7 @@ class Reference:
                 tuple(map(weighted, s.hess, shared)),
             )
 
-    def _convert(self, arguments):
+    def _convert(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[bool]]:
         """Float64 arrays of one shape; also which parameters all samples share: Python scalars."""
         for key in ("link", f"{self.parameters[-1]}_link") if self.links else ():
             if key in arguments and arguments[key] not in self.links:
@@ -123,15 +131,15 @@ class Reference:
         arrays = {name: np.broadcast_to(x, shape) for name, x in arrays.items()}
         return {**arguments, **arrays}, [scalars[name] for name in self.parameters]
 
-    def _deliver(self, results, out):
+    def _deliver(self, results: tuple[Any, ...], out: Any) -> Any:
         """One array or a tuple; copied into ``out`` where given."""
         if out is not None:
             outs = (out,) if len(self.parameters) == 1 else out
             for array, result in zip(outs, results, strict=True):
                 if array is not None:
                     np.copyto(array, result, casting="same_kind")
-            results = [r if o is None else o for o, r in zip(outs, results, strict=True)]
-        return results[0] if len(self.parameters) == 1 else tuple(results)
+            results = tuple(r if o is None else o for o, r in zip(outs, results, strict=True))
+        return results[0] if len(self.parameters) == 1 else results
 
 
 LOSSES: dict[str, Reference] = {}
@@ -142,29 +150,19 @@ def losses() -> list[Reference]:
     return list(LOSSES.values())
 
 
-def loss(*parameters: str, links: tuple = (), kind: type = Reference):
+def loss(
+    *parameters: str, links: tuple[str, ...] = (), kind: type[Reference] = Reference
+) -> Callable[[Callable[..., Samples]], Reference]:
     """Give a per-sample function the public protocol, under the same name."""
 
-    def decorate(samples):
+    def decorate(samples: Callable[..., Samples]) -> Reference:
         LOSSES[samples.__name__] = kind(samples, parameters, links)
         return LOSSES[samples.__name__]
 
     return decorate
 
 
-def where_valid(valid, value, grads, hesss, outside):
-    value, *derivatives = (np.where(valid, x, np.nan) for x in (value, *grads, *hesss))
-    n = len(grads)
-    return Samples(value, tuple(derivatives[:n]), tuple(derivatives[n:]), outside)
-
-
-def where_possible(possible, value, grads, hesss):
-    """+inf, and derivatives NaN, where the target is impossible."""
-    value = np.where(possible, value, np.inf)
-    return value, *(tuple(np.where(possible, x, np.nan) for x in part) for part in (grads, hesss))
-
-
-def broadcast(name, x, shape):
+def broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Array:
     """A further input of a loss in the shape of its samples."""
     x = as_float64(name, x)
     try:
@@ -175,23 +173,23 @@ def broadcast(name, x, shape):
         ) from None
 
 
-def as_float64(name, x):
-    x = np.asarray(x)
-    if x.dtype.kind not in "biu" and x.dtype not in (np.float32, np.float64):
-        raise TypeError(f"{name} has dtype {x.dtype}, expected float32 or float64")
-    return x.astype(np.float64)
+def as_float64(name: str, x: Any) -> Array:
+    array: Array = np.asarray(x)
+    if array.dtype.kind not in "biu" and array.dtype not in (np.float32, np.float64):
+        raise TypeError(f"{name} has dtype {array.dtype}, expected float32 or float64")
+    return array.astype(np.float64)
 
 
-def _sample_weight(weight, shape):
+def _sample_weight(weight: Any, shape: tuple[int, ...]) -> Array:
     if weight is None:
         return np.ones(shape)
-    weight = as_float64("sample_weight", weight)
-    if weight.shape != shape:
-        raise ValueError(f"sample_weight has shape {weight.shape}, expected {shape}")
-    return weight
+    found = as_float64("sample_weight", weight)
+    if found.shape != shape:
+        raise ValueError(f"sample_weight has shape {found.shape}, expected {shape}")
+    return found
 
 
-def _raise_if_outside(outside):
+def _raise_if_outside(outside: Outside) -> None:
     for name, (bad, expected) in outside.items():
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])

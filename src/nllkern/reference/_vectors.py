@@ -1,17 +1,21 @@
 """Losses whose samples are vectors, on the last axis."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from ._math import HALF_LOG_2PI, apply_link, sum_of_others
-from ._protocol import Reference, Samples, as_float64, loss
+from ._math import HALF_LOG_2PI, Array, apply_link, sum_of_others
+from ._protocol import Outside, Reference, Samples, as_float64, loss
+
+Divide = Callable[[int, Array], Array]  # element i of vectors by that of the diagonal
 
 
 class VectorReference(Reference):
     """A loss of vectors: every argument has an axis more than the loss, a matrix two."""
 
-    def _convert(self, arguments):
+    def _convert(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[bool]]:
         vectors = [name for name in (*self.parameters, "target") if name in arguments]
         arrays = {name: as_float64(name, arguments[name]) for name in vectors}
         shape = arrays[vectors[0]].shape
@@ -34,8 +38,8 @@ class VectorReference(Reference):
         return {**arguments, **arrays}, [summed[name] for name in self.parameters]
 
 
-def forward(factor, diagonal, right):
-    """L^-1 right by forward substitution; ``diagonal`` divides a vector's element."""
+def forward(factor: Array, diagonal: Divide, right: Array) -> Array:
+    """L^-1 right by forward substitution."""
     w = np.array(right)
     for i in range(w.shape[-1]):
         done = np.einsum("...j,...j->...", factor[..., i, :i], w[..., :i])
@@ -43,7 +47,7 @@ def forward(factor, diagonal, right):
     return w
 
 
-def backward(factor, diagonal, right):
+def backward(factor: Array, diagonal: Divide, right: Array) -> tuple[Array, Array]:
     """(L^-T right, its product with the diagonal) by back substitution."""
     b, g = np.array(right), np.empty_like(right)
     for i in reversed(range(b.shape[-1])):
@@ -58,7 +62,9 @@ def backward(factor, diagonal, right):
     links=("identity", "softplus", "log", "covariance"),
     kind=VectorReference,
 )
-def multivariate_gaussian_nll(mean, factor, target, *, link="identity", full=True):
+def multivariate_gaussian_nll(
+    mean: Array, factor: Array, target: Array, *, link: str = "identity", full: bool = True
+) -> Samples:
     """Negative log-density of a multivariate normal distribution of d numbers, covariance L L^T.
 
     L is the lower triangle of ``factor``, its diagonal theta = link(diagonal of factor);
@@ -79,7 +85,7 @@ def multivariate_gaussian_nll(mean, factor, target, *, link="identity", full=Tru
     d = mean.shape[-1]
     theta = apply_link(link, np.diagonal(factor, axis1=-2, axis2=-1))
 
-    def over(i, x):
+    def over(i: int, x: Array) -> Array:
         own = type(theta)(*(part[..., i] for part in theta))
         return own.divide(x)
 
@@ -106,13 +112,13 @@ def multivariate_gaussian_nll(mean, factor, target, *, link="identity", full=Tru
     undefined = np.where(defined & ~np.isnan(w).any(-1), 0.0, np.nan)  # added, it makes NaN
     extra = undefined[..., None]
 
-    def matrix(below, diagonal):
+    def matrix(below: Array, diagonal: Array) -> Array:
         x = np.where(np.eye(d, dtype=bool), diagonal[..., None], below) + extra[..., None]
         return np.where(triangle, x, 0.0)
 
     grad = matrix(-g[..., :, None] * w[..., None, :], first)
     hess = matrix(precision[..., :, None] * (w * w)[..., None, :], second)
-    outside = {"factor": (~theta.valid, f"> 0 on the diagonal under link {link!r}")}
+    outside: Outside = {"factor": (~theta.valid, f"> 0 on the diagonal under link {link!r}")}
     return Samples(
         value + undefined,
         (extra - g, None if given else grad),
@@ -121,7 +127,7 @@ def multivariate_gaussian_nll(mean, factor, target, *, link="identity", full=Tru
     )
 
 
-def _cholesky(covariance):
+def _cholesky(covariance: Array) -> Array:
     if not np.allclose(covariance, covariance.T, rtol=0, atol=1e-6 * np.abs(covariance).max()):
         raise ValueError("factor is not symmetric, expected a covariance matrix")
     try:
@@ -131,7 +137,9 @@ def _cholesky(covariance):
 
 
 @loss("anchor", "positive", "negative", kind=VectorReference)
-def triplet_margin(anchor, positive, negative, *, margin=1.0, p=2.0):
+def triplet_margin(
+    anchor: Array, positive: Array, negative: Array, *, margin: float = 1.0, p: float = 2.0
+) -> Samples:
     """Triplet margin loss: z = margin + |anchor - positive|_p - |anchor - negative|_p.
 
     value = max(0, z)
@@ -161,14 +169,14 @@ def triplet_margin(anchor, positive, negative, *, margin=1.0, p=2.0):
     return Samples(value, grads, hesss, {})
 
 
-def as_number(name, x):
+def as_number(name: str, x: Any) -> float:
     try:
         return float(x)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {x!r}") from None
 
 
-def _norm(x, p):
+def _norm(x: Array, p: float) -> tuple[Array, Array, Array, Array]:
     """Norm over the last axis, its derivatives u, their diagonal second ones, and 1 - |u|."""
     size = np.abs(x)
     if p not in (1, 2, np.inf):

@@ -71,7 +71,7 @@ def row_results(
     one-hot form of an index).  The gap to the largest of a row takes the place of a prediction,
     and the largest moves all of them, unless the scores are linked: then each moves by itself.
     """
-    value, firsts, seconds = None, [], []
+    values, firsts, seconds = [], [], []
     prediction = next(iter(inputs))
     z = inputs[prediction]
     for k in classes:
@@ -92,9 +92,10 @@ def row_results(
                 moves.append(scale(by, x.value))
         sums = [tuple(_total(_size(c), z) for c in move) for move in (*moves, *linked)]
         value, first, second = judged(result, sums)
+        values.append(value)
         firsts.append(first)
         seconds.append(second)
-    return value, firsts, seconds
+    return values[0], firsts, seconds
 
 
 def vector_results(
@@ -104,7 +105,7 @@ def vector_results(
     link: str | None,
     options: dict[str, Any],
     places: list[tuple[Any, ...]],
-) -> tuple[Result, Any, Any]:
+) -> tuple[Any, Result, Result]:
     """(value, gradients, second derivatives) of a loss of vectors, by several inputs at once.
 
     ``inputs``: lists of numbers, and lists of the rows of a lower triangle, whose diagonal is
@@ -112,7 +113,8 @@ def vector_results(
     or (name, i, j), the input that moves there.  A loss whose samples see each other returns the
     list of its values; derivatives are those of their sum.
     """
-    jets, arguments = [], {}
+    jets: list[Jet] = []
+    arguments: dict[str, Any] = {}
     for name, x in inputs.items():
         if isinstance(x[0], list):
             rows = [
@@ -128,8 +130,9 @@ def vector_results(
             jets += arguments[name]
     found = formula(f, **arguments, **options)
     if not isinstance(found, list):
-        return tuple(judged_of(found, jets))
-    _, first, second = judged_of(sum(found), jets)
+        value, first, second = judged_of(found, jets)
+        return value, first, second
+    _, first, second = judged_of(jet(sum(found)), jets)
     return [judged_of(x, jets)[0] for x in found], first, second
 
 

@@ -8,7 +8,8 @@ def cross_entropy(f, logits, target, class_weight, label_smoothing, z_loss, soft
     """sum_k tau_k (lse - s_k) + z_loss lse^2, s = softcap tanh(z / softcap)."""
     scores = logits
     if softcap is not None:
-        scores = f.rounded(f.tanh(logits / softcap) * softcap)
+        capped = f.rounded(f.tanh(logits / softcap) * softcap)
+        scores = f.where(f.masked(logits), lambda: logits, lambda: capped)
     tau = smoothed(f, target, class_weight, label_smoothing)
     value, lse = softmax_nll(f, scores, tau)
     return value + lse * lse * z_loss if z_loss else value
@@ -20,7 +21,7 @@ binned_cross_entropy = cross_entropy  # its target is that of the bins
 def normalized_sigmoid_nll(f, logits, target, class_weight, label_smoothing):
     """Of the softmax of log sigmoid(z)."""
     tau = smoothed(f, target, class_weight, label_smoothing)
-    return softmax_nll(f, -f.softplus(-logits), tau)[0]
+    return softmax_nll(f, f.rounded(-f.softplus(-logits)), tau)[0]
 
 
 def kl_divergence(f, logits, target, link):
@@ -53,7 +54,7 @@ def softmax_nll(f, scores, tau):
 
     A masked class, of score -inf, has no gaps.
     """
-    heaviest = f.n.choose(scores.value > -float("inf"), lambda: abs(tau.value), lambda: -1)
+    heaviest = f.n.choose(f.masked(scores), lambda: -1, lambda: abs(tau.value))
     pivot = heaviest.argmax(-1)[..., None]
     top = f.pick(scores, pivot)
     gap = scores - top

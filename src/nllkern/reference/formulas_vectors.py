@@ -1,9 +1,12 @@
 """The value of every loss of vectors: formulas like those of ``formulas.py``, of lists."""
 
+from typing import Any
+
 
 def multivariate_gaussian_nll(f, mean, factor, target, full):
     """|w|^2/2 + sum_i log L_ii + d log(2 pi)/2, L w = y - mean; rows of the lower triangle."""
-    w, value = [], 0
+    w: list[Any] = []
+    value = 0
     for m, row, y in zip(mean, factor, target, strict=True):
         *below, diagonal = row
         rest = y - m

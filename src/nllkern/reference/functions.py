@@ -12,8 +12,8 @@ import numpy as np
 from .jets import Jet, jet
 
 # B_2, B_4, ...: enough for 64-bit mantissas from 16 on.
-BERNOULLI = ((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510))
-BERNOULLI = (*BERNOULLI, (43867, 798), (-174611, 330))
+_HIGHER = ((-691, 2730), (7, 6), (-3617, 510), (43867, 798), (-174611, 330))
+BERNOULLI = ((1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), *_HIGHER)
 
 
 class NumpyNumbers:
@@ -23,6 +23,7 @@ class NumpyNumbers:
     tanh, sinh, ceil = np.tanh, np.sinh, np.ceil
     any = staticmethod(np.any)
     real = np.longdouble
+    infinity = np.inf
     steps = 16  # of the recurrence in front of Stirling's series
     pi = np.arctan(np.longdouble(1)) * 4
 
@@ -72,7 +73,8 @@ class Functions:
 
     def where(self, condition: Any, yes: Any, no: Any) -> Jet:
         """Of two functions without arguments, the result of the one that the condition selects."""
-        return self.n.select(condition, yes, no)
+        found: Jet = self.n.select(condition, yes, no)
+        return found
 
     def exp(self, x: Jet) -> Jet:
         return x.apply((self.n.exp(x.value),) * 4)
@@ -195,6 +197,10 @@ class Functions:
         lowest = np.where(without, x.value.min(-1, keepdims=True) - 1, x.value)
         return self.pick(x, lowest.argmax(-1)[..., None])
 
+    def masked(self, x: Jet) -> Any:
+        """Where x is -inf."""
+        return x.value <= -self.n.infinity
+
     def rounded(self, x: Jet) -> Jet:
         """The same, as a linked parameter."""
         x.rounding = x.series
@@ -214,7 +220,7 @@ class Functions:
 
     def lgamma(self, a: Jet) -> Jet:
         """Logarithm of gamma(a) for a > 0; relative accuracy away from 1 and 2 only."""
-        return (a - 0.5) * self.log(a) - a + self.half_log_2pi + self.stirling(a)
+        return (a - 0.5) * self.log(a) - a + jet(self.half_log_2pi) + self.stirling(a)
 
     def lgamma1p(self, y: Jet) -> Jet:
         """Logarithm of gamma(1 + y) for y >= 0, about -0.577 y for small y."""

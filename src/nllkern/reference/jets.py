@@ -116,7 +116,7 @@ class Jet:
         return self + -jet(other)
 
     def __rsub__(self, other: Any) -> "Jet":
-        return other + -self
+        return jet(other) - self
 
     __radd__ = __add__
     __rmul__ = __mul__

@@ -45,6 +45,8 @@ class Loss:
     hess_is_expected: bool = False
     # ... or those by the parameters themselves at the target that this makes of the parameters.
     typical_target: Callable[..., Any] | None = None
+    # The formula in _second_order.py whose second derivatives it has, if it is not pointwise.
+    curvature: str = ""
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -136,6 +138,7 @@ LOSSES = (
         o.Z_LOSS,
         o.SOFTCAP,
         hess_is_expected=True,
+        curvature="softmax",
     ),
     _rows(
         "normalized_sigmoid_nll",
@@ -145,6 +148,7 @@ LOSSES = (
         o.CLASS_WEIGHT,
         o.LABEL_SMOOTHING,
         o.IGNORE_INDEX,
+        curvature="sigmoids",
     ),
     _rows(
         "kl_divergence",
@@ -153,6 +157,7 @@ LOSSES = (
         ("probabilities",),
         o.PREDICTED,
         hess_is_expected=True,
+        curvature="softmax_or_log",
     ),
     _rows(
         "multiclass_hinge",
@@ -162,6 +167,7 @@ LOSSES = (
         o.HINGE_MARGIN,
         o.HINGE_VARIANT,
         o.IGNORE_INDEX,
+        curvature="piecewise_linear",
     ),
     _rows(
         "binned_cross_entropy",
@@ -175,6 +181,7 @@ LOSSES = (
         o.Z_LOSS,
         o.SOFTCAP,
         hess_is_expected=True,
+        curvature="softmax",
     ),
     _pointwise(
         "binary_cross_entropy",
@@ -259,6 +266,7 @@ LOSSES = (
         ),
         s.REAL,
         _LIKELIHOOD,
+        curvature="gaussian",
     ),
     Loss(
         "triplet_margin",
@@ -266,6 +274,7 @@ LOSSES = (
         (_vectors("anchor"), _vectors("positive"), _vectors("negative")),
         None,
         (o.TRIPLET_MARGIN, o.P),
+        curvature="triplet",
     ),
     Loss(
         "info_nce",
@@ -273,6 +282,7 @@ LOSSES = (
         (_vectors("queries"), _vectors("keys")),
         None,
         (o.TEMPERATURE, o.NORMALIZE, o.FORM),
+        curvature="similarities",
         has_hess=False,
         in_c=False,
     ),

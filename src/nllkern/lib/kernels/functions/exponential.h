@@ -86,18 +86,6 @@ NLLK_INLINE REAL exp_(REAL x)
     return x > EXP_HIGH ? REAL_INF : y;
 }
 
-/* exp(x) 2^k for an integer k, |k| <= 256 (float), 2048 (double): only the final result under- or overflows.
- * Worst: float 0.88 ulp at -0x1.60caf2p+7, double 0.81 ulp at -0x1.d00e2b916b401p+8. */
-NLLK_INLINE REAL exp_scaled_(REAL x, REAL k)
-{
-    REAL n = mul_add(x, LOG2_E, ROUND_MAGIC) - ROUND_MAGIC;
-    REAL r = mul_add(n, -LN2_LOW, mul_add(n, -LN2_HIGH, x));
-    REAL m = n + k;
-    REAL y = exp_scale(exp_polynomial(r, R(1.0)), bits_of(m + (ROUND_MAGIC + 2 * EXPONENT_BIAS)));
-    y = m < C(-150.0, -1075.0) ? R(0.0) : y;
-    return m > R(1.0) * (EXPONENT_BIAS + 1) ? REAL_INF : y;
-}
-
 /* For x <= 0 one factor of 2^n suffices if it is 2^(n + EXP_LIFT), which never underflows; the other is in the polynomial. */
 #define EXP_LIFT C(32.0, 64.0)
 #define EXP_UNLIFT C(0x1p-32, 0x1p-64)

@@ -138,31 +138,6 @@ NLLK_INLINE gamma_terms gamma_terms_(REAL a)
     };
 }
 
-/* D(a) from its parts.
- * Worst: float 1.61 ulp at 0x1.1400ecp-1, double 2.45 ulp at 0x1.83391a9f66bd8p-1. */
-NLLK_INLINE REAL gamma_d_(REAL a, REAL log_a, gamma_polynomial g)
-{
-    REAL below = mul_add(a, g.dp - log_a, R(-1.0));
-    REAL above = mul_add(mul_add(g.v, GAMMA_SHIFT, R(-1.0)) * g.v, g.dp, R(-0.5)); /* a v = 1 - SHIFT v */
-    return SELECT(below, above);
-}
-
-typedef struct {
-    REAL lgamma_part; /* delta(a) - log(a)/2 = lgamma(a) - a log(a) + a - log(2 pi)/2 */
-    REAL d;           /* D(a) = a (digamma(a) - log(a)) */
-} gamma_parts;
-
-/* log_a is the caller's: a may have underflowed, to 0 even, where log_a is still right.
- * lgamma_part, in units of eps max(|exact|, 1), with log_(a):
- * Worst: float 3.41 ulp at 0x1.bf0c18p-3, double 2.65 ulp at 0x1.73aa3d47eee34p-3. */
-NLLK_INLINE gamma_parts gamma_parts_(REAL a, REAL log_a)
-{
-    gamma_polynomial g = gamma_polynomial_(a);
-    REAL constant = SELECT(a - HALF_LOG_2PI, R(0.0));
-    REAL factor = SELECT(R(1.0) + a, R(0.5));
-    return (gamma_parts){mul_add(-factor, log_a, g.p + constant), gamma_d_(a, log_a, g)};
-}
-
 /* a^2 trigamma(a): from 1 at 0, ~ a + 1/2 at infinity.
  * Worst: float 1.55 ulp at 0x1.1cb746p-1, double 2.01 ulp at 0x1.88434c2491544p-1. */
 NLLK_INLINE REAL trigamma_scaled_(REAL a)
@@ -186,14 +161,6 @@ NLLK_INLINE REAL stirling_remainder_(REAL a)
     gamma_polynomial g = gamma_polynomial_(a);
     return SELECT(mul_add(-(a + R(0.5)), log_(a), g.p + (a - HALF_LOG_2PI)), g.p);
 }
-
-/* digamma(a) - log(a), negative.
- * Worst: float 1.84 ulp at 0x1.0f3ddcp-1, double 2.78 ulp at 0x1.8e3d1915f1f09p-1. */
-NLLK_INLINE REAL digamma_minus_log_(REAL a) { return gamma_d_(a, log_(a), gamma_polynomial_(a)) / a; }
-
-/* The second derivative of lgamma.
- * Worst: float 2.24 ulp at 0x1.161f4p-1, double 2.32 ulp at 0x1.88434c2491544p-1. */
-NLLK_INLINE REAL trigamma_(REAL a) { return trigamma_scaled_(a) / a / a; }
 
 /* The second derivative by log(a) of lgamma(a) - a log(a) + a, and a: positive, ~ -a log(a) at 0, ~ a at infinity.
  * Worst: float 2.38 ulp at 0x1.1ba8ap-1, double 2.37 ulp at 0x1.2d12b118a0c93p-1. */

@@ -153,15 +153,12 @@ NLLK_INLINE REAL student_d2_log_(REAL nu)
  * Worst: float 2.39 ulp at 0x1.c6a282p+1, double 3.02 ulp at 0x1.f3db9213e8f9dp+2. */
 NLLK_INLINE REAL student_d2_(REAL nu) { return student_d2_log_(nu) - student_d1_(nu); }
 
-/* c(nu); log_nu is the caller's: nu may have underflowed, to 0 even, where log_nu is still right.  With log_(nu) and in
- * units of eps max(|exact|, 1):
+/* c(nu), in units of eps max(|exact|, 1):
  * Worst: float 1.87 ulp at 0x1.8a78dp-4, double 1.80 ulp at 0x1.2e1313e57fc10p-4. */
-NLLK_INLINE REAL student_normalizer_of(REAL nu, REAL log_nu)
+NLLK_INLINE REAL student_normalizer_(REAL nu)
 {
-    return mul_add(R(-0.5), SELECT(log_nu, R(0.0)), student_smooth_(nu));
+    return mul_add(R(-0.5), SELECT(log_(nu), R(0.0)), student_smooth_(nu));
 }
-
-NLLK_INLINE REAL student_normalizer_(REAL nu) { return student_normalizer_of(nu, log_(nu)); }
 
 #undef STEP
 #undef SELECT

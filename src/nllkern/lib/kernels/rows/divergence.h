@@ -3,7 +3,8 @@
  *   softmax:  KL = sum_k (p_k - t_k + t_k log(t_k / p_k)) + (sum t - 1),   p = softmax(z)
  *   log:      KL = sum_k t_k (log t_k - l_k),                              l = log p as it was given
  *
- * The first form's terms are t h(log(t / p)), h(d) = exp(-d) - 1 + d >= 0.  Let n = 2^-k p be near t and
+ * (where sum t < 1/2 the p are left out, and sum t is added instead of sum t - 1: it would lose digits).  The first
+ * form's terms are t h(log(t / p)), h(d) = exp(-d) - 1 + d >= 0.  Let n = 2^-k p be near t and
  * s = (n - t) / (n + t):
  *
  *   t (n/t - 1 - log(n/t)) = s ((n - t) - t s^2 A(s^2)),   A(z) = 2 (atanh(s)/s - 1) / z,   |s| <= 0.2004
@@ -43,12 +44,15 @@ NLLK_INLINE REAL divergence_poly(REAL z)
 #define FALL_LOW C(-40.0, -400.0)
 #define EXP_FALL_LOW C(0x1.397924p-58, 0x1.e50c483c04dcdp-578)
 
-/* p - t + t log(t / p) for p = e over, e = exp(fall). */
-NLLK_INLINE REAL softmax_term(REAL t, REAL fall, REAL e, REAL over)
+/* What the p of the terms of a row add up to: 1, or 0 where they are left out. */
+NLLK_INLINE REAL divergence_unit(REAL mass) { return mass < R(0.5) ? R(0.0) : R(1.0); }
+
+/* unit p - t + t log(t / p) for p = e over, e = exp(fall). */
+NLLK_INLINE REAL softmax_term(REAL t, REAL fall, REAL e, REAL over, REAL unit)
 {
     const UBITS half = (UBITS)1 << (MANTISSA_BITS - 1);
     int low = fall < FALL_LOW, subnormal = t < REAL_MIN;
-    REAL p = e * over, q = (low ? EXP_FALL_LOW : e) * over, k;
+    REAL p = unit * (e * over), q = (low ? EXP_FALL_LOW : e) * over, k;
     REAL lifted = subnormal ? t * C(0x1p23, 0x1p52) : t, down = subnormal ? C(0x1p-23, 0x1p-52) : R(1.0);
     lifted = t == 0 ? R(1.0) : lifted; /* or the unused n would be subnormal, which takes a processor long */
     /* Differences of bits are those of logarithms, nearly. */

@@ -79,12 +79,12 @@ NLLK_INLINE REAL tau_of(const row_options *o, REAL t, REAL class_weight)
 /* ---- the stage ---- */
 
 #define PIECE 2048              /* numbers in an array of the stage */
-#define PIECE_ROOM (PIECE + 72) /* the arrays must not begin at one place of a page: loads would wait for stores */
+#define PIECE_SIZE (PIECE + 72) /* the arrays must not begin at one place of a page: loads would wait for stores */
 
 /* z: logits, or scores less that of the row's largest logit; tau; share: exp(s_k - top), lifted; slope, bend: both
  * derivatives of the score.  At last z becomes the gradient and tau the second derivatives. */
 typedef struct {
-    REAL z[PIECE_ROOM], tau[PIECE_ROOM], share[PIECE_ROOM], slope[PIECE_ROOM], bend[PIECE_ROOM];
+    REAL z[PIECE_SIZE], tau[PIECE_SIZE], share[PIECE_SIZE], slope[PIECE_SIZE], bend[PIECE_SIZE];
 } row_stage;
 
 /* Sums over the classes of up to WIDE_ROWS rows, LANES partial sums each; `low` as in wide_add. */
@@ -93,7 +93,8 @@ typedef struct {
 } lane_sums;
 
 typedef struct {
-    lane_sums rest, mass, gap;
+    lane_sums rest, gap;
+    lane_sums peak, mass; /* of tau: of the classes with the largest score, and of all others */
     double ties[WIDE_ROWS * LANES];
 } row_sums;
 
@@ -106,14 +107,15 @@ NLLK_INLINE void clear_lanes(lane_sums *s, int rows)
 static void clear_sums(row_sums *s, int rows)
 {
     clear_lanes(&s->rest, rows);
-    clear_lanes(&s->mass, rows);
     clear_lanes(&s->gap, rows);
+    clear_lanes(&s->peak, rows);
+    clear_lanes(&s->mass, rows);
     memset(s->ties, 0, rows * LANES * sizeof *s->ties);
 }
 
 /* What the derivatives of a row need, for each lane. */
 typedef struct {
-    REAL rest[LANES], mass[LANES], mass_low[LANES], pull[LANES], inverse[LANES], over[LANES];
+    REAL rest[LANES], peak[LANES], others[LANES], pull[LANES], inverse[LANES], over[LANES], unit[LANES];
 } lane_terms;
 
 /* ---- scores and shares ---- */
@@ -175,8 +177,8 @@ static void score_steps(const row_options *o, row_stage *s, ptrdiff_t at, ptrdif
 
 /* Add `steps` steps to the sums of row `row`.  Meanwhile what lies at `write` is fetched.
  *
- * The mass is summed in double: in the gradient of a class that has nearly all of it, and in a divergence, all but its last
- * digits may cancel. */
+ * The mass is summed in double, and that of the largest class apart: in the gradient of a class that has nearly all of it, and
+ * in a divergence, all but its last digits may cancel. */
 NLLK_NOINLINE void sum_steps(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top, row_sums *to, int row,
                              const REAL *write)
 {
@@ -189,8 +191,9 @@ NLLK_NOINLINE void sum_steps(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, 
     }
     for (ptrdiff_t k = 0; k < steps * LANES; k += CHUNK) {
         ptrdiff_t stop = steps * LANES - k < CHUNK ? steps * LANES : k + CHUNK;
-        REAL rest[LANES] = {0}, gap[LANES] = {0};
+        REAL rest[LANES] = {0}, gap[LANES] = {0}, peak[LANES] = {0};
         for (ptrdiff_t i = k; i < stop; i += LANES) {
+            REAL others[LANES];
             PREFETCH(write + i, 1);
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
@@ -198,10 +201,13 @@ NLLK_NOINLINE void sum_steps(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, 
                 /* The 1 of the largest is counted, not added. */
                 rest[j] += share == ROW_LIFT_2 ? 0 : share;
                 ties[j] += share == ROW_LIFT_2 ? 1 : 0;
+                peak[j] += share == ROW_LIFT_2 ? tau : 0;
+                others[j] = share == ROW_LIFT_2 ? 0 : tau;
                 gap[j] += tau == 0 ? 0 : tau * -fall;
             }
-            wide_add(high, low, &s->tau[at + i], LANES);
+            wide_add(high, low, others, LANES);
         }
+        wide_add(to->peak.high + row * LANES, to->peak.low + row * LANES, peak, LANES);
         wide_add(to->rest.high + row * LANES, to->rest.low + row * LANES, rest, LANES);
         wide_add(to->gap.high + row * LANES, to->gap.low + row * LANES, gap, LANES);
     }
@@ -214,8 +220,8 @@ NLLK_NOINLINE void sum_steps(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, 
 }
 
 /* The terms of a divergence from a softmax. */
-NLLK_NOINLINE void sum_divergence(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top, const REAL *over,
-                                  lane_sums *to, int row)
+NLLK_NOINLINE void sum_divergence(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, const REAL *top,
+                                  const lane_terms *terms, lane_sums *to, int row)
 {
     for (ptrdiff_t k = 0; k < steps * LANES; k += CHUNK) {
         ptrdiff_t stop = steps * LANES - k < CHUNK ? steps * LANES : k + CHUNK;
@@ -223,7 +229,8 @@ NLLK_NOINLINE void sum_divergence(const row_stage *s, ptrdiff_t at, ptrdiff_t st
         for (ptrdiff_t i = at + k; i < at + stop; i += LANES) {
 #pragma omp simd
             for (int j = 0; j < LANES; j++)
-                part[j] += softmax_term(s->tau[i + j], s->z[i + j] - top[j], ROW_UNLIFT_2 * s->share[i + j], over[j]);
+                part[j] += softmax_term(s->tau[i + j], s->z[i + j] - top[j], ROW_UNLIFT_2 * s->share[i + j],
+                                        terms->over[j], terms->unit[j]);
         }
         wide_add(to->high + row * LANES, to->low + row * LANES, part, LANES);
     }
@@ -240,11 +247,12 @@ NLLK_INLINE void derive_steps_as(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t
 #pragma omp simd
         for (int j = 0; j < LANES; j++) {
             REAL z = s->z[at + i + j], tau = s->tau[at + i + j], e = ROW_UNLIFT_2 * s->share[at + i + j];
-            REAL q = (1 - e) + row->rest[j], mass = row->mass[j], pull = row->pull[j], inverse = row->inverse[j];
-            REAL d1 = (e * ((mass - tau) + (row->mass_low[j] + pull)) - tau * q) * inverse;
+            REAL q = (1 - e) + row->rest[j], others = row->others[j] + row->pull[j], inverse = row->inverse[j];
+            REAL d1 = (e * ((row->peak[j] - tau) + others) - tau * q) * inverse;
             s->z[at + i + j] = z == -REAL_INF ? 0 : d1;
             if (hess) {
-                REAL d2 = e * ((mass + pull) * (q * row->over[j]) + 2 * z_loss * (e * row->over[j])) * inverse;
+                REAL d2 =
+                    e * ((row->peak[j] + others) * (q * row->over[j]) + 2 * z_loss * (e * row->over[j])) * inverse;
                 s->tau[at + i + j] = z == -REAL_INF ? 0 : d2;
             }
         }
@@ -305,11 +313,12 @@ NLLK_INLINE void fill_terms(const row_block *b, ptrdiff_t r, ptrdiff_t step, lan
 #pragma omp simd
     for (int j = 0; j < LANES; j++) {
         t->rest[j] = b->rest[r + j * step];
-        t->mass[j] = (REAL)b->mass[r + j * step];
-        t->mass_low[j] = (REAL)((b->mass[r + j * step] - (double)t->mass[j]) + b->mass_low[r + j * step]);
+        t->peak[j] = (REAL)b->peak[r + j * step];
+        t->others[j] = (REAL)((b->peak[r + j * step] - (double)t->peak[j]) + b->others[r + j * step]);
         t->pull[j] = (REAL)b->pull[r + j * step];
         t->inverse[j] = (REAL)b->inverse[r + j * step];
         t->over[j] = b->over[r + j * step];
+        t->unit[j] = b->unit[r + j * step];
     }
 }
 
@@ -319,6 +328,20 @@ NLLK_INLINE void fill_terms(const row_block *b, ptrdiff_t r, ptrdiff_t step, lan
 NLLK_INLINE REAL rest_of(const row_options *o, double ties, double sum)
 {
     return (REAL)((o->score == LOG_PROBABILITY ? 0 : ties - 1) + sum * ROW_UNLIFT_2);
+}
+
+/* What the sums of row r, which stand in lane `lane`, say of it; its excess is the mass less that of p (divergence.h). */
+NLLK_INLINE void read_sums(const row_options *o, const row_sums *s, int lane, row_block *b, int r, double *excess)
+{
+    const two_sum mass = two_sum_(s->peak.high[lane], s->mass.high[lane]);
+    const double low = mass.lost + (s->peak.low[lane] + s->mass.low[lane]);
+    b->rest[r] = rest_of(o, s->ties[lane], s->rest.high[lane] + s->rest.low[lane]);
+    b->gap[r] = s->gap.high[lane] + s->gap.low[lane];
+    b->peak[r] = s->peak.high[lane] + s->peak.low[lane];
+    b->others[r] = s->mass.high[lane] + s->mass.low[lane];
+    b->mass[r] = mass.sum + low;
+    b->unit[r] = divergence_unit((REAL)b->mass[r]);
+    excess[r] = (mass.sum - b->unit[r]) + low;
 }
 
 NLLK_NOINLINE double finish_general_rows(const nllk_rowwise *a, row_block *b, ptrdiff_t count, double unit)

@@ -58,24 +58,20 @@ static double general_narrow_block(const row_options *o, const nllk_rowwise *a, 
     double excess[LANES];
     for (int r = 0; r < LANES; r++) {
         b.top[r] = views.top[r];
-        b.rest[r] = rest_of(o, sums.ties[r], sums.rest.high[r] + sums.rest.low[r]);
-        b.mass[r] = sums.mass.high[r] + sums.mass.low[r];
-        b.mass_low[r] = (sums.mass.high[r] - b.mass[r]) + sums.mass.low[r];
-        b.gap[r] = sums.gap.high[r] + sums.gap.low[r];
-        excess[r] = (sums.mass.high[r] - 1) + sums.mass.low[r];
+        read_sums(o, &sums, r, &b, r, excess);
     }
     double sum = finish_general_rows(a, &b, count, o->unit);
+    lane_terms terms;
+    fill_terms(&b, 0, 1, &terms);
     if (o->divergence == FROM_SOFTMAX) {
         clear_lanes(&sums.gap, 1);
-        sum_divergence(s, 0, n, views.origin, b.over, &sums.gap, 0);
+        sum_divergence(s, 0, n, views.origin, &terms, &sums.gap, 0);
         sum = weigh_divergences(&b, count, &sums.gap, excess);
     }
     if (loss)
         memcpy(loss + first, b.loss, count * sizeof *loss);
     if (!grad)
         return sum;
-    lane_terms terms;
-    fill_terms(&b, 0, 1, &terms);
     derive_steps(o, hess != NULL, s, 0, n, &terms, s->z, s->z);
     transpose_out(s->z, n, count, LANES, grad + first * n);
     if (hess)

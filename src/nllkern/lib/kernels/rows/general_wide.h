@@ -161,7 +161,7 @@ static void derive_row(general_batch *b, ptrdiff_t r, ptrdiff_t ahead)
         if (!b->at_once && o->score != LOG_PROBABILITY)
             score_steps(o, &b->stage, at, steps, &view);
         if (o->divergence == FROM_SOFTMAX)
-            sum_divergence(&b->stage, at, steps, view.origin, terms.over, &b->sums.gap, (int)r);
+            sum_divergence(&b->stage, at, steps, view.origin, &terms, &b->sums.gap, (int)r);
         if (!grad)
             continue;
         derive_steps(o, hess != NULL, &b->stage, at, steps, &terms, later + k, later_prob + k);
@@ -183,15 +183,12 @@ static double general_batch_rows(general_batch *b, ptrdiff_t ahead)
             sum_row(b, r);
     reduce_sum(s->ties, b->count);
     fold_lanes(&s->rest, b->count);
+    fold_lanes(&s->peak, b->count);
     fold_lanes(&s->mass, b->count);
     fold_lanes(&s->gap, b->count);
     for (int r = 0; r < WIDE_ROWS; r++) {
         block->top[r] = b->views.top[r];
-        block->rest[r] = rest_of(b->options, s->ties[r], s->rest.high[r] + s->rest.low[r]);
-        block->mass[r] = s->mass.high[r] + s->mass.low[r];
-        block->mass_low[r] = (s->mass.high[r] - block->mass[r]) + s->mass.low[r];
-        block->gap[r] = s->gap.high[r] + s->gap.low[r];
-        excess[r] = (s->mass.high[r] - 1) + s->mass.low[r];
+        read_sums(b->options, s, r, block, r, excess);
     }
     double sum = finish_general_rows(b->a, block, b->count, b->options->unit);
     const int divergence = b->options->divergence == FROM_SOFTMAX;

@@ -1,13 +1,13 @@
-/* What the loops of multivariate_gaussian_nll share, and the one over samples that share a factor: its numbers, in doubles
- * and behind them what NLLK_PREPARE makes of it, serve LANES samples at once.  The formulas stand in
- * losses/multivariate_gaussian_nll.h. */
+/* What the loops of multivariate_gaussian_nll.h share, where the formulas stand; and the loop over samples that share one
+ * factor.  NLLK_PREPARE stores the factor in doubles; then each of its numbers serves LANES samples at once. */
 #ifndef NLLK_GAUSSIAN_SHARED_H
 #define NLLK_GAUSSIAN_SHARED_H
 
 #include "functions/lanes.h"
 #include "triangular.h"
 
-/* The derivatives by a raw number of the diagonal; or their weighted sums, if N w^2, b w, 1 - b w and 1 are. */
+/* The derivatives by a raw number of the diagonal.  They are linear in N w^2, b w, slope = 1 - b w and one = 1: weighted sums
+ * of these give weighted sums of them. */
 NLLK_INLINE double diagonal_grad(double slope, const diagonal *t, ptrdiff_t k) { return slope * t->rate[k]; }
 
 NLLK_INLINE double diagonal_hess(double nww, double bw, double slope, double one, const diagonal *t, ptrdiff_t k)
@@ -25,7 +25,7 @@ NLLK_INLINE double gaussian_value(const nllk_vectors *a, double half_square, dou
 
 NLLK_INLINE double nan_of(double value) { return value == value ? 0 : value; }
 
-/* The sum of n logarithms, with what additions lose: they may be large and of one sign. */
+/* The compensated sum of n logarithms, which may be large and of one sign. */
 NLLK_INLINE double sum_logs(const REAL *x, ptrdiff_t n)
 {
     double high[LANES] = {0}, low[LANES] = {0};
@@ -40,21 +40,21 @@ NLLK_INLINE double sum_logs(const REAL *x, ptrdiff_t n)
     return sum + (lost == lost ? lost : 0); /* not of an infinite sum */
 }
 
-/* The arrays are a few lines longer than needed, so that they do not start at the same place of a page: a load then waits
- * for every store to that place. */
-#define LANES_ROOM (NLLK_VECTOR_MAX * LANES + 72)
+/* The arrays are a few cache lines longer than needed, so that no two start at the same offset of a page: a load waits for
+ * earlier stores at the same offset. */
+#define LANES_SIZE (NLLK_VECTOR_MAX * LANES + 72)
 
 typedef struct {
-    double w[LANES_ROOM], b[LANES_ROOM], g[LANES_ROOM];
-    double rows[LANES_ROOM]; /* one of them, a sample a row */
+    double w[LANES_SIZE], b[LANES_SIZE], g[LANES_SIZE];
+    double rows[LANES_SIZE]; /* a sample a row: on its way into lanes or out of them */
     double factor[LANES];    /* what multiplies derivatives; 0: the sample does not count */
     double sum[LANES];       /* of the values, so far */
-    double undefined[LANES]; /* NaN where the value is, else 0: for what does not depend on the NaN itself */
+    double undefined
+        [LANES]; /* NaN where the value is NaN, else 0: added to derivatives that do not depend on the target */
     REAL weight[LANES];
 } lanes_work;
 
-/* x (less y, if there is one) of `count` samples of n numbers, one to a lane.  One that does not count has zeros, whatever its
- * data. */
+/* x, or x - y if y is not NULL, of `count` samples of n numbers: a sample a lane.  A sample of weight 0 gets zeros. */
 static void read_rows_to_lanes(const REAL *x, const REAL *y, ptrdiff_t n, ptrdiff_t count, lanes_work *m, double *lanes)
 {
     if (y)
@@ -118,7 +118,7 @@ static void add_lane_values(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t co
 
 /* ---- one factor for all samples ---- */
 
-/* What NLLK_PREPARE makes of it, behind the numbers of L (PITCH a row). */
+/* What NLLK_PREPARE stores behind the NLLK_PITCH(d)^2 numbers of L. */
 typedef struct {
     diagonal t;
     double norms[NLLK_VECTOR_MAX], log_sum[LANES];
@@ -161,7 +161,7 @@ static void prepare_shared(const nllk_vectors *a)
 #define PART_SQUARES(part, pitch) (PART_PRODUCTS(part, pitch) + (pitch) * LANES)
 #define PART_FACTORS(part, pitch) (PART_SQUARES(part, pitch) + (pitch) * LANES)
 
-/* m->g is multiplied by the factors and negated already, m->rows are w. */
+/* Adds LANES samples; m->g is -factor g, and m->rows holds w. */
 static void add_to_part(const nllk_vectors *a, const lanes_work *m, double *part)
 {
     const ptrdiff_t d = a->dimension, pitch = NLLK_PITCH(d);
@@ -178,34 +178,20 @@ static void add_to_part(const nllk_vectors *a, const lanes_work *m, double *part
     }
     for (int r = 0; r < LANES; r++)
         PART_FACTORS(part, pitch)[r] += m->factor[r] + m->undefined[r];
-    /* Four rows and LANES columns at a time; what falls on and above the diagonal is not used. */
+    /* Four rows and LANES columns at a time; nothing reads what falls on and above the diagonal. */
     for (ptrdiff_t i = 0; i < d; i += 4) {
-        const double *g0 = m->g + i * LANES, *g1 = g0 + LANES, *g2 = g1 + LANES, *g3 = g2 + LANES;
+        const double *g = m->g + i * LANES;
         for (ptrdiff_t j = 0; j < i + 3; j += LANES) {
             double *restrict to = part + i * pitch + j;
-            double s0[LANES], s1[LANES], s2[LANES], s3[LANES];
-            for (int k = 0; k < LANES; k++) {
-                s0[k] = to[k];
-                s1[k] = to[pitch + k];
-                s2[k] = to[2 * pitch + k];
-                s3[k] = to[3 * pitch + k];
-            }
+            double s[4][LANES];
+            FOUR memcpy(s[q], to + q * pitch, sizeof s[q]);
             for (int r = 0; r < LANES; r++) {
-                const double *x = m->rows + r * d + j; /* past the row's end: not used either */
+                const double *x = m->rows + r * d + j; /* nothing reads what comes of numbers past the row's end */
 #pragma omp simd
-                for (int k = 0; k < LANES; k++) {
-                    s0[k] = mul_add_double(g0[r], x[k], s0[k]);
-                    s1[k] = mul_add_double(g1[r], x[k], s1[k]);
-                    s2[k] = mul_add_double(g2[r], x[k], s2[k]);
-                    s3[k] = mul_add_double(g3[r], x[k], s3[k]);
-                }
+                for (int k = 0; k < LANES; k++)
+                    FOUR s[q][k] = mul_add_double(g[q * LANES + r], x[k], s[q][k]);
             }
-            for (int k = 0; k < LANES; k++) {
-                to[k] = s0[k];
-                to[pitch + k] = s1[k];
-                to[2 * pitch + k] = s2[k];
-                to[3 * pitch + k] = s3[k];
-            }
+            FOUR memcpy(to + q * pitch, s[q], sizeof s[q]);
         }
     }
 }

@@ -90,11 +90,11 @@ static void write_lane_derivatives(const nllk_vectors *a, ptrdiff_t first, ptrdi
 
 static double gaussian_lanes(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t end)
 {
-    enum { MOST = GAUSSIAN_LANES_MAX * LANES, ROOM = (GAUSSIAN_LANES_MAX * GAUSSIAN_LANES_MAX + 4) * LANES };
+    enum { MOST = GAUSSIAN_LANES_MAX * LANES, FACTORS = (GAUSSIAN_LANES_MAX * GAUSSIAN_LANES_MAX + 4) * LANES };
     _Static_assert(MOST <= NLLK_VECTOR_MAX, "the diagonals of all lanes");
-    _Static_assert(ROOM <= LANES_ROOM, "the factors of all lanes");
+    _Static_assert(FACTORS <= LANES_SIZE, "the factors of all lanes");
     const ptrdiff_t d = a->dimension, rows = FACTOR_ROWS(d), size = d * d;
-    double L[ROOM], x[ROOM], log_sum[LANES], lost[LANES];
+    double L[FACTORS], x[FACTORS], log_sum[LANES], lost[LANES];
     REAL raw[MOST];
     diagonal t;
     lanes_work m;

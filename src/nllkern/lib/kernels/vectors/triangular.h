@@ -23,7 +23,7 @@ static double limited_square(double x)
 }
 #endif
 
-/* TILE numbers or fewer.  Those that are not ordinary are done one by one, and a 1 stands in their place. */
+/* At most TILE numbers.  The loop of the link gets 1 in place of those that are not ordinary; these follow one by one. */
 static void link_tile(int link, const REAL *raw, ptrdiff_t n, diagonal *to, ptrdiff_t at)
 {
     const link_row *row = &SYMBOL(links)[link];
@@ -71,9 +71,12 @@ NLLK_INLINE double over_theta_double(double x, double inverse, double again)
 /* Rows go by four: those past the end of L, and what they are applied to, are 0. */
 #define FACTOR_ROWS(d) (((d) + 3) & ~(ptrdiff_t)3)
 
-/* L_ij of lane r: `L` holds one number for all lanes, or one each. */
+/* L_ij and the diagonal of lane r: one number for all lanes or, if `each`, one a lane. */
 #define ELEMENT(I, J) (each ? L[((I) * pitch + (J)) * LANES + r] : L[(I) * pitch + (J)])
 #define AT(X, I) (each ? (X)[(I) * LANES + r] : (X)[I])
+
+/* Four sums side by side: unrolled, so that they stay in registers. */
+#define FOUR _Pragma("GCC unroll 4") for (int q = 0; q < 4; q++)
 
 /* w := L^-1 w, four rows at a time. */
 NLLK_INLINE void forward_lanes(int each, const double *restrict L, ptrdiff_t pitch, ptrdiff_t rows, const diagonal *t,
@@ -81,29 +84,21 @@ NLLK_INLINE void forward_lanes(int each, const double *restrict L, ptrdiff_t pit
 {
     for (ptrdiff_t i = 0; i < rows; i += 4) {
         double *restrict to = w + i * LANES;
-        double s0[LANES], s1[LANES], s2[LANES], s3[LANES];
-        for (int r = 0; r < LANES; r++) {
-            s0[r] = to[r];
-            s1[r] = to[LANES + r];
-            s2[r] = to[2 * LANES + r];
-            s3[r] = to[3 * LANES + r];
-        }
+        double s[4][LANES];
+        for (int r = 0; r < LANES; r++)
+            FOUR s[q][r] = to[q * LANES + r];
         for (ptrdiff_t j = 0; j < i; j++) {
             const double *x = w + j * LANES;
 #pragma omp simd
-            for (int r = 0; r < LANES; r++) {
-                s0[r] = mul_add_double(-ELEMENT(i, j), x[r], s0[r]);
-                s1[r] = mul_add_double(-ELEMENT(i + 1, j), x[r], s1[r]);
-                s2[r] = mul_add_double(-ELEMENT(i + 2, j), x[r], s2[r]);
-                s3[r] = mul_add_double(-ELEMENT(i + 3, j), x[r], s3[r]);
-            }
+            for (int r = 0; r < LANES; r++)
+                FOUR s[q][r] = mul_add_double(-ELEMENT(i + q, j), x[r], s[q][r]);
         }
 #pragma omp simd
         for (int r = 0; r < LANES; r++) {
-            double x0 = over_theta_double(s0[r], AT(t->inverse, i), AT(t->again, i));
-            double y1 = mul_add_double(-ELEMENT(i + 1, i), x0, s1[r]);
-            double y2 = mul_add_double(-ELEMENT(i + 2, i), x0, s2[r]);
-            double y3 = mul_add_double(-ELEMENT(i + 3, i), x0, s3[r]);
+            double x0 = over_theta_double(s[0][r], AT(t->inverse, i), AT(t->again, i));
+            double y1 = mul_add_double(-ELEMENT(i + 1, i), x0, s[1][r]);
+            double y2 = mul_add_double(-ELEMENT(i + 2, i), x0, s[2][r]);
+            double y3 = mul_add_double(-ELEMENT(i + 3, i), x0, s[3][r]);
             double x1 = over_theta_double(y1, AT(t->inverse, i + 1), AT(t->again, i + 1));
             y2 = mul_add_double(-ELEMENT(i + 2, i + 1), x1, y2);
             y3 = mul_add_double(-ELEMENT(i + 3, i + 1), x1, y3);
@@ -117,36 +112,27 @@ NLLK_INLINE void forward_lanes(int each, const double *restrict L, ptrdiff_t pit
     }
 }
 
-/* g = L^-T w, and b. */
+/* g = L^-T w and b = diagonal(theta) g, four rows at a time, from the last. */
 NLLK_INLINE void backward_lanes(int each, const double *restrict L, ptrdiff_t pitch, ptrdiff_t rows, const diagonal *t,
                                 const double *restrict w, double *restrict b, double *restrict g)
 {
     for (ptrdiff_t i = rows - 4; i >= 0; i -= 4) {
-        const double *from = w + i * LANES;
         double *restrict to_b = b + i * LANES, *restrict to = g + i * LANES;
-        double s0[LANES], s1[LANES], s2[LANES], s3[LANES];
-        for (int r = 0; r < LANES; r++) {
-            s0[r] = from[r];
-            s1[r] = from[LANES + r];
-            s2[r] = from[2 * LANES + r];
-            s3[r] = from[3 * LANES + r];
-        }
+        double s[4][LANES];
+        for (int r = 0; r < LANES; r++)
+            FOUR s[q][r] = w[(i + q) * LANES + r];
         for (ptrdiff_t j = i + 4; j < rows; j++) {
-            const double *x = g + j * LANES;
+            const double *y = g + j * LANES;
 #pragma omp simd
-            for (int r = 0; r < LANES; r++) {
-                s0[r] = mul_add_double(-ELEMENT(j, i), x[r], s0[r]);
-                s1[r] = mul_add_double(-ELEMENT(j, i + 1), x[r], s1[r]);
-                s2[r] = mul_add_double(-ELEMENT(j, i + 2), x[r], s2[r]);
-                s3[r] = mul_add_double(-ELEMENT(j, i + 3), x[r], s3[r]);
-            }
+            for (int r = 0; r < LANES; r++)
+                FOUR s[q][r] = mul_add_double(-ELEMENT(j, i + q), y[r], s[q][r]);
         }
 #pragma omp simd
         for (int r = 0; r < LANES; r++) {
-            double y3 = s3[r], x3 = over_theta_double(y3, AT(t->inverse, i + 3), AT(t->again, i + 3));
-            double y2 = mul_add_double(-ELEMENT(i + 3, i + 2), x3, s2[r]);
-            double y1 = mul_add_double(-ELEMENT(i + 3, i + 1), x3, s1[r]);
-            double y0 = mul_add_double(-ELEMENT(i + 3, i), x3, s0[r]);
+            double y3 = s[3][r], x3 = over_theta_double(y3, AT(t->inverse, i + 3), AT(t->again, i + 3));
+            double y2 = mul_add_double(-ELEMENT(i + 3, i + 2), x3, s[2][r]);
+            double y1 = mul_add_double(-ELEMENT(i + 3, i + 1), x3, s[1][r]);
+            double y0 = mul_add_double(-ELEMENT(i + 3, i), x3, s[0][r]);
             double x2 = over_theta_double(y2, AT(t->inverse, i + 2), AT(t->again, i + 2));
             y1 = mul_add_double(-ELEMENT(i + 2, i + 1), x2, y1);
             y0 = mul_add_double(-ELEMENT(i + 2, i), x2, y0);
@@ -164,44 +150,29 @@ NLLK_INLINE void backward_lanes(int each, const double *restrict L, ptrdiff_t pi
     }
 }
 
-/* The products of four rows of L, `pitch` apart, with the n numbers of w; `room` as of `dot_double`, of the last row. */
-NLLK_INLINE void dot_four(const REAL *L, ptrdiff_t pitch, const double *w, ptrdiff_t n, ptrdiff_t room, double *dot)
+/* The products of four rows of L, `pitch` apart, with the n numbers of w; `readable` numbers can be read at the last row. */
+NLLK_INLINE void dot_four(const REAL *L, ptrdiff_t pitch, const double *w, ptrdiff_t n, ptrdiff_t readable, double *dot)
 {
-    double s0[LANES] = {0}, s1[LANES] = {0}, s2[LANES] = {0}, s3[LANES] = {0};
+    double s[4][LANES] = {0};
     ptrdiff_t j = 0;
     for (; j + LANES <= n; j += LANES) {
         const REAL *x = L + j;
 #pragma omp simd
-        for (int k = 0; k < LANES; k++) {
-            s0[k] = mul_add_double((double)x[k], w[j + k], s0[k]);
-            s1[k] = mul_add_double((double)x[pitch + k], w[j + k], s1[k]);
-            s2[k] = mul_add_double((double)x[2 * pitch + k], w[j + k], s2[k]);
-            s3[k] = mul_add_double((double)x[3 * pitch + k], w[j + k], s3[k]);
-        }
+        for (int k = 0; k < LANES; k++)
+            FOUR s[q][k] = mul_add_double((double)x[q * pitch + k], w[j + k], s[q][k]);
     }
-    const int rest = (int)(n - j), all = j + LANES <= room;
+    const int rest = (int)(n - j), all = j + LANES <= readable;
     const REAL *x = L + j;
 #pragma omp simd
     for (int k = 0; k < (all ? LANES : rest); k++) {
         double y = k < rest ? w[j + k] : 0;
-        double x0 = (double)x[k], x1 = (double)x[pitch + k], x2 = (double)x[2 * pitch + k],
-               x3 = (double)x[3 * pitch + k];
-        s0[k] = mul_add_double(k < rest ? x0 : 0, y, s0[k]);
-        s1[k] = mul_add_double(k < rest ? x1 : 0, y, s1[k]);
-        s2[k] = mul_add_double(k < rest ? x2 : 0, y, s2[k]);
-        s3[k] = mul_add_double(k < rest ? x3 : 0, y, s3[k]);
-    }
-    for (int half = LANES / 2; half; half /= 2)
-        for (int k = 0; k < half; k++) {
-            s0[k] += s0[k + half];
-            s1[k] += s1[k + half];
-            s2[k] += s2[k + half];
-            s3[k] += s3[k + half];
+        FOUR
+        {
+            double z = (double)x[q * pitch + k];
+            s[q][k] = mul_add_double(k < rest ? z : 0, y, s[q][k]);
         }
-    dot[0] = s0[0];
-    dot[1] = s1[0];
-    dot[2] = s2[0];
-    dot[3] = s3[0];
+    }
+    FOUR dot[q] = sum_lanes(s[q]);
 }
 
 /* w := L^-1 w; rows of L are d numbers, w has LANES more. */
@@ -224,8 +195,8 @@ NLLK_INLINE void forward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, dou
     }
 }
 
-/* Rows [first, end) of the back substitution L^T g = w, at most four, from the last up: b becomes final there, and is
- * reduced by them above. */
+/* Rows [first, end), at most four, of the back substitution L^T g = w.  It makes b final in these rows and subtracts their
+ * part from those above. */
 NLLK_INLINE void backward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, ptrdiff_t first, ptrdiff_t end, double *b,
                                double *g)
 {
@@ -248,8 +219,8 @@ NLLK_INLINE void backward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, pt
                 b[j] = mul_add_double(-(double)L[k * d + j], g[k - first], b[j]);
 }
 
-/* N_i = |v|^2, L v = theta_i e_i, for every i: LANES columns side by side.  L is REAL, or doubles if so told; its rows
- * are `pitch` apart. */
+/* N_i = |v|^2, L v = theta_i e_i, for every i: LANES columns side by side.  The rows of L, doubles or REAL, are `pitch`
+ * apart. */
 NLLK_INLINE void column_norms(int in_double, const void *L, ptrdiff_t pitch, ptrdiff_t d, const diagonal *t, double *n)
 {
     double v[NLLK_VECTOR_MAX * LANES];

@@ -17,8 +17,8 @@ NLLK_INLINE REAL vector_weight(const nllk_vectors *a, ptrdiff_t i)
     return a->weight ? ((const REAL *)a->weight)[i] : R(1.0);
 }
 
-/* x . y of n numbers; `room` numbers (no fewer than n) can be read at x, of which the last ones may be anything. */
-NLLK_INLINE double dot_double(const REAL *x, const double *y, ptrdiff_t n, ptrdiff_t room)
+/* x . y of n numbers; `readable` numbers (no fewer than n) can be read at x, of which the last ones may be anything. */
+NLLK_INLINE double dot_double(const REAL *x, const double *y, ptrdiff_t n, ptrdiff_t readable)
 {
     double lanes[LANES] = {0};
     ptrdiff_t j = 0;
@@ -28,7 +28,7 @@ NLLK_INLINE double dot_double(const REAL *x, const double *y, ptrdiff_t n, ptrdi
             lanes[k] = mul_add_double((double)x[j + k], y[j + k], lanes[k]);
     }
     int rest = (int)(n - j);
-    if (rest && j + LANES <= room) {
+    if (rest && j + LANES <= readable) {
 #pragma omp simd
         for (int k = 0; k < LANES; k++) {
             double s = mul_add_double((double)x[j + k], y[j + k], lanes[k]);
@@ -55,7 +55,7 @@ NLLK_INLINE double dot_squares(const double *x, ptrdiff_t n)
 
 /* Between LANES rows of n doubles, one after the other, and n rows of lanes.  The last square of a row overlaps the
  * one before; of fewer than 4 columns, it overlaps the next row, which is right again when it has been written itself.
- * Both have room for 4 columns. */
+ * Both have at least 4 columns. */
 NLLK_INLINE void rows_to_lanes(const double *rows, ptrdiff_t n, double *lanes)
 {
     for (ptrdiff_t r = 0; r < LANES; r += 4)

@@ -4,12 +4,12 @@
  *   k dL/dk = t (e^t - 1) - 1       k^2 d2L/dk2 = t^2 e^t + 1            d2L/d(log k)2 = t^2 e^t + t (e^t - 1)
  *   s dL/ds = -k (e^t - 1)          s^2 d2L/ds2 = k^2 e^t + k (e^t - 1)  d2L/d(log s)2 = k^2 e^t
  *
- * log(y / s) comes from (y - s) / s where the two are close.  e^(t/2) is squared last, so that it has not lost its digits
- * where only e^t is subnormal. */
+ * log(y / s) comes from (y - s) / s where the two are close; log(y) - log(k) is one logarithm.  e^(t/2) is squared
+ * last, so that it has not lost its digits where only e^t is subnormal. */
 #include "functions/exponential.h"
 #include "pointwise/formula.h"
 
-#define LOGS (1 << 0 | LOG_TARGET)
+#define LOGS 0
 #define THETA_BITS PICK(14, 100)
 #define VALUE_BITS PICK(50, 500) /* (k t / s)^2 e^t must not overflow */
 
@@ -20,7 +20,7 @@ NLLK_INLINE void weibull_nll(const sample *x, result *to)
     const REAL t = k * log_ratio_(y * scale->inverse, (y - scale->value) * scale->inverse).log;
     const REAL root = exp_(R(0.5) * t), less_one = expm1_(t);
     const REAL t_root = t * root, k_root = k * root;
-    to->value = (root * root - t) + ((x->full ? x->log_target : R(0.0)) - shape->log);
+    to->value = (root * root - t) + log_ordinary_((x->full ? y : R(1.0)) * shape->inverse);
     to->d1[0] = mul_add(t, less_one, R(-1.0));
     to->d2[0] = mul_add(t_root, t_root, R(1.0));
     to->d2_log[0] = mul_add(t_root, t_root, t * less_one);
@@ -41,13 +41,15 @@ NLLK_INLINE void weibull_nll_scaled(const scaled_sample *x, int want, scaled_res
     log = fabs_(excess - 0.25) < 0.75 ? log1p_(excess) : log;
     log = fabs_(log) == REAL_INF ? log_y - scale->log : log;
     const scaled t = scaled_times(k, log);
-    const double size = scaled_to_double(t), log_target = x->full ? log_y : 0;
+    const double size = scaled_to_double(t);
     const scaled power = scaled_exp(size); /* e^t, which no power of t or k outweighs where it underflows */
     const scaled factor = scaled_select(size < -0x1p20, scaled_of(0), power);
     scaled less_one = scaled_select(fabs_(size) > REAL_MIN, scaled_of(expm1_(size)), t);
     less_one = scaled_select(fabs_(size) > 1, scaled_sub(power, one), less_one);
     const double large = scaled_to_double(power);
-    to->value = large == REAL_INF ? large : (large - size) + (log_target - shape->log);
+    double rest = scaled_log(scaled_div(x->full ? y : one, k)); /* of log(y) - log(k) nothing cancels */
+    rest = fabs_(rest) == REAL_INF ? (x->full ? log_y : 0) - shape->log : rest;
+    to->value = large == REAL_INF ? large : (large - size) + rest;
     if (want < WANT_GRAD)
         return;
     to->d1[0] = scaled_sub(scaled_mul(t, less_one), one);
