@@ -52,15 +52,30 @@ static void list_set_apart(run *r, int first)
     const int count = r->set_apart_count - first;
     const unsigned char *at = r->set_apart + first;
     const ptrdiff_t k = list->count;
+    if (count == r->n) { /* all of the tile, in their order: plain copies */
+        for (int j = 0; j < r->count; j++)
+            widen(r->input[j], count, list->parameter[j] + k);
+        widen(r->input[TARGET], count, list->target + k);
+        widen(r->weight, count, list->weight + k);
+    }
     for (int i = 0; i < count; i++) {
         list->sample[k + i] = r->first + at[i];
+        list->extra[k + i] = a->extra ? r->input[EXTRA][at[i]] : a->extra_value;
+    }
+    for (int i = 0; i < count && count < r->n; i++) {
         for (int j = 0; j < r->count; j++)
             list->parameter[j][k + i] = r->input[j][at[i]];
         list->target[k + i] = r->input[TARGET][at[i]];
-        list->extra[k + i] = a->extra ? r->input[EXTRA][at[i]] : a->extra_value;
         list->weight[k + i] = r->weight[at[i]];
     }
     list->count += count;
+}
+
+static void set_apart_all(run *r)
+{
+    r->set_apart_count = (int)r->n;
+    for (ptrdiff_t i = 0; i < r->n; i++)
+        r->set_apart[i] = (unsigned char)i;
 }
 
 /* Set apart what is not ordinary, and put an ordinary number in the place of those that are not. */
@@ -71,7 +86,10 @@ NLLK_NOINLINE void set_apart_outside(run *r)
     for (int k = 0; k <= TARGET; k++)
         if (k == TARGET || (k < r->count && !is_shared(r, k)))
             to_replace |= mark_outside(mark, r->input[k], r->ordinary[k], r->whole) ? 1 << k : 0;
-    for (int w = 0; w < MARK_WORDS; w++)
+    const int all = count_marks(mark) == r->whole;
+    if (all)
+        set_apart_all(r);
+    for (int w = 0; w < MARK_WORDS && !all; w++)
         for (; mark[w]; mark[w] &= mark[w] - 1) {
             const int bit = __builtin_ctzll(mark[w]), i = 8 * w + bit / 8 + bit % 8 * LANES;
             r->set_apart[r->set_apart_count] = (unsigned char)i;
@@ -89,8 +107,7 @@ static void find_apart(run *r)
 {
     r->set_apart_count = 0;
     if (r->all_apart) {
-        for (ptrdiff_t i = 0; i < r->n; i++)
-            r->set_apart[r->set_apart_count++] = (unsigned char)i;
+        set_apart_all(r);
         list_set_apart(r, 0);
     }
     if (r->all_apart || r->loss->direct)

@@ -87,6 +87,21 @@ static uint64_t mark_outside(uint64_t *mark, const REAL *x, range r, ptrdiff_t n
     return n == TILE ? mark_columns(mark, x, r, TILE) : mark_columns(mark, x, r, n);
 }
 
+static int count_marks(const uint64_t *mark)
+{
+    int count = 0;
+    for (int w = 0; w < MARK_WORDS; w++)
+        count += __builtin_popcountll(mark[w]);
+    return count;
+}
+
+static void widen(const REAL *x, ptrdiff_t n, double *to)
+{
+#pragma omp simd
+    for (ptrdiff_t i = 0; i < n; i++)
+        to[i] = x[i];
+}
+
 /* x with 1 in the place of what is not in the range; `to` may be x. */
 static const REAL *replaced(const REAL *x, range r, ptrdiff_t n, REAL *to)
 {
