@@ -74,8 +74,9 @@ def float_error(got: Any, f: Any, bound: Any, dtype: Any) -> Array:
     with np.errstate(all="ignore"):
         err = np.abs(got - f) / (info.eps * np.maximum(bound, info.tiny))
         overflow = np.isinf(got) & (np.abs(f) + LIMIT * info.eps * bound > info.max) & (got * f > 0)
-    same = overflow | (got == f) | (np.isnan(got) & np.isnan(f)) | (bound == np.inf)
-    return np.asarray(np.where(same, 0.0, np.where(np.isnan(err), np.inf, err)), np.float64)
+        same = overflow | (got == f) | (np.isnan(got) & np.isnan(f)) | (bound == np.inf)
+        err = np.where(same, 0.0, np.where(np.isnan(err), np.inf, err))
+        return np.asarray(err, np.float64)
 
 
 def flat(results: Any) -> list[Any]:

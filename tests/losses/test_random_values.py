@@ -121,7 +121,9 @@ def assert_alike(problem):
     exact = problem.exact("none")
     compared = near(problem)
     for x, p in zip(problem.args, problem.loss.row.parameters, strict=False):
-        compared &= np.ones(problem.shape, bool) if problem.rowwise or not p.option else ~np.isinf(x)
+        compared &= (
+            np.ones(problem.shape, bool) if problem.rowwise or not p.option else ~np.isinf(x)
+        )
     nan = np.isnan(exact[0][0])
     assert np.array_equal(np.isnan(got[0])[compared], nan[compared])
     compared &= ~nan

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .functions import Functions, spread
-from .jets import Jet, Series, jet, moving, multiply, scale
+from .jets import Jet, Series, add, jet, moving, multiply, scale
 from .links import linked
 
 Result = tuple[Any, Any]  # f and its bound
@@ -171,6 +171,10 @@ def _size(x: Any) -> Any:
 
 def linked_moves(gradients: dict[Jet, Series]) -> Iterator[Series]:
     """Of every linked parameter that a result depends on: what its rounding does."""
+    moves: dict[Jet, Series] = {}
     for node in gradients:
         if node.rounding is not None:
-            yield multiply(node.rounding, gradients[node])
+            parameter, rounding = node.rounding
+            move = multiply(rounding, gradients[node])
+            moves[parameter] = add(moves[parameter], move) if parameter in moves else move
+    yield from moves.values()

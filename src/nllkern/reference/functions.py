@@ -212,7 +212,7 @@ class Functions:
 
     def rounded(self, x: Jet) -> Jet:
         """The same, as a linked parameter."""
-        x.rounding = x.series
+        x.rounding = x, x.series
         return x
 
     def x_log_x(self, x: Jet) -> Jet:

@@ -62,7 +62,7 @@ class Jet:
     """A number of a formula.
 
     ``parents`` are pairs of a jet and the map from a derivative by this number to that by the jet.
-    ``rounding`` is what a relative rounding of a linked parameter adds to it; None: it is none.
+    ``rounding`` is a linked parameter, and what its relative rounding adds to this number.
     """
 
     __slots__ = ("log", "order", "parents", "rounding", "series")
@@ -72,7 +72,7 @@ class Jet:
         self.series = series
         self.parents = parents
         self.order = next(_clock)
-        self.rounding: Series | None = None
+        self.rounding: tuple[Jet, Series] | None = None
         self.log: Jet | None = None  # its logarithm, where it is known better than by taking it
 
     @property

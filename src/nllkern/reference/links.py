@@ -37,5 +37,6 @@ def linked(f: Functions, name: str, u: Jet) -> Jet:
     link: Callable[[Functions, Jet], Parameter] = globals()[name]
     theta, logarithm = link(f, u)
     if logarithm is not None:
-        theta.log, theta.rounding, logarithm.rounding = logarithm, theta.series, (1,)
+        theta.log = logarithm
+        theta.rounding, logarithm.rounding = (theta, theta.series), (theta, (1,))
     return theta
