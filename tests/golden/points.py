@@ -71,7 +71,10 @@ def option_sets(row):
     """Keyword arguments: every link for all parameters, and some mixtures; flags on and off."""
     chosen = [x for x in row.options if x.kind == "link"]
     offered = {
-        x.name: [y.name for p in row.parameters if p.option == x for y in p.links] for x in chosen
+        x.name: list(
+            dict.fromkeys(y.name for p in row.parameters if p.option == x for y in p.links)
+        )
+        for x in chosen
     }
     names = list(offered)
     if len(names) < 2:

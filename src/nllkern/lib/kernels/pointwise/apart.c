@@ -96,7 +96,7 @@ static void replace_meaningless(const pointwise_loss *loss, const nllk_pointwise
         mark_below(mark, list->parameter[j], least_raw(loss, j, a->link[j]), n);
     for (ptrdiff_t i = 0; i < list->count; i++) {
         const double y = list->target[i]; /* infinite where it is any real number: an error of that size is one */
-        if (!mark[i] && (loss->target == NLLK_REAL_NUMBER || nllk_is_inside(loss->target, y)))
+        if (!mark[i] && (loss->direct || loss->target == NLLK_REAL_NUMBER || nllk_is_inside(loss->target, y)))
             continue;
         list->loss[i] = mark[i] ? REAL_NAN : REAL_INF;
         for (int j = 0; j < loss->count; j++)

@@ -15,6 +15,7 @@
  *   HAS_SCALED         that there is NAME_scaled
  *   ZERO_TARGET_APART  1 if a target of 0 is not ordinary (default: if LOGS has LOG_TARGET)
  *   THETA_BITS, REAL_BITS, TARGET_BITS   narrower ranges of ordinary numbers (formula.h)
+ *   LOGIT_MOST         of a loss with an extra input: logits beyond it are not ordinary where that is given
  *   VALUE_BITS         of a formula that may overflow: a loss beyond 2^VALUE_BITS is not ordinary either */
 #include "pointwise.h"
 
@@ -32,6 +33,9 @@
 #endif
 #ifndef REAL_BITS
 #define REAL_BITS ORDINARY_REAL_BITS
+#endif
+#ifndef LOGIT_MOST
+#define LOGIT_MOST 0
 #endif
 #ifndef VALUE_BITS
 #define VALUE_BITS 0
@@ -214,6 +218,7 @@ static const pointwise_loss loss_row = {
     .theta_bits = THETA_BITS,
     .real_bits = REAL_BITS,
     .target_bits = TARGET_BITS,
+    .logit_most = LOGIT_MOST,
     .value_bits = VALUE_BITS,
     .samples = {{value_plain, value_general}, {grad_plain, grad_general}, {hess_plain, hess_general}},
 #if NLLK_BITS == 32

@@ -209,6 +209,8 @@ static range target_range(const pointwise_loss *loss)
     const REAL most = real_power_of_2(loss->target_bits), least = real_power_of_2(-loss->target_bits);
     const REAL real = real_power_of_2(loss->real_bits), low = loss->zero_target_apart ? least : R(0.0);
     const int support = loss->target, is_unit = nllk_is_inside(support, 0.5) && !nllk_is_inside(support, 2);
+    if (loss->direct)
+        return (range){-REAL_INF, REAL_INF};
     if (nllk_is_inside(support, -1))
         return (range){-real, real};
     return (range){nllk_is_inside(support, 0) ? low : least, is_unit ? R(1.0) : most};
@@ -219,11 +221,13 @@ static void open_parameter(run *r, int j)
     const pointwise_loss *loss = r->loss;
     r->link[j] = !(loss->linked >> j & 1) ? LINK_NONE : loss->direct ? LINK_LOGIT : r->a->link[j];
     r->ordinary[j] = SYMBOL(links)[r->link[j]].range(r->link[j] == LINK_NONE ? loss->real_bits : loss->theta_bits);
+    if (loss->direct && r->checks)
+        r->ordinary[j] = (range){-(REAL)loss->logit_most, (REAL)loss->logit_most};
     if (r->a->parameter_stride[j])
         return;
     r->shared |= 1 << j;
     read_shared(r, j, *(const REAL *)r->a->parameter[j]);
-    if (!loss->direct && outside(r->input[j][0], r->ordinary[j]))
+    if (r->checks && outside(r->input[j][0], r->ordinary[j]))
         r->all_apart = 1;
     else
         prepare_shared(r, j);
@@ -237,7 +241,8 @@ static void open_run(run *r, const pointwise_loss *loss, const nllk_pointwise *a
     r->outputs = 1 + a->want * loss->count;
     r->list.count = 0;
     r->shared = 0;
-    r->tile = loss->direct ? LONG_TILE : TILE;
+    r->checks = !loss->direct || (loss->logit_most && (a->extra || !(fabs(a->extra_value) <= 1)));
+    r->tile = r->checks ? TILE : LONG_TILE;
     r->scale_fits = NLLK_BITS == 64 || fits(a->scale);
     r->all_apart = !a->extra && !fits(a->extra_value);
     r->ordinary[TARGET] = target_range(loss);

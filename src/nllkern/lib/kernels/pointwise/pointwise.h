@@ -45,6 +45,7 @@ typedef struct {
     int target;            /* the support of the target */
     int zero_target_apart; /* a target of 0 is not ordinary */
     int theta_bits, real_bits, target_bits;
+    int logit_most; /* with an extra input: a logit beyond it is not ordinary; or 0 */
     int value_bits; /* or 0: no loss of an ordinary sample overflows */
     /* Plain; general: with arrays of factors and extra inputs. */
     void (*samples[WANT_COUNT][2])(const tile *t, ptrdiff_t n);

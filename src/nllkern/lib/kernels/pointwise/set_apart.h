@@ -24,6 +24,7 @@ typedef struct {
     int link[NLLK_MAX_PARAMETERS];
     int shared;     /* bit j: parameter j is one number for all samples */
     int scale_fits; /* in REAL */
+    int checks;     /* not every number is ordinary */
     int all_apart;  /* what all samples share is not ordinary */
     range ordinary[INPUTS];
     ptrdiff_t tile; /* samples in a whole tile */
@@ -110,7 +111,7 @@ static void find_apart(run *r)
         set_apart_all(r);
         list_set_apart(r, 0);
     }
-    if (r->all_apart || r->loss->direct)
+    if (r->all_apart || !r->checks)
         return;
     ALIGNED UBITS found[LANES] = {0};
     for (int j = 0; j < r->count; j++)
