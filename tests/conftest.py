@@ -17,8 +17,6 @@ sys.path[:0] = [str(HERE), str(HERE / "support")]  # for golden/ and the modules
 
 from thin import thin
 
-KNOWN = tuple((HERE / "known_failures.txt").read_text().splitlines())
-
 
 @pytest.fixture(params=nk.simd_levels())
 def simd_level(request):
@@ -30,6 +28,3 @@ def simd_level(request):
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items):
     thin(items)
-    for item in items:  # known to fail, or not yet proven here: to be mended, and reported as such
-        if item.nodeid.startswith(KNOWN):
-            item.add_marker(pytest.mark.xfail(reason="known_failures.txt", strict=False))

@@ -151,7 +151,8 @@ class Drawer:
             upper[j] = np.tile(grid[1:], len(bases[0]))
             pairs = zip(self.evaluate(lower), self.evaluate(upper), strict=True)
             for k, (f, g) in enumerate(pairs):
-                crosses = np.flatnonzero(np.isfinite(f + g) & (f * g < 0))
+                with np.errstate(all="ignore"):
+                    crosses = np.flatnonzero(np.isfinite(f + g) & (f * g < 0))
                 crosses = self.rng.permutation(crosses)[:n]
                 found.append(self.bisect(j, k, lower, upper, crosses))
         columns = [np.concatenate(x) for x in zip(*found, strict=True)]

@@ -1,6 +1,7 @@
 """nllkern's functions from C, Cython and Numba, as their users would write it."""
 
 import ctypes
+import importlib.resources
 import importlib.util
 import os
 import re
@@ -38,7 +39,11 @@ def cython_user(tmp_path_factory):
         pytest.skip("no C compiler")
     folder = tmp_path_factory.mktemp("cython")
     source, module = folder / "cython_user.c", folder / "cython_user.so"
-    cython = [sys.executable, "-m", "cython", "-I", str(Path(nk.__file__).parents[1])]
+    (folder / "nllkern").mkdir()
+    for declarations in ("__init__.pxd", "_capi.pxd"):  # an editable install has them in two places
+        text = importlib.resources.files("nllkern").joinpath(declarations).read_text()
+        (folder / "nllkern" / declarations).write_text(text)
+    cython = [sys.executable, "-m", "cython", "-I", str(folder)]
     subprocess.run([*cython, str(HERE / "cython_user.pyx"), "-o", str(source)], check=True)
     include = [f"-I{nk.get_include()}", f"-I{sysconfig.get_path('include')}"]
     flags = ["-O1", "-shared", "-fPIC", "-Wall", "-Werror"]
