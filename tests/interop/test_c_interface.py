@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import DTYPES, REDUCTIONS, TABLE, Case, Problem, assert_same_bits, cases
+from cases import DTYPES, REDUCTIONS, ROW, Case, Problem, assert_same_bits, cases
 from cases_vectors import gaussian, triplet
 from through_c import WANTS, CProblem
 
@@ -243,7 +243,7 @@ def refuses(through, message):
 
 @pytest.mark.parametrize(("name", "kind", "options", "message"), BAD)
 def test_bad_options(name, kind, options, message):
-    classes = 5 if TABLE[name].kind == "rowwise" else 0
+    classes = 5 if ROW[name].kind == "rows" else 0
     through = CProblem(Case(name, kind, classes).problem(10, "float32"))
     for key, value in options.items():
         setattr(through.options, key, (ctypes.c_int * 3)(*value) if key == "link" else value)

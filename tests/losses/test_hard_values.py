@@ -5,7 +5,6 @@ import pytest
 from cases import (
     DTYPES,
     REDUCTIONS,
-    TABLE,
     Case,
     assert_exact,
     assert_same_bits,
@@ -285,8 +284,9 @@ def test_finite_raw_parameters_give_finite_results(case, dtype, simd_level):
     for target in (1e-3, 1.0, 1e3):
         problem = case.problem(len(u), dtype)
         y = np.full_like(u, target)
-        linked = TABLE[case.name].linked
-        raw = [u if linked & 1 else y + np.sign(u), v, v[::-1].copy()][: len(problem.args) - 1]
+        raw = [u if case.has_link(0) else y + np.sign(u), v, v[::-1].copy()][
+            : len(problem.args) - 1
+        ]
         problem = problem.having(*raw, y)
         inside = np.isfinite(problem.exact("none")[0][0])
         assert_exact(problem.rows(inside), "none")

@@ -10,7 +10,6 @@ from cases import (
     DTYPES,
     LOSSES,
     REDUCTIONS,
-    WITHOUT_TARGET,
     Case,
     assert_exact,
     assert_same_bits,
@@ -322,7 +321,7 @@ def test_loss_objects(loss):
     assert loss.links == tuple(loss.reference.links)
     signature = inspect.signature(loss)
     positional = [p.name for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
-    target = () if loss.name in WITHOUT_TARGET else ("target",)
+    target = ("target",) if loss.row.target else ()
     assert tuple(positional) == (*loss.parameters, *target)
     for name in (*loss.parameters, *signature.parameters):
         assert name in loss.__doc__, f"{name} is not in the docstring"

@@ -8,7 +8,7 @@ import pytest
 from cases import (
     DTYPES,
     LOSSES,
-    TABLE,
+    ROW,
     Case,
     Problem,
     assert_exact,
@@ -60,7 +60,7 @@ def row_problems(draw, name, kind, dtype, wild):
     shape = draw(hnp.array_shapes(min_dims=1, max_dims=2, min_side=0, max_side=4))
     classes = draw(st.sampled_from([1, 2, 3, 7, 16, 50, 67]))
     logits = draw(arrays((*shape, classes), dtype, wild))
-    if "prob" not in TABLE[name].support or kind == "index":
+    if "probabilities" not in ROW[name].targets or kind == "index":
         ignored = draw(st.sampled_from([None, 0, -1]))
         low = -1 if ignored == -1 else 0
         target = draw(hnp.arrays(np.int64, shape, elements=st.integers(low, classes - 1)))

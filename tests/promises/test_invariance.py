@@ -4,7 +4,7 @@ from itertools import permutations, product
 
 import numpy as np
 import pytest
-from cases import DTYPES, REDUCTIONS, TABLE, Case, assert_same_bits, cases
+from cases import DTYPES, REDUCTIONS, Case, assert_same_bits, cases
 
 import nllkern as nk
 
@@ -77,7 +77,7 @@ def spread_out(case, problem):
         target = k == len(problem.args) - 1
         if k in case.positive or (target and np.all(x >= 0)):
             u = np.where(x == 0, 0.0, np.exp(u))
-        elif target or not TABLE[case.name].linked >> k & 1:
+        elif target or not case.has_link(k):
             u = np.exp(u) * rng.choice([-1, 1], u.shape)
         args.append(np.asarray(u, problem.dtype))
     return problem.having(*args)

@@ -5,7 +5,6 @@ have to be positive and where its target lives.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,66 +13,27 @@ from nllkern._accuracy import LIMIT, flat, float_error
 from nllkern._selfcheck_data import draw
 from nllkern.reference.sampled import IS_WIDER, judge, spread
 from nllkern.tables import LOSSES as ROWS
+from nllkern.tables.supports import REAL
 
 DTYPES = ("float32", "float64")
 REDUCTIONS = ("none", "sum", "mean")
 LOSSES = {loss.name: loss for loss in nk.losses()}
-WITHOUT_TARGET = {"info_nce", "triplet_margin"}
-OF_VECTORS = {*WITHOUT_TARGET, "multivariate_gaussian_nll"}  # tested apart
-WITHOUT_HESS = {"info_nce"}
 COMMON = ("reduction", "sample_weight", "normalizer", "num_threads", "out", "check")
 ROW = {row.name: row for row in ROWS}
-
-
-class LossInfo(NamedTuple):
-    """What the cases ask of a row."""
-
-    name: str
-    kind: str
-    parameters: tuple
-    links: tuple
-    own: bool
-    extra: str
-    support: str
-    linked: int
-
-
-def loss_infos():
-    found = []
-    for row in ROWS:
-        rows = row.kind == "rows"
-        extra = " ".join(x.name for x in row.options if rows or x.kind == "per_sample")
-        support = " ".join("prob" if t == "probabilities" else t for t in row.targets)
-        if not rows:
-            support = row.target.name if row.target else "none"
-            support = "positive" if row.name == "gamma_nll" else support
-        own = any(x.name.endswith("_link") for x in row.options)
-        linked = row.linked if row.links or row.kind == "vectors" else 0
-        found.append(
-            LossInfo(
-                row.name,
-                "rowwise" if rows else row.kind,
-                tuple(p.name for p in row.parameters),
-                row.links,
-                own,
-                extra if row.kind in ("rows", "pointwise") else "",
-                support,
-                linked,
-            )
-        )
-    return found
-
-
-TABLE = {info.name: info for info in loss_infos() if info.kind != "contrastive"}
-_POSITIVE_LINKS = ("", "identity", "variance")  # those that take the positive number itself
 _VARIANTS = ("crammer_singer", "weston_watkins")
 _INDEX_KINDS = ("index", *_VARIANTS)
 NARROW = 48  # rows of at most so many classes have a loop of their own
 
 
 def known(name, options):
-    """Those of the options that the row-wise loss of that name has."""
-    return {k: v for k, v in options.items() if k in TABLE[name].extra.split()}
+    """Those of the options that the loss of that name has of its own."""
+    own = {x.name for x in ROW[name].options}
+    return {k: v for k, v in options.items() if k in own}
+
+
+def per_sample_option(name):
+    """The option that is an array beside the samples, if there is one."""
+    return next((x.name for x in ROW[name].options if x.kind == "per_sample"), None)
 
 
 @dataclass(frozen=True)
@@ -90,7 +50,7 @@ class Problem:
 
     @property
     def rowwise(self):
-        return TABLE[self.loss.name].kind == "rowwise"
+        return ROW[self.loss.name].kind == "rows"
 
     @property
     def shape(self):
@@ -105,7 +65,7 @@ class Problem:
 
     def rows(self, index):
         """Those samples of the first axis alone."""
-        per_sample = ("sample_weight", TABLE[self.loss.name].extra)
+        per_sample = ("sample_weight", per_sample_option(self.loss.name))
         options = {
             k: v[index] if k in per_sample and np.ndim(v) else v for k, v in self.options.items()
         }
@@ -214,28 +174,39 @@ class Case:
 
     @property
     def rowwise(self):
-        return TABLE[self.name].kind == "rowwise"
+        return ROW[self.name].kind == "rows"
 
     @property
-    def links(self):
-        """Of the parameters, and of the last one if it has a link for itself: "softplus,log"."""
-        first, _, own = self.kind.partition(",")
-        return first, own or first
+    def row(self):
+        return ROW[self.name]
+
+    @property
+    def link_options(self):
+        """The link of every option that is one: "softplus,log" for link and df_link."""
+        names = [x.name for x in self.row.options if x.kind == "link"]
+        links = self.kind.split(",")
+        return dict(zip(names, links * len(names) if len(links) == 1 else links, strict=False))
+
+    def has_link(self, k):
+        """Whether parameter k stands behind a link that an option names."""
+        return self.row.parameters[k].option is not None
 
     @property
     def positive(self):
         """Which parameters have to be positive."""
-        info = TABLE[self.name]
-        count = len(info.parameters)
-        links = [self.links[info.own and k == count - 1] for k in range(count)]
-        return [k for k in range(count) if info.linked >> k & 1 and links[k] in _POSITIVE_LINKS]
+        found = []
+        for k, p in enumerate(self.row.parameters):
+            link = self.link_options.get(p.option.name) if p.option else None
+            if any(x.name == link and x.raw != REAL for x in p.links):
+                found.append(k)
+        return found
 
     def parameters(self, shape, rng):
         """Float64 predictions inside the domain, a few units in size."""
         if self.rowwise:
             return [3 * rng.normal(size=(*shape, self.classes))]
-        info, drawn = TABLE[self.name], []
-        for k in range(len(info.parameters)):
+        drawn = []
+        for k in range(len(self.row.parameters)):
             x = rng.normal(size=shape)
             drawn.append(np.exp(x) if k in self.positive else 2 * x)
         return drawn
@@ -248,17 +219,14 @@ class Case:
             return (np.arange(self.classes) == index[..., None]).astype(dtype)
         if self.rowwise:
             return rng.gamma(0.5, size=(*shape, self.classes)).astype(dtype)
-        return draw(rng, ROW[self.name].target, shape).astype(dtype)
+        return draw(rng, self.row.target, shape).astype(dtype)
 
     def problem(self, shape, dtype, seed=0):
         """Random arguments of that (leading) shape."""
         rng = np.random.default_rng(seed)
         shape = (shape,) if isinstance(shape, int) else shape
         args = [np.asarray(x, dtype) for x in self.parameters(shape, rng)]
-        info = TABLE[self.name]
-        options = {"link": self.links[0]} if info.links else {}
-        if info.own:
-            options[f"{info.parameters[-1]}_link"] = self.links[1]
+        options = dict(self.link_options)
         options |= {"variant": self.kind} if self.kind in _VARIANTS else {}
         target = np.asarray(self.target(shape, dtype, rng))
         return Problem(LOSSES[self.name], (*args, target), options)
@@ -270,7 +238,7 @@ class Case:
         options = {"sample_weight": rng.uniform(0.1, 2.0, problem.shape)}
         if self.rowwise:
             options |= known(self.name, {"class_weight": rng.uniform(0.1, 2.0, self.classes)})
-        elif extra := TABLE[self.name].extra:
+        elif extra := per_sample_option(self.name):
             options[extra] = rng.uniform(0.1, 2.0, problem.shape)
         return problem.having(**{k: v.astype(dtype) for k, v in options.items()})
 
@@ -292,11 +260,12 @@ def cases(classes=(10, 67)):
     """
     few = [k for k in classes if k <= NARROW][-1:] + [k for k in classes if k > NARROW][:1]
     result = []
-    for info in TABLE.values():
-        if info.kind == "pointwise":
-            links = [*info.links, *(("softplus,identity", "log,softplus") if info.own else ())]
-            result += [Case(info.name, link) for link in links or ("",)]
-        elif info.kind == "rowwise" and info.support != "real":
-            some = classes if info.name == "cross_entropy" else few
-            result += [Case(info.name, kind, k) for kind in kinds(info.name) for k in some]
+    for row in ROWS:
+        if row.kind == "pointwise":
+            mixed = sum(x.kind == "link" for x in row.options) > 1
+            links = [*row.links, *(("softplus,identity", "log,softplus") if mixed else ())]
+            result += [Case(row.name, link) for link in links or ("",)]
+        elif row.kind == "rows" and "real" not in row.targets:
+            some = classes if row.name == "cross_entropy" else few
+            result += [Case(row.name, kind, k) for kind in kinds(row.name) for k in some]
     return result

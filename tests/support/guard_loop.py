@@ -16,7 +16,16 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1])]
 
 import numpy as np
-from cases import DTYPES, REDUCTIONS, TABLE, Case, Problem, assert_same_bits, cases, known
+from cases import (
+    DTYPES,
+    REDUCTIONS,
+    Case,
+    Problem,
+    assert_same_bits,
+    cases,
+    known,
+    per_sample_option,
+)
 from cases_vectors import gaussian, triplet, weighted
 from guard import Guarded
 from thin import covering
@@ -53,7 +62,7 @@ def points(case, size, dtype, layout, has_weights):
     what, _, which = layout.partition(" ")
     if what == "period":
         few = np.random.default_rng(size).uniform(0.5, 2.0, min(PERIOD, size)).astype(dtype)
-        return problem.having(**{TABLE[case.name].extra: few})
+        return problem.having(**{per_sample_option(case.name): few})
     if what == "shared":
         args = list(problem.args)
         args[int(which)] = args[int(which)][0].reshape(())
@@ -89,9 +98,10 @@ def of_vectors(draw, size, dtype, layout, has_weights):
 def subjects(scale):
     """(name, layouts, sizes, function that makes a problem)"""
     for case in (x for x in cases() if not x.rowwise):
-        info = TABLE[case.name]
-        layouts = ["plain", "in place", *(["period"] if info.extra else [])]
-        layouts += [f"shared {k}" for k in range(len(info.parameters) + 1)]  # the target as well
+        layouts = ["plain", "in place", *(["period"] if per_sample_option(case.name) else [])]
+        layouts += [
+            f"shared {k}" for k in range(len(case.row.parameters) + 1)
+        ]  # the target as well
         yield str(case), layouts, MANY[scale], partial(points, case)
     layouts = ["plain", "in place", "strided", "options", "strided options"]
     sizes = sizes_2d(scale)
@@ -125,7 +135,7 @@ def call(make, size, dtype, layout, want, reduction, edge, has_weights, guarded)
             through.results.grad[k] = through.address(array)
             through.grads[k] = array
     if layout == "period":
-        period = problem.options[TABLE[problem.loss.name].extra].size
+        period = problem.options[per_sample_option(problem.loss.name)].size
         through.options.extra_period = plain.options.extra_period = period
     if "strided" in layout:
         n, classes = size

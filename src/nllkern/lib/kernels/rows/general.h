@@ -94,7 +94,7 @@ typedef struct {
 
 typedef struct {
     lane_sums rest, gap;
-    lane_sums peak, mass; /* of tau: of the classes with the largest score, and of all others */
+    lane_sums peak, mass; /* of tau: of the first class with the largest score in a lane, and of all others */
     double ties[WIDE_ROWS * LANES];
 } row_sums;
 
@@ -198,11 +198,12 @@ NLLK_NOINLINE void sum_steps(const row_stage *s, ptrdiff_t at, ptrdiff_t steps, 
 #pragma omp simd
             for (int j = 0; j < LANES; j++) {
                 REAL share = s->share[at + i + j], tau = s->tau[at + i + j], fall = s->z[at + i + j] - top[j];
+                const int is_first = (share == ROW_LIFT_2) & (ties[j] == 0);
+                peak[j] += is_first ? tau : 0;
+                others[j] = is_first ? 0 : tau;
                 /* The 1 of the largest is counted, not added. */
                 rest[j] += share == ROW_LIFT_2 ? 0 : share;
                 ties[j] += share == ROW_LIFT_2 ? 1 : 0;
-                peak[j] += share == ROW_LIFT_2 ? tau : 0;
-                others[j] = share == ROW_LIFT_2 ? 0 : tau;
                 gap[j] += tau == 0 ? 0 : tau * -fall;
             }
             wide_add(high, low, others, LANES);
@@ -337,8 +338,8 @@ NLLK_INLINE void read_sums(const row_options *o, const row_sums *s, int lane, ro
     const double low = mass.lost + (s->peak.low[lane] + s->mass.low[lane]);
     b->rest[r] = rest_of(o, s->ties[lane], s->rest.high[lane] + s->rest.low[lane]);
     b->gap[r] = s->gap.high[lane] + s->gap.low[lane];
-    b->peak[r] = s->peak.high[lane] + s->peak.low[lane];
-    b->others[r] = s->mass.high[lane] + s->mass.low[lane];
+    b->peak[r] = s->peak.high[lane];
+    b->others[r] = s->mass.high[lane] + (s->mass.low[lane] + s->peak.low[lane]);
     b->mass[r] = mass.sum + low;
     b->unit[r] = divergence_unit((REAL)b->mass[r]);
     excess[r] = (mass.sum - b->unit[r]) + low;

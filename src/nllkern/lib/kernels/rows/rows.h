@@ -36,15 +36,16 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
 /* Weights and options may be far outside the range of REAL: what is formed of them, once per row, is double. */
 typedef struct {
     REAL top[ROWS], rest[ROWS];
-    REAL weight[ROWS];               /* sample weight; 0: the row does not count */
-    REAL loss[ROWS];                 /* weighted */
-    REAL over[ROWS];                 /* 1 / total */
-    REAL unit[ROWS];                 /* divergence.h */
-    double mass[ROWS];               /* sum_k tau_k */
-    double peak[ROWS], others[ROWS]; /* the same of the classes with the largest score, and of the others */
-    double gap[ROWS];                /* sum_k tau_k (top - s_k) */
-    double pull[ROWS];               /* 2 z_loss lse */
-    double inverse[ROWS];            /* weight * scale / total */
+    REAL weight[ROWS]; /* sample weight; 0: the row does not count */
+    REAL loss[ROWS];   /* weighted */
+    REAL over[ROWS];   /* 1 / total */
+    REAL unit[ROWS];   /* divergence.h */
+    double mass[ROWS]; /* sum_k tau_k */
+    double peak[ROWS],
+        others[ROWS];     /* the same of one class with the largest score (in every lane), and of the others */
+    double gap[ROWS];     /* sum_k tau_k (top - s_k) */
+    double pull[ROWS];    /* 2 z_loss lse */
+    double inverse[ROWS]; /* weight * scale / total */
 } row_block;
 
 /* x[r] = sum (or maximum) of the `LANES` neighbours x[r * LANES ...]: neighbours are paired, so that the order of the additions
