@@ -61,7 +61,10 @@ cdef cnp.ndarray as_input(cnp.ndarray a, int t):
 
 
 cdef ptrdiff_t row_stride(cnp.ndarray a, int t):
-    """Elements from one row to the next if `a` is a sequence of contiguous rows; else NOT_ROWS."""
+    """Elements from one row to the next if `a` is a sequence of contiguous rows; else NOT_ROWS.
+
+    0: all are the same row.
+    """
     cdef int k, last = cnp.PyArray_NDIM(a) - 1
     cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(a), stride = cnp.PyArray_DIM(a, last) * size, expected = 0
     if cnp.PyArray_TYPE(a) != t or not cnp.PyArray_ISALIGNED(a) or not cnp.PyArray_ISNOTSWAPPED(a):
@@ -81,7 +84,7 @@ cdef ptrdiff_t row_stride(cnp.ndarray a, int t):
         elif cnp.PyArray_STRIDE(a, k) != expected:
             return NOT_ROWS
         expected = cnp.PyArray_STRIDE(a, k) * cnp.PyArray_DIM(a, k)
-    return stride // size if stride and stride % size == 0 else NOT_ROWS  # 0: to C, rows without gaps
+    return stride // size if stride % size == 0 else NOT_ROWS
 
 
 cdef str shape_text(int ndim, const cnp.npy_intp *shape):

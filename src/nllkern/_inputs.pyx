@@ -230,6 +230,7 @@ cdef int read_rows(Row row, Call call, tuple args) except -1:
     if call.o.row_stride == NOT_ROWS:
         logits = call.input(prediction, args[0], logits)
         call.o.row_stride = call.size
+    call.o.shared = call.o.row_stride == 0
     call.inputs[0] = cnp.PyArray_DATA(logits)
     call.shape = cnp.PyArray_DIMS(logits)
     call.arrays = [logits]

@@ -41,7 +41,7 @@ def test_equals_reference(dtype, d, link, shared, simd_level):
 
 @pytest.mark.thin(1)
 @pytest.mark.parametrize("link", LINKS)
-@pytest.mark.parametrize("d", [64, 200, 256])
+@pytest.mark.parametrize("d", [64, 200])
 @each_dtype
 def test_many_dimensions(dtype, d, link):
     for shared in (False, True):
@@ -152,7 +152,7 @@ def test_one_dimension_is_gaussian_nll(dtype, simd_level):
 
 
 @each_dtype
-@pytest.mark.parametrize("d", [2, 16, 33])
+@pytest.mark.parametrize("d", [2, 17])
 def test_shared_factor_is_the_sum(dtype, d, simd_level):
     """And a covariance is its own factor."""
     one = weighted(gaussian(700, d, dtype, "softplus", shared=True))

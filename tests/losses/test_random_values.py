@@ -66,8 +66,9 @@ def row_problems(draw, name, kind, dtype, wild):
         target = draw(hnp.arrays(np.int64, shape, elements=st.integers(low, classes - 1)))
     else:
         ignored = draw(st.sampled_from([None, 0]))
-        some = st.floats(2.0**-20, 1, width=32)  # not a row of zeros: equal shares may cancel to 0
-        target = draw(hnp.arrays(dtype, (*shape, classes), elements=some))
+        target = draw(hnp.arrays(dtype, (*shape, classes), elements=st.floats(0, 1, width=32)))
+        # Equal shares of equal scores cancel to 0, where a rounding of a share is no rounding of it.
+        target = (target + np.linspace(0.25, 1, classes)).astype(dtype)
     weights = st.sampled_from([0.0, 0.25, 1.0, 3.0])
     options = {
         "ignore_index": ignored,

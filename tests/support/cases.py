@@ -104,7 +104,7 @@ class Problem:
         weight = self.options.get("sample_weight")
         weighted = weight is not None or reduction == "mean"
         weight = np.ones(self.shape) if weight is None else np.float64(weight)
-        divisor = (self.denominator() or 1.0) if reduction == "mean" else 1.0
+        divisor = self.denominator() if reduction == "mean" else 1.0
         scalar = [np.ndim(a) == 0 for a in self.args[:-1]]
         result = []
         for (f, bound), total in zip(
@@ -115,8 +115,9 @@ class Problem:
             w = spread(weight, f)
             if weighted:  # further roundings: of the weight, and of its product with the result
                 bound = bound + 2 * np.abs(f)
-            f = np.where(w == 0, 0, w * f / divisor)
-            bound = np.where((w == 0) | np.isnan(bound), 0, np.abs(w) * bound / abs(divisor))
+            nothing = (w == 0) | (divisor == 0)  # a mean over weights that are all 0 is 0
+            f = np.where(nothing, 0, w * f / divisor)
+            bound = np.where(nothing | np.isnan(bound), 0, np.abs(w) * bound / np.abs(divisor))
             result.append((np.sum(f), np.sum(bound)) if total else (f, bound))
         return result
 

@@ -166,10 +166,9 @@ def test_many_classes(classes, kind, dtype, simd_level):
         assert_exact(problem, method=method)
 
 
-@each_dtype
-@pytest.mark.parametrize("kind", ["index", "soft"])
+@pytest.mark.parametrize(("kind", "dtype"), [("index", "float64"), ("soft", "float32")])
 def test_a_million_classes(kind, dtype):
-    problem = Case("cross_entropy", kind, 1_000_000).problem(2, dtype)
+    problem = Case("cross_entropy", kind, 1_000_000).problem(1, dtype)
     assert_exact(problem, method="value_and_grad")
     # All equal: the sum of 10^6 exponentials is exact.
     value = nk.cross_entropy(np.full((2, 1_000_000), 3, dtype), np.array([0, 999_999]))

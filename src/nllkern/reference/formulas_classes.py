@@ -50,12 +50,8 @@ def smoothed(f, target, class_weight, label_smoothing):
 
 
 def softmax_nll(f, scores, tau):
-    """(sum_k tau_k (lse - s_k), lse), from the gaps to the score of the heaviest class.
-
-    A masked class, of score -inf, has no gaps.
-    """
-    heaviest = f.n.choose(f.masked(scores), lambda: -1, lambda: abs(tau.value))
-    pivot = heaviest.argmax(-1)[..., None]
+    """(sum_k tau_k (lse - s_k), lse), from the gaps to the largest score."""
+    pivot = scores.value.argmax(-1)[..., None]
     top = f.pick(scores, pivot)
     gap = scores - top
     log_total = f.log1p(f.sum(f.exp(gap) * f.all_but(scores, pivot)))

@@ -140,11 +140,11 @@ static int set_rows(nllk_work *w, const nllk_loss_info *info, const nllk_options
     if (target == NLLK_TARGET_PROBABILITIES ? !(info->targets & NLLK_TAKES_PROBABILITIES)
                                             : !takes_index || target < 0 || target > NLLK_TARGET_INT32)
         return fail(r, NLLK_BAD_TARGET, "target");
-    if (o->shared)
+    if (o->shared & ~1)
         return fail(r, NLLK_BAD_OPTION, "shared");
     a->want = o->want;
     a->logits = inputs[0];
-    a->row_stride = o->row_stride ? o->row_stride : classes;
+    a->row_stride = o->shared ? 0 : o->row_stride ? o->row_stride : classes;
     a->classes = classes;
     a->prob = target == NLLK_TARGET_PROBABILITIES ? inputs[1] : NULL;
     a->index = target == NLLK_TARGET_PROBABILITIES ? NULL : inputs[1];

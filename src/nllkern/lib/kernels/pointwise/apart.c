@@ -71,19 +71,20 @@ static void use_formula(const pointwise_loss *loss, const scaled_samples *x, ptr
     }
 }
 
-/* The least raw number in the domain of a parameter. */
-static double least_raw(const pointwise_loss *loss, int j, int link)
+/* Mark what is not above `least`, nor, where `or_equal`, equal to it; NaN is neither. */
+static void mark_below(UBITS *mark, const double *x, double least, int or_equal, ptrdiff_t n)
 {
-    if (!(loss->linked >> j & 1) || (link != LINK_IDENTITY && link != LINK_VARIANCE))
-        return -REAL_INF;
-    return loss->zero >> j & 1 ? 0 : REAL_TINY;
-}
-
-static void mark_below(UBITS *mark, const double *x, double least, ptrdiff_t n)
-{
+    const UBITS equal = or_equal ? 0 : 1;
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        mark[i] |= x[i] >= least ? 0 : 1; /* NaN is */
+        mark[i] |= x[i] > least ? 0 : x[i] == least ? equal : 1;
+}
+
+/* Mark what is not in the domain of a parameter.  0 is compared with itself: a host may take subnormal numbers for 0. */
+static void mark_raw(UBITS *mark, const pointwise_loss *loss, int j, int link, const double *x, ptrdiff_t n)
+{
+    const int is_positive = loss->linked >> j & 1 && (link == LINK_IDENTITY || link == LINK_VARIANCE);
+    mark_below(mark, x, is_positive ? 0 : -REAL_INF, !is_positive || loss->zero >> j & 1, n);
 }
 
 /* Where a parameter is no number, or not in its domain, all is NaN; elsewhere the loss of an impossible target is
@@ -91,9 +92,9 @@ static void mark_below(UBITS *mark, const double *x, double least, ptrdiff_t n)
 static void replace_meaningless(const pointwise_loss *loss, const nllk_pointwise *a, apart *list, ptrdiff_t n)
 {
     ALIGNED UBITS mark[APART_MAX] = {0};
-    mark_below(mark, list->target, -REAL_INF, n);
+    mark_below(mark, list->target, -REAL_INF, 1, n);
     for (int j = 0; j < loss->count; j++)
-        mark_below(mark, list->parameter[j], least_raw(loss, j, a->link[j]), n);
+        mark_raw(mark, loss, j, a->link[j], list->parameter[j], n);
     for (ptrdiff_t i = 0; i < list->count; i++) {
         const double y = list->target[i]; /* infinite where it is any real number: an error of that size is one */
         if (!mark[i] && (loss->direct || loss->target == NLLK_REAL_NUMBER || nllk_is_inside(loss->target, y)))
