@@ -114,6 +114,13 @@ NLLK_INLINE void fetch_to_write(const REAL *x, ptrdiff_t n)
         __builtin_prefetch(x + i, 1, 3);
 }
 
+/* The same of numbers that will be read. */
+NLLK_INLINE void fetch_to_read(const REAL *x, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i += 64 / sizeof(REAL))
+        __builtin_prefetch(x + i, 0, 3);
+}
+
 /* a*b + c, fused where the processor level has FMA and in two roundings elsewhere: for polynomials.
  * The files are compiled with -ffp-contract=off, so that nothing else is ever fused and a sample has the
  * same bits in a vector body and in a scalar tail. */

@@ -28,20 +28,31 @@ static void link_tile(int link, const REAL *raw, ptrdiff_t n, diagonal *to, ptrd
 {
     const link_row *row = &SYMBOL(links)[link];
     const range ordinary = row->range(ORDINARY_THETA_BITS);
-    REAL u[TILE];
+    const int is_identity = link == LINK_IDENTITY, is_softplus = link == LINK_SOFTPLUS;
+    const REAL in_log = link == LINK_LOG ? R(1.0) : R(0.0);
+    ALIGNED REAL u[TILE];
     prepared p;
-    for (ptrdiff_t i = 0; i < TILE; i++)
-        u[i] = i < n && raw[i] >= ordinary.low && raw[i] <= ordinary.high ? raw[i] : R(1.0);
-    row->prepare(u, (n + LANES - 1) & ~(ptrdiff_t)(LANES - 1), WANT_HESS, 1, &p);
+    UBITS apart = 0;
+    for (ptrdiff_t i = n; i < TILE; i++)
+        u[i] = 1;
+#pragma omp simd reduction(| : apart)
     for (ptrdiff_t i = 0; i < n; i++) {
-        to->inverse[at + i] = 1.0 / (double)p.value[i];
-        to->again[at + i] = 1;
-        to->rate[at + i] = link == LINK_IDENTITY ? to->inverse[at + i] : (double)p.rate[i];
-        to->log[at + i] = p.log[i];
-        to->curve[at + i] = link == LINK_SOFTPLUS ? p.curve[i] : R(0.0);
-        to->in_log[at + i] = link == LINK_LOG || to->curve[at + i] < 0 ? R(1.0) : R(0.0);
+        u[i] = raw[i] >= ordinary.low && raw[i] <= ordinary.high ? raw[i] : R(1.0);
+        apart |= u[i] == raw[i] ? 0 : 1;
     }
+    row->prepare(u, (n + LANES - 1) & ~(ptrdiff_t)(LANES - 1), WANT_HESS, 1, &p);
+#pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++) {
+        const double inverse = 1.0 / (double)p.value[i];
+        const REAL curve = is_softplus ? p.curve[i] : R(0.0);
+        to->inverse[at + i] = inverse;
+        to->again[at + i] = 1;
+        to->rate[at + i] = is_identity ? inverse : (double)p.rate[i];
+        to->log[at + i] = p.log[i];
+        to->curve[at + i] = curve;
+        to->in_log[at + i] = curve < 0 ? R(1.0) : in_log;
+    }
+    for (ptrdiff_t i = 0; apart && i < n; i++) {
         if (raw[i] >= ordinary.low && raw[i] <= ordinary.high)
             continue;
         const link_numbers x = CONCAT(link_numbers, f, 64, NLLK_LEVEL)(link, raw[i]);
