@@ -20,34 +20,28 @@ NLLK_INLINE void exponentials(exponential_function exponential, const REAL *raw,
         to->e[i] = exponential(raw[i]);
 }
 
-/* Whether the logarithm and 1 / theta come together, in a loop of their own: where each takes a division, one division
- * serves both. */
-#define LOG_WITH_INVERSE (NLLK_BITS == 64)
-
-/* What the first loop leaves to that one; there, the rate stands for d theta/du. */
-enum { LEAVE_BOTH, WITHOUT_LOG, WITH_LOG };
-
-/* theta and what goes with it. */
-NLLK_INLINE void apply_sample(apply_function apply, rate_function rate, REAL u, REAL e, int how, int hess, prepared *to,
-                              ptrdiff_t i)
+/* theta and what goes with it.  Where the logarithm is asked for, 1 / theta comes with it in a loop of its own, since one
+ * division serves both; until then the rate stands for d theta/du. */
+NLLK_INLINE void apply_sample(apply_function apply, rate_function rate, REAL u, REAL e, int takes_log, int hess,
+                              prepared *to, ptrdiff_t i)
 {
     const linked p = apply(u, e);
     const REAL inverse = R(1.0) / p.value;
     to->value[i] = p.value;
-    to->rate[i] = how == LEAVE_BOTH ? p.slope : rate(p.slope, inverse);
-    to->log[i] = !p.has_log ? p.log_plus : how == WITH_LOG ? log_ordinary_(p.log_of) + p.log_plus : p.log_of;
-    if (how != LEAVE_BOTH)
+    to->rate[i] = takes_log ? p.slope : rate(p.slope, inverse);
+    to->log[i] = p.has_log ? p.log_of : p.log_plus;
+    if (!takes_log)
         to->inverse[i] = inverse;
     if (hess)
         to->curve[i] = p.curve;
 }
 
 NLLK_INLINE void apply_samples(exponential_function exponential, apply_function apply, rate_function rate,
-                               const REAL *raw, ptrdiff_t n, int how, int hess, prepared *to)
+                               const REAL *raw, ptrdiff_t n, int takes_log, int hess, prepared *to)
 {
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        apply_sample(apply, rate, raw[i], exponential ? to->e[i] : R(0.0), how, hess, to, i);
+        apply_sample(apply, rate, raw[i], exponential ? to->e[i] : R(0.0), takes_log, hess, to, i);
 }
 
 NLLK_INLINE void log_and_inverse_sample(apply_function apply, rate_function rate, REAL u, prepared *to, ptrdiff_t i)
@@ -68,12 +62,12 @@ NLLK_INLINE void prepare(exponential_function exponential, apply_function apply,
     if (exponential)
         exponentials(exponential, raw, n, to);
     switch (2 * (want >= WANT_HESS) + takes_log) {
-    case 0: apply_samples(exponential, apply, rate, raw, n, WITHOUT_LOG, 0, to); break;
-    case 1: apply_samples(exponential, apply, rate, raw, n, LOG_WITH_INVERSE ? LEAVE_BOTH : WITH_LOG, 0, to); break;
-    case 2: apply_samples(exponential, apply, rate, raw, n, WITHOUT_LOG, 1, to); break;
-    default: apply_samples(exponential, apply, rate, raw, n, LOG_WITH_INVERSE ? LEAVE_BOTH : WITH_LOG, 1, to);
+    case 0: apply_samples(exponential, apply, rate, raw, n, 0, 0, to); break;
+    case 1: apply_samples(exponential, apply, rate, raw, n, 1, 0, to); break;
+    case 2: apply_samples(exponential, apply, rate, raw, n, 0, 1, to); break;
+    default: apply_samples(exponential, apply, rate, raw, n, 1, 1, to);
     }
-    if (takes_log && LOG_WITH_INVERSE) {
+    if (takes_log) {
 #pragma omp simd
         for (ptrdiff_t i = 0; i < n; i++)
             log_and_inverse_sample(apply, rate, raw[i], to, i);
