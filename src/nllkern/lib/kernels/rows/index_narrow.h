@@ -5,20 +5,20 @@
 #include "block.h"
 #include "index.h"
 
-/* `count` rows from `first`, in e. */
-NLLK_INLINE double narrow_block(int score, const nllk_rowwise *a, ptrdiff_t first, ptrdiff_t count, REAL *e)
+/* `count` rows from `first`, in e, where `rows` rows stand side by side. */
+NLLK_INLINE double narrow_block(int score, int rows, const nllk_rowwise *a, ptrdiff_t first, ptrdiff_t count, REAL *e)
 {
     const REAL *logits = a->logits;
     REAL *grad = a->grad, *loss = a->loss;
     ptrdiff_t n = a->classes;
     index_block b;
     double low[ROWS];
-    transpose_in(logits + first * a->row_stride, a->row_stride, n, count, ROWS, e); /* brings the rows into cache */
-    read_rows(a, first, ROWS, count, &b);
-    clear_uncounted(&b.row, count, n, ROWS, e);
-    block_max(e, n, ROWS, b.row.top);
+    transpose_in(logits + first * a->row_stride, a->row_stride, n, count, rows, e); /* brings the rows into cache */
+    read_rows(a, first, rows, count, &b);
+    clear_uncounted(&b.row, count, n, rows, e);
+    block_max(e, n, rows, b.row.top);
     if (score != PLAIN)
-        view_rows(score, b.row.top, 0, ROWS, &b.view);
+        view_rows(score, b.row.top, 0, rows, &b.view);
     memset(b.others, 0, sizeof b.others);
     memset(low, 0, sizeof low);
     for (ptrdiff_t k0 = 0; k0 < n; k0 += GROUP) {
@@ -26,26 +26,26 @@ NLLK_INLINE double narrow_block(int score, const nllk_rowwise *a, ptrdiff_t firs
         REAL group[ROWS] = {0};
         for (ptrdiff_t k = k0; k < stop; k++) {
 #pragma omp simd
-            for (int r = 0; r < ROWS; r++) {
-                REAL kept, x = share_of(score, e[k * ROWS + r], b.row.top[r], b.view.base[r], b.view.unit[r], &kept);
-                e[k * ROWS + r] = kept;
+            for (int r = 0; r < rows; r++) {
+                REAL kept, x = share_of(score, e[k * rows + r], b.row.top[r], b.view.base[r], b.view.unit[r], &kept);
+                e[k * rows + r] = kept;
                 group[r] += (BITS)k == b.target[r] ? 0 : x;
             }
         }
-        wide_add(b.others, low, group, ROWS);
+        wide_add(b.others, low, group, rows);
     }
-    for (int r = 0; r < ROWS; r++)
+    for (int r = 0; r < rows; r++)
         b.others[r] += low[r];
-    double sum = finish_index_rows_as(score, a, &b, ROWS, count);
+    double sum = finish_index_rows_as(score, a, &b, rows, count);
     if (loss)
         memcpy(loss + first, b.row.loss, count * sizeof *loss);
     if (grad) {
         for (ptrdiff_t k = 0; k < n; k++) {
 #pragma omp simd
-            for (int r = 0; r < ROWS; r++)
-                e[k * ROWS + r] = (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * (ROW_UNLIFT_2 * e[k * ROWS + r]);
+            for (int r = 0; r < rows; r++)
+                e[k * rows + r] = (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * (ROW_UNLIFT_2 * e[k * rows + r]);
         }
-        transpose_out(e, n, count, ROWS, grad + first * n);
+        transpose_out(e, n, count, rows, grad + first * n);
     }
     return sum;
 }
@@ -56,8 +56,11 @@ NLLK_INLINE double narrow_rows(int score, const nllk_rowwise *a, ptrdiff_t begin
     double sum = 0;
     if (end - begin < ROWS)
         memset(e, 0, a->classes * ROWS * sizeof *e); /* rows past the end do not count, but are computed */
-    for (ptrdiff_t first = begin; first < end; first += ROWS)
-        sum += narrow_block(score, a, first, end - first < ROWS ? end - first : ROWS, e);
+    ptrdiff_t first = begin;
+    for (; end - first > LANES; first += ROWS)
+        sum += narrow_block(score, ROWS, a, first, end - first < ROWS ? end - first : ROWS, e);
+    if (first < end)
+        sum += narrow_block(score, LANES, a, first, end - first, e);
     return sum;
 }
 
