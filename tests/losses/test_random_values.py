@@ -67,7 +67,7 @@ def row_problems(draw, name, kind, dtype, wild):
     else:
         ignored = draw(st.sampled_from([None, 0]))
         target = draw(hnp.arrays(dtype, (*shape, classes), elements=st.floats(0, 1, width=32)))
-        # Equal shares of equal scores cancel to 0, where a rounding of a share is no rounding of it.
+        # Equal shares of equal scores cancel to 0, whatever the rounding of a share.
         target = (target + np.linspace(0.25, 1, classes)).astype(dtype)
     weights = st.sampled_from([0.0, 0.25, 1.0, 3.0])
     options = {
