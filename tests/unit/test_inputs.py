@@ -159,7 +159,7 @@ def test_every_width_of_the_others(case, dtype, simd_level):
 
 @each_dtype
 @pytest.mark.parametrize("kind", ["index", "one-hot", "soft"])
-@pytest.mark.parametrize("classes", [1000, 4095, 4096, 4097, 65_537])
+@pytest.mark.parametrize("classes", [1000, 4096, 4097, 16_385])
 def test_many_classes(classes, kind, dtype, simd_level):
     problem = Case("cross_entropy", kind, classes).weighted(3, dtype)
     for method in ("value_and_grad", "value_grad_hess"):
