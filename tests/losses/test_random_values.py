@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from nllkern._accuracy import LIMIT, float_error
+from nllkern._accuracy import float_error
 from nllkern.tables.supports import REAL
 
 pytestmark = pytest.mark.thin
@@ -141,7 +141,7 @@ def check_exact(problems):
     @modest
     @given(problems, st.sampled_from(["none", "mean"]))
     def run(problem, reduction):
-        assert_exact(problem, reduction, limit=32.0 if problem.rowwise else LIMIT)
+        assert_exact(problem, reduction, rounded=64.0)
 
     run()
 

@@ -105,20 +105,15 @@ class Problem:
         weighted = weight is not None or reduction == "mean"
         weight = np.ones(self.shape) if weight is None else np.float64(weight)
         divisor = self.denominator() if reduction == "mean" else 1.0
-        scalar = [np.ndim(a) == 0 for a in self.args[:-1]]
+        scalar = [np.ndim(a) == 0 and self.shape != () for a in self.args[:-1]]
         result = []
         for (f, bound), total in zip(
             judge(self.loss.name, self.args, own),
             [reduction != "none", *scalar, *scalar],
             strict=True,
         ):
-            w = spread(weight, f)
-            if weighted:  # further roundings: of the weight, and of its product with the result
-                bound = bound + 2 * np.abs(f)
-            nothing = (w == 0) | (divisor == 0)  # a mean over weights that are all 0 is 0
-            f = np.where(nothing, 0, w * f / divisor)
-            bound = np.where(nothing | np.isnan(bound), 0, np.abs(w) * bound / np.abs(divisor))
-            result.append((np.sum(f), np.sum(bound)) if total else (f, bound))
+            pair = weigh(f, bound, weight, divisor, weighted)
+            result.append(tuple(map(np.sum, pair)) if total else pair)
         return result
 
     def plain(self):
@@ -126,18 +121,36 @@ class Problem:
         return replace(self, options={k: v for k, v in self.options.items() if k not in COMMON})
 
 
-def assert_exact(problem, reduction="none", method="value_grad_hess", limit=LIMIT):
-    """To 4 roundings; of float64 to 8 where the judge is one of float64 too."""
+def weigh(f, bound, weight, divisor, weighted):
+    """A result of every sample and its bound, times the weight and over the divisor of "mean"."""
+    w = spread(weight, f)
+    if weighted:  # further roundings: of the weight, and of its product with the result
+        bound = bound + 2 * np.abs(f)
+    nothing = (w == 0) | (divisor == 0)  # a mean over weights that are all 0 is 0
+    bound = np.where(nothing | np.isnan(bound), 0, np.abs(w) * bound / np.abs(divisor))
+    return np.where(nothing, 0, w * f / divisor), bound
+
+
+def assert_type(x, f, dtype, what):
+    """A sum over samples is a float; an array has the dtype of the inputs."""
+    assert np.shape(x) == f.shape, what
+    if isinstance(f, np.ndarray):
+        assert x.dtype == dtype, what
+    else:
+        assert type(x) is float, what
+
+
+def assert_exact(problem, reduction="none", method="value_grad_hess", rounded=8.0):
+    """To 4 roundings; of float64 to `rounded` where the judge is one of float64 too."""
     exact = problem.exact(reduction)
     count = len(problem.loss.parameters)
     exact = exact[1 : 1 + count] if method == "grad" else exact
     wider = problem.dtype == np.float32 or (IS_WIDER and not problem.rowwise)
-    limit = limit if wider else 2 * limit
+    limit = LIMIT if wider else rounded
     got = problem.run(method, reduction=reduction)
     for k, (x, (f, bound)) in enumerate(zip(got, exact, strict=False)):
         what = f"result {k} of {problem.loss.name}.{method} ({reduction}, {short(problem.options)})"
-        assert np.shape(x) == f.shape, what
-        assert type(x) is float or x.dtype == problem.dtype, what
+        assert_type(x, f, problem.dtype, what)
         err = float_error(x, f, bound, problem.dtype)
         if not np.all(err <= limit):
             at = np.unravel_index(np.argmax(err), np.shape(err))
