@@ -106,7 +106,7 @@ def textbook_cross_entropy(z, target):
 def textbook_binary_cross_entropy(z, y, pos_weight):
     p = 1 / (1 + np.exp(-z))
     value = -pos_weight * y * np.log(p) - (1 - y) * np.log(1 - p)
-    return value, [(1 - y) * p - pos_weight * y * (1 - p)]
+    return value, [(1 - y + pos_weight * y) * p - pos_weight * y]
 
 
 def textbook_gaussian_nll(mean, u, y):
@@ -117,19 +117,20 @@ def textbook_gaussian_nll(mean, u, y):
 
 
 TEXTBOOK = {
-    "cross_entropy-index-10": textbook_cross_entropy,
-    "binary_cross_entropy": textbook_binary_cross_entropy,
-    "gaussian_nll-softplus": textbook_gaussian_nll,
+    "cross_entropy-index-": textbook_cross_entropy,
+    "binary_cross_entropy-": textbook_binary_cross_entropy,
+    "gaussian_nll-softplus-float": textbook_gaussian_nll,
 }
 
 
 @pytest.mark.parametrize("name", TEXTBOOK)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_textbook_formulas_fail(name, dtype):
-    table = next(t for t in TABLES if str(t) == f"{name}-{dtype}")
-    arrays = [x for x in table.options.values() if isinstance(x, np.ndarray)]
-    with np.errstate(all="ignore"):
-        value, grads = TEXTBOOK[name](*table.args, *arrays)
-    for got, exact in zip([value, *grads], table.results, strict=False):
-        err = error(got.astype(dtype), exact, dtype)
-        assert np.any(err > 1e3)
+    missed = [0, 0]
+    for table in (t for t in TABLES if str(t).startswith(name) and t.dtype == dtype):
+        arrays = [x for x in table.options.values() if isinstance(x, np.ndarray)]
+        with np.errstate(all="ignore"):
+            value, grads = TEXTBOOK[name](*table.args, *arrays)
+        for k, (got, exact) in enumerate(zip([value, grads[0]], table.results, strict=False)):
+            missed[k] += np.count_nonzero(error(got.astype(dtype), exact, dtype) > 1e3)
+    assert min(missed) > 3, missed
