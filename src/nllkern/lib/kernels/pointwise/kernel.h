@@ -65,13 +65,15 @@ NLLK_INLINE parameter read_parameter(int j, const tile *t, ptrdiff_t i)
     return p;
 }
 
-/* Derivatives: for the chain rule, or, where there is none, the results. */
+/* Derivatives: for the chain rule of second derivatives, or, where there is none, the results. */
 NLLK_INLINE void write_derivatives(int j, int want, int general, const tile *t, const result *r, ptrdiff_t i)
 {
     if (j >= COUNT || want < WANT_GRAD)
         return;
-    const int is_linked = LINKED >> j & 1, is_result = DIRECT || !is_linked;
+    const int is_linked = LINKED >> j & 1, is_result = DIRECT || !is_linked || want == WANT_GRAD;
     REAL d1 = r->d1[j], d2 = is_linked && DIRECT ? r->d2_log[j] : r->d2[j];
+    if (is_linked && !DIRECT && is_result)
+        d1 *= t->linked[j]->rate[i];
     if (is_result) {
         const REAL factor = general ? t->factor[i] : t->one_factor;
         d2 = r->value == r->value ? d2 : REAL_NAN;

@@ -7,16 +7,16 @@
 #include "links/softplus.h"
 #include "links/variance.h"
 
-#define PREPARE(NAME, EXPONENTIAL)                                                                                     \
+#define PREPARE(NAME, EXPONENTIAL, RATE)                                                                               \
     static void prepare_##NAME(const REAL *raw, ptrdiff_t n, int want, int log, prepared *to)                          \
     {                                                                                                                  \
-        prepare(EXPONENTIAL, NAME##_apply, NAME##_rate, raw, n, want, log, to);                                        \
+        prepare(EXPONENTIAL, NAME##_apply, RATE, raw, n, want, log, to);                                               \
     }
-PREPARE(identity, NULL)
-PREPARE(softplus, softplus_exponential)
-PREPARE(log, log_exponential)
-PREPARE(variance, NULL)
-PREPARE(log_variance, log_variance_exponential)
+PREPARE(identity, NULL, identity_rate)
+PREPARE(softplus, softplus_exponential, softplus_rate)
+PREPARE(log, log_exponential, NULL)
+PREPARE(variance, NULL, variance_rate)
+PREPARE(log_variance, log_variance_exponential, NULL)
 
 static void prepare_logit(const REAL *raw, ptrdiff_t n, int want, int log, prepared *to)
 {
@@ -25,7 +25,7 @@ static void prepare_logit(const REAL *raw, ptrdiff_t n, int want, int log, prepa
 }
 
 #define CHAIN(NAME)                                                                                                    \
-    static void chain_##NAME(const chain *c, ptrdiff_t n) { chain_rule(NAME##_first, NAME##_second, c, n); }
+    static void chain_##NAME(const chain *c, ptrdiff_t n) { chain_rule(NAME##_second, c, n); }
 CHAIN(identity)
 CHAIN(softplus)
 CHAIN(log)
@@ -53,10 +53,11 @@ SCALED(none)
 #endif
 
 /* In the order of their numbers. */
-#define NLLK_LINK(NAME, UPPER) [LINK_##UPPER] = {NAME##_range, prepare_##NAME, chain_##NAME, SCALED_OF(NAME)},
+#define NLLK_LINK(NAME, UPPER)                                                                                         \
+    [LINK_##UPPER] = {NAME##_range, NAME##_one_rate, prepare_##NAME, chain_##NAME, SCALED_OF(NAME)},
 const link_row SYMBOL(links)[LINK_COUNT] = {
 #include "links.inc"
-    [LINK_NONE] = {none_range, NULL, NULL, SCALED_OF(none)},
+    [LINK_NONE] = {none_range, 0, NULL, NULL, SCALED_OF(none)},
 };
 
 #if NLLK_BITS == 64

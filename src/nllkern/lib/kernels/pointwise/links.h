@@ -3,11 +3,11 @@
  *   NAME_range(bits)         the raw numbers of ordinary parameters, 2^-bits <= theta <= 2^bits
  *   NAME_exponential(u)      the exponential that the link needs, if any
  *   NAME_apply(u, e)         theta and what goes with it, e being that exponential
- *   NAME_rate(slope, inverse)  d log(theta)/du from d theta/du, if it needs that, and 1 / theta
- *   NAME_first, NAME_second  the chain rule: dL/du and d2L/du2 from the derivatives of formula.h
+ *   NAME_rate(slope, both)   rate = d log(theta)/du from what `linked` says, if it is not one number
+ *   NAME_second              the chain rule: d2L/du2 from the derivatives of formula.h
  *   NAME_scaled(u)           theta and what goes with it in scaled numbers, for any u, branch-free
  *
- * With rate = d log(theta)/du the chain rule is
+ * The chain rule is
  *
  *   dL/du = rate d1,      d2L/du2 = rate^2 (d2 + curve d1) = rate^2 (d2_log + (curve - 1) d1)
  *
@@ -37,7 +37,8 @@ typedef struct {
 /* What a link makes of one raw number.  log(theta) = log(log_of) + log_plus, or log_plus alone where `has_log` is
  * 0. */
 typedef struct {
-    REAL value, slope; /* theta and, under softplus, d theta/du */
+    REAL value;          /* theta */
+    REAL slope, divisor; /* under softplus d theta/du = slope / divisor; both = 1 / (theta divisor) */
     REAL inverse, rate;
     REAL curve; /* under softplus: that of the first form, or, if negative, that of the second less 1 */
     int has_log;
@@ -53,7 +54,7 @@ typedef struct {
     ALIGNED REAL e[LONG_TILE], value[TILE], inverse[TILE], log[TILE], rate[TILE], curve[TILE];
 } prepared;
 
-/* What the chain rule of one parameter reads and writes.  Derivatives are multiplied by `factor`, an array or one
+/* What the chain rule of one parameter reads and writes where second derivatives are asked for.  Derivatives are multiplied by `factor`, an array or one
  * number; where it is 0 the results are 0. */
 typedef struct {
     const prepared *p;
@@ -61,11 +62,12 @@ typedef struct {
     const REAL *d1, *d2, *d2_log;
     const REAL *factor; /* or NULL: one_factor */
     REAL one_factor;
-    REAL *grad, *hess; /* hess: or NULL */
+    REAL *grad, *hess;
 } chain;
 
 typedef struct {
     range (*range)(int bits);
+    REAL one_rate;                                                                  /* where it is one number; or 0 */
     void (*prepare)(const REAL *raw, ptrdiff_t n, int want, int log, prepared *to); /* NULL: nothing to prepare */
     void (*chain)(const chain *c, ptrdiff_t n);
     void (*prepare_scaled)(const double *raw, ptrdiff_t n, scaled_parameters *to); /* of double */

@@ -27,10 +27,12 @@ typedef struct {
     int checks;     /* not every number is ordinary */
     int all_apart;  /* what all samples share is not ordinary */
     range ordinary[INPUTS];
-    ptrdiff_t tile; /* samples in a whole tile */
+    ptrdiff_t length; /* samples in a whole tile */
     /* The tile at hand: samples [first, first + n), padded to `whole`. */
     ptrdiff_t first, n, whole;
     const REAL *input[INPUTS];
+    tile at_hand;
+    void (*samples)(const tile *t, ptrdiff_t n); /* the loss's own loop */
     ALIGNED REAL input_buffer[INPUTS][LONG_TILE], weight[LONG_TILE], factor[LONG_TILE];
     prepared linked[NLLK_MAX_PARAMETERS];
     alone_arrays alone;

@@ -29,7 +29,7 @@ static void link_tile(int link, const REAL *raw, ptrdiff_t n, diagonal *to, ptrd
     const link_row *row = &SYMBOL(links)[link];
     const range ordinary = row->range(ORDINARY_THETA_BITS);
     const int is_identity = link == LINK_IDENTITY, is_softplus = link == LINK_SOFTPLUS;
-    const REAL in_log = link == LINK_LOG ? R(1.0) : R(0.0);
+    const REAL one_rate = row->one_rate, in_log = link == LINK_LOG ? R(1.0) : R(0.0);
     ALIGNED REAL u[TILE];
     prepared p;
     UBITS apart = 0;
@@ -47,7 +47,7 @@ static void link_tile(int link, const REAL *raw, ptrdiff_t n, diagonal *to, ptrd
         const REAL curve = is_softplus ? p.curve[i] : R(0.0);
         to->inverse[at + i] = inverse;
         to->again[at + i] = 1;
-        to->rate[at + i] = is_identity ? inverse : (double)p.rate[i];
+        to->rate[at + i] = is_identity ? inverse : one_rate != R(0.0) ? one_rate : (double)p.rate[i];
         to->log[at + i] = p.log[i];
         to->curve[at + i] = curve;
         to->in_log[at + i] = curve < 0 ? R(1.0) : in_log;

@@ -6,16 +6,16 @@ static range identity_range(int bits) { return (range){real_power_of_2(-bits), r
 NLLK_INLINE linked identity_apply(REAL u, REAL e)
 {
     (void)e;
-    return (linked){.value = u, .has_log = 1, .log_of = u};
+    return (linked){.value = u, .divisor = R(1.0), .has_log = 1, .log_of = u};
 }
 
-NLLK_INLINE REAL identity_rate(REAL slope, REAL inverse)
+#define identity_one_rate 0
+
+NLLK_INLINE REAL identity_rate(REAL slope, REAL both)
 {
     (void)slope;
-    return inverse;
+    return both;
 }
-
-NLLK_INLINE REAL identity_first(const linked *p, REAL d1) { return d1 * p->inverse; }
 
 NLLK_INLINE REAL identity_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 {

@@ -5,19 +5,9 @@ static range log_range(int bits) { return (range){(REAL)(-bits * (double)LOG_2),
 
 NLLK_INLINE REAL log_exponential(REAL u) { return exp_ordinary(u); }
 
-NLLK_INLINE linked log_apply(REAL u, REAL e) { return (linked){.value = e, .log_plus = u}; }
+NLLK_INLINE linked log_apply(REAL u, REAL e) { return (linked){.value = e, .divisor = R(1.0), .log_plus = u}; }
 
-NLLK_INLINE REAL log_rate(REAL slope, REAL inverse)
-{
-    (void)slope, (void)inverse;
-    return R(1.0);
-}
-
-NLLK_INLINE REAL log_first(const linked *p, REAL d1)
-{
-    (void)p;
-    return d1;
-}
+#define log_one_rate R(1.0)
 
 NLLK_INLINE REAL log_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 {

@@ -8,19 +8,12 @@ static range log_variance_range(int bits)
 
 NLLK_INLINE REAL log_variance_exponential(REAL u) { return exp_ordinary(R(0.5) * u); }
 
-NLLK_INLINE linked log_variance_apply(REAL u, REAL e) { return (linked){.value = e, .log_plus = R(0.5) * u}; }
-
-NLLK_INLINE REAL log_variance_rate(REAL slope, REAL inverse)
+NLLK_INLINE linked log_variance_apply(REAL u, REAL e)
 {
-    (void)slope, (void)inverse;
-    return R(0.5);
+    return (linked){.value = e, .divisor = R(1.0), .log_plus = R(0.5) * u};
 }
 
-NLLK_INLINE REAL log_variance_first(const linked *p, REAL d1)
-{
-    (void)p;
-    return R(0.5) * d1;
-}
+#define log_variance_one_rate R(0.5)
 
 NLLK_INLINE REAL log_variance_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 {

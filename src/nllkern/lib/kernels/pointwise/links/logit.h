@@ -8,13 +8,9 @@ static range logit_range(int bits)
     return (range){-REAL_INF, REAL_INF};
 }
 
-NLLK_INLINE REAL logit_exponential(REAL u) { return exp_nonpositive_(-fabs_(u)); }
+#define logit_one_rate R(1.0)
 
-NLLK_INLINE REAL logit_first(const linked *p, REAL d1)
-{
-    (void)p;
-    return d1;
-}
+NLLK_INLINE REAL logit_exponential(REAL u) { return exp_nonpositive_(-fabs_(u)); }
 
 NLLK_INLINE REAL logit_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 {

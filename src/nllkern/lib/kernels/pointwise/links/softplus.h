@@ -12,18 +12,20 @@ NLLK_INLINE linked softplus_apply(REAL u, REAL e)
 {
     const int negative = u < R(0.0);
     const log1p_parts l = log1p_parts_(e);
+    const REAL slope = PICK(R(1.0), l.inverse); /* log1p in double takes a division, which serves this too */
     const REAL soft = negative ? l.log1p : u + l.log1p;
     return (linked){.value = soft,
-                    .slope = negative ? e * l.inverse : l.inverse,
+                    .slope = negative ? e * slope : slope,
+                    .divisor = PICK(R(1.0) + e, R(1.0)),
                     .curve = e * (negative ? l.q : soft), /* sigmoid(-u) / rate, less 1 if u < 0 */
                     .has_log = 1,
                     .log_of = negative ? mul_add(e, l.q, R(1.0)) : soft,
                     .log_plus = negative ? u : R(0.0)};
 }
 
-NLLK_INLINE REAL softplus_rate(REAL slope, REAL inverse) { return slope * inverse; }
+#define softplus_one_rate 0
 
-NLLK_INLINE REAL softplus_first(const linked *p, REAL d1) { return d1 * p->rate; }
+NLLK_INLINE REAL softplus_rate(REAL slope, REAL both) { return slope * both; }
 
 NLLK_INLINE REAL softplus_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 {

@@ -7,16 +7,16 @@ NLLK_INLINE linked variance_apply(REAL u, REAL e)
 {
     (void)e;
     const REAL theta = SQRT(u);
-    return (linked){.value = theta, .has_log = 1, .log_of = theta};
+    return (linked){.value = theta, .divisor = R(1.0), .has_log = 1, .log_of = theta};
 }
 
-NLLK_INLINE REAL variance_rate(REAL slope, REAL inverse)
+#define variance_one_rate 0
+
+NLLK_INLINE REAL variance_rate(REAL slope, REAL both)
 {
     (void)slope;
-    return R(0.5) * inverse * inverse;
+    return R(0.5) * both * both;
 }
-
-NLLK_INLINE REAL variance_first(const linked *p, REAL d1) { return d1 * p->rate; }
 
 NLLK_INLINE REAL variance_second(const linked *p, REAL d1, REAL d2, REAL d2_log)
 {

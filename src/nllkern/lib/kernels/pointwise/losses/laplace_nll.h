@@ -13,8 +13,8 @@ NLLK_INLINE void laplace_nll(const sample *s, result *to)
     to->value = r + scale->log + (s->full ? LOG_2 : R(0.0));
     to->d1[0] = -sign_(difference) * scale->inverse;
     to->d2[0] = R(0.0);
-    to->d1[1] = (scale->value - size) * scale->inverse;
-    to->d2[1] = (size + size - scale->value) * scale->inverse;
+    to->d1[1] = mul_add(-size, scale->inverse, R(1.0));
+    to->d2[1] = mul_add(size + size, scale->inverse, -R(1.0));
     to->d2_log[1] = r;
 }
 
