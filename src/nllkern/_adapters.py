@@ -17,6 +17,7 @@ class Spec(NamedTuple):
     name: str
     constants: tuple[tuple[str, Any], ...]
     keys: tuple[str, ...] = ()
+    by_target: bool = False  # whether the target's gradient is wanted too
 
     @property
     def row(self) -> Loss:
@@ -40,6 +41,19 @@ class Spec(NamedTuple):
         row, constants = self.row, dict(self.constants)
         return [k for k in range(len(row.parameters)) if not is_fixed(row, constants, k)]
 
+    def places(self) -> list[int]:
+        """The numbers of the inputs whose gradients are wanted."""
+        return [*self.differentiable(), *[len(self.row.parameters)] * self.by_target]
+
+    def expect_gradients(self, moving: Sequence[bool], names: Sequence[str], cut: str) -> None:
+        """Refuse to differentiate by what has no gradient; ``cut`` is how a library avoids it."""
+        row = self.row
+        offered = [row.arguments[k] for k in self._replace(by_target=False).places()]
+        offered += ["target"] * row.has_target_gradient
+        for name, moves in zip(names, moving, strict=True):
+            if moves and name not in offered:
+                raise ValueError(no_gradient(row.name, name, cut))
+
 
 def expect_count(row: Loss, given: Sequence[Any]) -> None:
     """Refuse a wrong number of positional arguments."""
@@ -60,6 +74,13 @@ def option_of(row: Loss, key: str) -> Option:
             f"{row.name}: unknown keyword {key!r}{hint}, expected one of {', '.join(known)}"
         )
     return option
+
+
+def no_gradient(name: str, what: str, cut: str) -> str:
+    """The message about an input or an option by which a loss is not differentiated."""
+    return (
+        f"{name}: {what} requires a gradient, which this loss does not have: use {cut.format(what)}"
+    )
 
 
 def is_fixed(row: Loss, constants: dict[str, Any], k: int) -> bool:

@@ -1,12 +1,17 @@
-"""Derivatives of gradients along a direction, in the operations of JAX or of PyTorch.
+"""Gradients by targets, and derivatives of gradients, in the operations of JAX or of PyTorch.
 
 Those of a pointwise loss come from its value formula (``reference/formulas.py``), run on jets of
-arrays; those of the others from differentiating the formulas below, where the terms that are linear
-in the predictions may be left out.  ``xp`` is the library, as ``ArrayLibrary`` describes it.
+arrays; those of the others from differentiating the formulas below.  ``xp`` is the library, as
+``ArrayLibrary`` describes it.
+
+A class that has the target 0 and the probability 0 does not count: its slope by the target is 0, as
+its term 0 log 0 is.  So is the slope of t log t at t = 0, where its limit is -inf: in the gradient
+by the logits behind a target it is multiplied by t, and 0 is what t log t goes to.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ._adapters import is_fixed, is_shared, loss_shape
@@ -15,6 +20,7 @@ from .reference.functions import ArrayNumbers, Functions, stirling
 from .reference.jets import Jet, jet, moving
 from .reference.links import linked
 from .tables import Loss
+from .tables.supports import HALF_LINES
 
 
 class ArrayLibrary(NamedTuple):
@@ -26,7 +32,8 @@ class ArrayLibrary(NamedTuple):
     polygamma: Callable[[int, Any], Any]  # -1: lgamma, 0: digamma, ...
     solve: Callable[[Any, Any], Any]  # lower triangular systems
     bins: Callable[[Any, Any], Any]  # searchsorted, the right side
-    hvp: Callable[..., list[Any]]  # of a function, at parameters, along directions
+    grad: Callable[..., Any]  # of a function of one array, as a function
+    hvp: Callable[..., list[Any]]  # of a function, at inputs, along directions
 
 
 class Call(NamedTuple):
@@ -45,10 +52,21 @@ class Call(NamedTuple):
         return self.arrays.get(name, self.constants.get(name, default))
 
     @property
+    def inputs(self) -> list[Any]:
+        """Parameters and target."""
+        return [*self.parameters, *([] if self.target is None else [self.target])]
+
+    def moved(self, numbers: Sequence[int], inputs: Sequence[Any]) -> "Call":
+        """The same with other inputs of those numbers."""
+        found, count = self.inputs, len(self.parameters)
+        for k, x in zip(numbers, inputs, strict=True):
+            found[k] = x
+        return self._replace(parameters=found[:count], target=next(iter(found[count:]), None))
+
+    @property
     def shapes(self) -> list[tuple[int, ...]]:
         """Of the inputs."""
-        inputs = [*self.parameters, *([] if self.target is None else [self.target])]
-        return [tuple(x.shape) for x in inputs]
+        return [tuple(x.shape) for x in self.inputs]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -56,31 +74,54 @@ class Call(NamedTuple):
         return loss_shape(self.row, self.shapes)
 
 
-def along(lib: ArrayLibrary, call: Call, directions: Sequence[Any]) -> list[Any]:
-    """The derivative of the gradient by each parameter, along directions (None: 0) in all of them.
+def along(
+    lib: ArrayLibrary, call: Call, directions: Sequence[Any], places: Sequence[int]
+) -> list[Any]:
+    """The derivatives of the gradients by some inputs, along directions (None: 0) in all inputs.
 
     The gradients are those of the reduced value, or with reduction="none" those of each sample's.
     """
-    row, xp = call.row, lib.numpy
-    if row.kind == "pointwise":
-        return _pointwise(lib, call, directions)
-    formula = FORMULAS[row.curvature]
-    used = [k for k in range(len(row.parameters)) if not is_fixed(row, call.constants, k)]
+    if call.row.kind == "pointwise":
+        return _pointwise(lib, call, directions, places)
+    inputs = call.inputs
+    used = [k for k in range(len(inputs)) if k in places or directions[k] is not None]
+    moves = [
+        lib.numpy.zeros_like(inputs[k]) if directions[k] is None else directions[k] for k in used
+    ]
+    total = partial(_total, lib, call, used)
+    found = dict(zip(used, lib.hvp(total, [inputs[k] for k in used], moves), strict=True))
+    return [_counted(lib, call, k, found[k]) for k in places]
 
-    def total(*moving: Any) -> Any:
-        parameters = list(call.parameters)
-        for k, x in zip(used, moving, strict=True):
-            parameters[k] = x
-        samples, counts = formula(lib, call._replace(parameters=parameters))
-        scale = _scale(lib, call, counts)
-        return xp.where(scale == 0, 0, scale * xp.where(scale == 0, 0, samples)).sum()
 
-    at = [call.parameters[k] for k in used]
-    found: list[Any] = [xp.zeros_like(x) for x in call.parameters]
-    moves = [found[k] if directions[k] is None else directions[k] for k in used]
-    for k, x in zip(used, lib.hvp(total, at, moves), strict=True):
-        found[k] = x
-    return found
+def by_target(lib: ArrayLibrary, call: Call) -> Any:
+    """The gradient by the target."""
+    target = len(call.parameters)
+    if call.row.kind != "pointwise":
+        found = lib.grad(partial(_total, lib, call, [target]))(call.target)
+        return _counted(lib, call, target, found)
+    scale = _scale_of_samples(lib, call)
+    (slope,) = _derivatives(lib, call, [target])
+    if call.row.target in HALF_LINES:
+        impossible = (call.target < 0) | (call.target == math.inf)
+        slope = lib.numpy.where(impossible, math.nan, slope)
+    found = lib.numpy.where(scale == 0, 0, scale * slope)
+    return found.sum() if is_shared(call.row, call.shapes, target) else found
+
+
+def _counted(lib: ArrayLibrary, call: Call, k: int, x: Any) -> Any:
+    """Derivatives by input k, 0 of the samples that do not count, whatever their data."""
+    if is_shared(call.row, call.shapes, k):
+        return x
+    scale = _scale(lib, call, FORMULAS[call.row.curvature](lib, call)[1])
+    return lib.numpy.where(scale.reshape(scale.shape + (1,) * (x.ndim - scale.ndim)) == 0, 0, x)
+
+
+def _total(lib: ArrayLibrary, call: Call, numbers: Sequence[int], *inputs: Any) -> Any:
+    """The reduced value by its formula, or the sum of the losses, as a function of some inputs."""
+    xp, call = lib.numpy, call.moved(numbers, inputs)
+    samples, counts = FORMULAS[call.row.curvature](lib, call)
+    scale = _scale(lib, call, counts)
+    return xp.where(scale == 0, 0, scale * xp.where(scale == 0, 0, samples)).sum()
 
 
 def samples(lib: ArrayLibrary, call: Call) -> Any:
@@ -134,39 +175,53 @@ class _Numbers(ArrayNumbers):
         return False
 
 
-def _pointwise(lib: ArrayLibrary, call: Call, directions: Sequence[Any]) -> list[Any]:
-    """By the second derivatives of each sample by every pair of parameters.
+def _scale_of_samples(lib: ArrayLibrary, call: Call) -> Any:
+    return _scale(
+        lib, call, lib.numpy.ones_like(lib.numpy.broadcast_to(call.inputs[0], call.shape))
+    )
+
+
+def _pointwise(
+    lib: ArrayLibrary, call: Call, directions: Sequence[Any], places: Sequence[int]
+) -> list[Any]:
+    """By the second derivatives of each sample by every pair of inputs.
 
     Jets that move along the directions would need one pass, but JAX transposes what it finds here,
     so that directions may only be multiplied by.
     """
-    xp, shape = lib.numpy, call.shape
-    scale = _scale(lib, call, xp.ones_like(xp.broadcast_to(call.parameters[0], shape)))
-    found = [xp.zeros_like(scale) for _ in directions]
+    xp, scale = lib.numpy, _scale_of_samples(lib, call)
+    found = [xp.zeros_like(scale) for _ in places]
     for j, direction in enumerate(directions):
-        for k, second in enumerate([] if direction is None else _second_derivatives(lib, call, j)):
+        seconds = [] if direction is None else _derivatives(lib, call, places, j)
+        for k, second in enumerate(seconds):
             found[k] = found[k] + xp.where(scale == 0, 0, scale * second) * direction
-    return [x.sum() if is_shared(call.row, call.shapes, k) else x for k, x in enumerate(found)]
+    return [
+        x.sum() if is_shared(call.row, call.shapes, k) else x
+        for k, x in zip(places, found, strict=True)
+    ]
 
 
-def _second_derivatives(lib: ArrayLibrary, call: Call, j: int) -> list[Any]:
-    """Those of each sample's loss by parameter j and each of the parameters."""
-    row, xp, shape = call.row, lib.numpy, call.shape
+def _derivatives(
+    lib: ArrayLibrary, call: Call, places: Sequence[int], j: int | None = None
+) -> list[Any]:
+    """By some inputs: of each sample's loss, or of its derivative by input j."""
+    row, shape, count = call.row, call.shape, len(call.parameters)
     f, jets, arguments = Functions(_Numbers(lib)), [], {}
-    for k, (parameter, x) in enumerate(zip(row.parameters, call.parameters, strict=True)):
-        x = xp.broadcast_to(x, shape)
+    for k, x in enumerate(call.inputs):
+        x = lib.numpy.broadcast_to(x, shape)
         jets.append(Jet(moving(x) if k == j else (x,)))
-        link = call.option(parameter.option.name) if parameter.option else "identity"
-        arguments[parameter.name] = linked(f, link, jets[k])
-    arguments["target"] = Jet((xp.broadcast_to(call.target, shape),))
+        option = row.parameters[k].option if k < count else None
+        link = call.option(option.name) if option else "identity"
+        arguments[row.arguments[k]] = linked(f, link, jets[k])
     for option in row.options:
         x = call.option(option.name)
         if option.kind == "per_sample":
             arguments[option.name] = jet(1.0 if x is None else x)
         elif option.kind != "link":
             arguments[option.name] = x
-    gradients = jet(getattr(formulas, row.name)(f, **arguments)).gradients(xp.where)
-    return [(*gradients.get(x, ()), 0, 0)[1] for x in jets]
+    value = jet(getattr(formulas, row.name)(f, **arguments))
+    gradients, order = value.gradients(lib.numpy.where), int(j is not None)
+    return [(*gradients.get(jets[k], ()), 0, 0)[order] for k in places]
 
 
 # ---- formulas: (losses of the samples, what each adds to the denominator of a mean) ----
@@ -174,11 +229,6 @@ def _second_derivatives(lib: ArrayLibrary, call: Call, j: int) -> list[Any]:
 
 def _softplus(xp: Any, x: Any) -> Any:
     return xp.logaddexp(x, xp.zeros_like(x))
-
-
-def _times(xp: Any, t: Any, x: Any) -> Any:
-    """T x, and 0 where t is 0 though x be infinite."""
-    return xp.where(t == 0, 0, t * xp.where(t == 0, 0, x))
 
 
 def _target(lib: ArrayLibrary, call: Call, logits: Any) -> tuple[Any, Any]:
@@ -231,12 +281,24 @@ def sigmoids(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
 
 def _softmax_nll(lib: ArrayLibrary, scores: Any, tau: Any, z_loss: float) -> Any:
     lse = lib.logsumexp(scores, -1)
-    return tau.sum(-1) * lse - _times(lib.numpy, tau, scores).sum(-1) + z_loss * lse * lse
+    tau, linear = _linear(lib, tau, scores)
+    return tau.sum(-1) * lse - linear + z_loss * lse * lse
 
 
-def softmax_or_log(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
-    """The same of logits, or linear in logarithms of probabilities."""
-    return piecewise_linear(lib, call) if call.option("link") == "log" else softmax(lib, call)
+def _linear(lib: ArrayLibrary, t: Any, scores: Any) -> tuple[Any, Any]:
+    """The targets that count, and the sum of t s: t = 0 with s = -inf does not."""
+    xp = lib.numpy
+    masked = (t == 0) & (scores == -math.inf)
+    t = xp.where(masked, 0, t)
+    return t, (t * xp.where(masked, 0, scores)).sum(-1)
+
+
+def divergence(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
+    """sum_k t_k (log t_k - log p_k) of logits, or of logarithms of probabilities."""
+    xp, (z,), t = lib.numpy, call.parameters, call.target
+    logged = call.option("link") == "log"
+    cross = -_linear(lib, t, z)[1] if logged else _softmax_nll(lib, z, t, 0)
+    return cross + (t * xp.log(xp.where(t == 0, 1, t))).sum(-1), xp.ones_like(cross)
 
 
 def piecewise_linear(lib: ArrayLibrary, call: Call) -> tuple[Any, Any]:
@@ -322,7 +384,7 @@ FORMULAS = {
     for formula in (
         softmax,
         sigmoids,
-        softmax_or_log,
+        divergence,
         piecewise_linear,
         gaussian,
         triplet,

@@ -81,19 +81,19 @@ def split(name: str, keywords: dict[str, Any]) -> tuple[Spec, list[torch.Tensor]
 
 
 @torch.compiler.assume_constant_result
-def _text(name: str, constants: Any, keys: Any) -> str:
+def _text(*spec: Any) -> str:
     """What a Spec holds as an operator takes it."""
-    return json.dumps([name, constants, keys])
+    return json.dumps(spec)
 
 
 @lru_cache(1024)
 def _spec(text: str) -> Spec:
-    name, constants, keys = json.loads(text)
-    return Spec(name, tuple((key, x) for key, x in constants), tuple(keys))
+    name, constants, keys, by_target = json.loads(text)
+    return Spec(name, tuple((key, x) for key, x in constants), tuple(keys), by_target)
 
 
 def _compute(spec: Spec, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tensor]:
-    """The value and, if wanted, the gradients by the parameters."""
+    """The value and, if wanted, the gradients."""
     count = len(spec.row.arguments)
     arrays = dict(zip(spec.keys, _arrays(tensors[count:]), strict=True))
     keywords, inputs = dict(spec.constants) | arrays, tensors[:count]
@@ -101,6 +101,9 @@ def _compute(spec: Spec, tensors: Sequence[torch.Tensor], want: bool) -> list[to
     if not want:
         return [value_of(loss, inputs, keywords)]
     value, grads = _run(loss.value_and_grad, inputs, keywords)
+    if spec.by_target:
+        call = _call_of(spec, tensors, value.dtype)
+        grads.append(second_order.by_target(_LIBRARY, call))
     return [value, *grads]
 
 
@@ -114,13 +117,13 @@ def _(spec: str, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tens
     call = _spec(spec)
     floats = [x for x in tensors if x.dtype in FLOATS]
     like = floats[0] if floats else tensors[0].to(torch.float64)
-    grads = [like.new_empty(tensors[k].shape) for k in call.differentiable()] if want else []
+    grads = [like.new_empty(tensors[k].shape) for k in call.places()] if want else []
     return [like.new_empty(call.shape(tensors)), *grads]
 
 
 def results_of(spec: Spec, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tensor]:
     if torch.compiler.is_compiling():
-        text = _text(spec.name, spec.constants, spec.keys)
+        text = _text(*spec)
         found: list[torch.Tensor] = torch.ops.nllkern.loss(text, list(tensors), want)
         return found
     return _compute(spec, tensors, want)
@@ -146,23 +149,44 @@ class _WithGrads(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, upstream: Any, *directions: Any) -> tuple[Any, ...]:
-        spec, places = ctx.spec, ctx.spec.differentiable()
+        places = ctx.spec.places()
         tensors = ctx.saved_tensors[: -len(places)]
+        moves = dict(zip(places, directions, strict=True))
         found = _first_order(ctx, upstream)
-        for k, second in zip(places, _along(spec, tensors, directions), strict=True):
-            if ctx.needs_input_grad[1 + k] and second is not None:
-                found[1 + k] = second if found[1 + k] is None else found[1 + k] + second
+        wanted = [k for k, needed in enumerate(ctx.needs_input_grad[1:]) if needed]
+        for k, second in _along(ctx.spec, tensors, moves, wanted).items():
+            found[1 + k] = second if found[1 + k] is None else found[1 + k] + second
         return tuple(found)
 
 
 def _first_order(ctx: Any, upstream: Any) -> list[Any]:
     """The gradients by the inputs of _WithGrads, from the value's alone."""
-    found: list[Any] = [None] * len(ctx.needs_input_grad)
-    places = ctx.spec.differentiable()
-    for k, grad in zip(places, ctx.saved_tensors[-len(places) :], strict=True):
-        if upstream is not None and ctx.needs_input_grad[1 + k]:
+    needs, spec, places = ctx.needs_input_grad[1:], ctx.spec, ctx.spec.places()
+    spec.expect_gradients(needs, _names(spec), "{}.detach()")
+    found: list[Any] = [None] * (1 + len(needs))
+    if upstream is None:
+        return found
+    grads, target = ctx.saved_tensors[-len(places) :], len(spec.row.parameters)
+    if target not in places and any(needs[target:]):
+        grads = _with_target(spec, ctx.saved_tensors[: -len(places)])
+        places = [*places, target]
+    for k, grad in zip(places, grads, strict=True):
+        if needs[k]:
             found[1 + k] = times_upstream(grad, upstream)
     return found
+
+
+def _names(spec: Spec) -> tuple[str, ...]:
+    """Of the tensors of a call."""
+    return (*spec.row.arguments, *spec.keys)
+
+
+def _with_target(spec: Spec, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The gradients by the parameters and that by the target, which is computed if it is needed."""
+    spec = spec._replace(by_target=True)
+    if torch.compiler.is_compiling():
+        return results_of(spec, tensors, True)[1:]
+    return list(Transformed.apply(spec, *tensors)[1:])
 
 
 class Transformed(_WithGrads):
@@ -170,20 +194,24 @@ class Transformed(_WithGrads):
 
     @staticmethod
     def jvp(ctx: Any, _: Any, *tangents: Any) -> tuple[Any, ...]:
-        spec, places = ctx.spec, ctx.spec.differentiable()
+        spec, places = ctx.spec, ctx.spec.places()
         tensors = ctx.saved_tensors[: -len(places)]
-        grads = Transformed.apply(spec, *tensors)[1:]  # saved ones have no tangents of their own
-        directions = [tangents[k] for k in places]
-        value = grads[0].new_zeros(spec.shape(tensors))
-        for grad, direction in zip(grads, directions, strict=True):
-            if direction is not None:
-                product = grad * direction
-                value = value + product.sum(tuple(range(value.ndim, product.ndim)))
-        second = _along(spec, tensors, directions)
-        return value, *(
-            torch.zeros_like(grad) if more is None else more
-            for grad, more in zip(grads, second, strict=True)
+        moves = {k: x for k, x in enumerate(tangents) if x is not None}
+        spec.expect_gradients(
+            [k in moves for k in range(len(tensors))], _names(spec), "{}.detach()"
         )
+        target = len(spec.row.parameters)
+        by_target = spec._replace(by_target=spec.by_target or target in moves)
+        # Saved ones have no tangents of their own.
+        grads = dict(
+            zip(by_target.places(), Transformed.apply(by_target, *tensors)[1:], strict=True)
+        )
+        value = grads[places[0]].new_zeros(spec.shape(tensors))
+        for k, direction in moves.items():
+            product = grads[k] * direction
+            value = value + product.sum(tuple(range(value.ndim, product.ndim)))
+        second = _along(spec, tensors, moves, places)
+        return value, *(second.get(k, torch.zeros_like(grads[k])) for k in places)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, spec: Spec, *tensors: torch.Tensor) -> tuple[Any, Any]:
@@ -195,7 +223,7 @@ class Transformed(_WithGrads):
             ]
             calls.append(Transformed.apply(spec, *given))
         if not calls:
-            places = [tensors[k].shape for k in spec.differentiable()]
+            places = [tensors[k].shape for k in spec.places()]
             return tuple(tensors[0].new_empty((0, *s)) for s in (spec.shape(tensors), *places)), 0
         outputs = tuple(torch.stack(x) for x in zip(*calls, strict=True))
         return outputs, (0,) * len(outputs)
@@ -215,29 +243,33 @@ class Compiled(_WithGrads):
 
 
 def _along(
-    spec: Spec, tensors: Sequence[torch.Tensor], directions: Sequence[Any]
-) -> list[torch.Tensor | None]:
-    """The derivatives of the gradients along directions by the parameters: None is 0."""
-    if all(x is None for x in directions):
-        return [None] * len(directions)
+    spec: Spec, tensors: Sequence[torch.Tensor], moves: dict[int, Any], wanted: Sequence[int]
+) -> dict[int, torch.Tensor]:
+    """The derivatives of the gradients by the inputs wanted, along directions in some inputs."""
+    numbers = [k for k, x in moves.items() if x is not None]
+    if not numbers:
+        return {}
     # A pullback may be called after its level of torch.func has ended, and levels begin below.
     tensors = unwrap_dead_wrappers(tuple(tensors))
-    directions = unwrap_dead_wrappers(tuple(directions))
-    row, places = spec.row, spec.differentiable()
+    given = unwrap_dead_wrappers(tuple(moves[k] for k in numbers))
+    dtype = given[0].dtype
+    directions: list[Any] = [None] * len(spec.row.arguments)
+    for k, x in zip(numbers, given, strict=True):
+        directions[k] = x
+    found = second_order.along(_LIBRARY, _call_of(spec, tensors, dtype), directions, wanted)
+    return {k: x.to(dtype) for k, x in zip(wanted, found, strict=True)}
+
+
+def _call_of(spec: Spec, tensors: Sequence[torch.Tensor], dtype: torch.dtype) -> second_order.Call:
+    row = spec.row
     count, number = len(row.arguments), len(row.parameters)
-    dtype = next(x.dtype for x in directions if x is not None)
     inputs = [x.to(dtype) for x in tensors[:number]]
     target = tensors[number] if count > number else None
     is_index = "index" in row.targets and target is not None and target.ndim < inputs[0].ndim
     if target is not None and not is_index:
         target = target.to(dtype)
     arrays = {key: x.to(dtype) for key, x in zip(spec.keys, tensors[count:], strict=True)}
-    call = second_order.Call(row, dict(spec.constants), inputs, target, arrays)
-    moves: list[Any] = [None] * number
-    for k, x in zip(places, directions, strict=True):
-        moves[k] = x
-    found = second_order.along(_LIBRARY, call, moves)
-    return [found[k].to(dtype) for k in places]
+    return second_order.Call(row, dict(spec.constants), inputs, target, arrays)
 
 
 def _hvp(f: Any, at: list[torch.Tensor], directions: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -256,6 +288,7 @@ _LIBRARY = second_order.ArrayLibrary(
     lambda edges, y: torch.searchsorted(
         torch.tensor(edges, dtype=y.dtype), y.contiguous(), right=True
     ),
+    torch.func.grad,
     _hvp,
 )
 
@@ -278,14 +311,17 @@ class _Plain(torch.autograd.Function):
         # over a graph that was retained, and one that is to be differentiated, compute them anew.
         grads, name, keywords = ctx.kept
         ctx.kept = None, name, keywords
+        _, _, _, *needs = ctx.needs_input_grad
+        by_target = any(needs[len(ROWS[name].parameters) :])
         differentiate = torch.is_grad_enabled()  # create_graph=True
-        if differentiate or grads is None:
+        if differentiate or grads is None or by_target:
             spec, arrays = split(name, keywords)
+            spec = spec._replace(by_target=by_target)
             grads = list(_WithGrads.apply(spec, *ctx.saved_tensors, *arrays)[1:])
         if differentiate or upstream.ndim > 0 or upstream.item() != 1:
             grads = [times_upstream(grad, upstream) for grad in grads]
-        _, _, _, *needs = ctx.needs_input_grad
-        grads += [None] * (len(needs) - len(grads))
+        first = len(grads) - by_target  # between them: those without a gradient
+        grads[first:first] = [None] * (len(needs) - len(grads))
         return None, None, None, *[g if x else None for g, x in zip(grads, needs, strict=True)]
 
 

@@ -16,6 +16,7 @@ from ._adapters import (
     is_fixed,
     is_shared,
     loss_shape,
+    no_gradient,
     option_of,
     plain,
 )
@@ -39,9 +40,7 @@ def _refuse(name: str, what: str, x: torch.Tensor) -> None:
             f"{name}: {what} has dtype {x.dtype}, expected torch.float32 or torch.float64: "
             f"use {what}.float()"
         )
-    raise ValueError(
-        f"{name}: {what} requires a gradient, which this loss does not have: use {what}.detach()"
-    )
+    raise ValueError(no_gradient(name, what, "{}.detach()"))
 
 
 def _function(row: Loss) -> Callable[..., torch.Tensor]:
@@ -49,6 +48,7 @@ def _function(row: Loss) -> Callable[..., torch.Tensor]:
     name, count = row.name, len(row.parameters)
     loss = loss_named(name)
     names, value_and_grad = row.arguments, loss.value_and_grad
+    has_target_gradient = row.has_target_gradient
 
     def call(*inputs: Any, **keywords: Any) -> torch.Tensor:
         expect_count(row, inputs)
@@ -62,7 +62,7 @@ def _function(row: Loss) -> Callable[..., torch.Tensor]:
                 _refuse(name, names[k], x)
             if x.requires_grad:
                 want = True
-                if k >= count:
+                if k >= count and not has_target_gradient:
                     _refuse(name, names[k], x)
         want = want and torch.is_grad_enabled()
         if keywords:

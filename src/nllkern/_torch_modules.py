@@ -35,13 +35,6 @@ class _Loss(nn.Module):
         return loss(input, target, normalizer=count / factor, **options)
 
 
-def _difference(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The same error with a target that needs no gradient, which only predictions have."""
-    if target.requires_grad:
-        return input - target, torch.zeros_like(target)
-    return input, target
-
-
 class CrossEntropyLoss(_Loss):
     """``torch.nn.CrossEntropyLoss``; a batch that is ignored whole has loss 0, not NaN.
 
@@ -114,7 +107,7 @@ class MSELoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Predictions and targets of one shape."""
-        return self._scaled(losses.squared_error, 2, *_difference(input, target))
+        return self._scaled(losses.squared_error, 2, input, target)
 
 
 class L1Loss(_Loss):
@@ -125,7 +118,7 @@ class L1Loss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Predictions and targets of one shape."""
-        return losses.absolute_error(*_difference(input, target), reduction=self.reduction)
+        return losses.absolute_error(input, target, reduction=self.reduction)
 
 
 class HuberLoss(_Loss):
@@ -137,7 +130,7 @@ class HuberLoss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Predictions and targets of one shape."""
-        return losses.huber(*_difference(input, target), reduction=self.reduction, delta=self.delta)
+        return losses.huber(input, target, reduction=self.reduction, delta=self.delta)
 
 
 class SmoothL1Loss(_Loss):
@@ -149,7 +142,6 @@ class SmoothL1Loss(_Loss):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Predictions and targets of one shape."""
-        input, target = _difference(input, target)
         if self.beta < 0:
             raise RuntimeError(f"SmoothL1Loss: beta is {self.beta}, expected a number >= 0")
         if self.beta < 1e-150:

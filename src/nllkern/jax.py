@@ -197,61 +197,80 @@ def _value(spec: Spec, parameters: Any, rest: Any, arrays: Any) -> jax.Array:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _value_and_grad(spec: Spec, parameters: Any, rest: Any, arrays: Any) -> tuple[jax.Array, Any]:
-    """The value and the gradients by the parameters, from one pass."""
+    """The value and the gradients by the parameters, from one pass, and that by the target."""
     value, *grads = run(spec, (*parameters, *rest), arrays, True)
+    if spec.by_target:
+        call = _call_of(spec, parameters, rest, arrays)
+        grads.append(second_order.by_target(_LIBRARY, call))
     return value, tuple(grads)
+
+
+def _moving(spec: Spec, tangents: Any) -> tuple[Spec, list[Any]]:
+    """A Spec with the gradients that are needed, and the directions of the inputs (None: 0)."""
+
+    def direction(t: Any) -> Any:
+        still = isinstance(t, SymbolicZero) or t.dtype == jax.dtypes.float0
+        return None if still else t
+
+    directions = [direction(t) for t in (*tangents[0], *tangents[1])]
+    others = {name: direction(t) for name, t in tangents[2].items()}
+    names, all_of = (*spec.row.arguments, *others), (*directions, *others.values())
+    spec.expect_gradients([t is not None for t in all_of], names, "jax.lax.stop_gradient({})")
+    of_target = directions[len(tangents[0]) :]
+    by_target = spec.by_target or any(t is not None for t in of_target)
+    return spec._replace(by_target=by_target), directions
 
 
 def _value_jvp(spec: Spec, primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     parameters, rest, arrays = primals
+    spec, directions = _moving(spec, tangents)
     if spec.reduction == "none" and spec.row.kind == "contrastive":  # which see each other
         f = partial(_samples, spec, rest, arrays)
-        directions = tuple(
-            jnp.zeros_like(x) if isinstance(t, SymbolicZero) else t
-            for x, t in zip(parameters, tangents[0], strict=True)
+        moves = tuple(
+            jnp.zeros_like(x) if t is None else t
+            for x, t in zip(parameters, directions, strict=True)
         )
-        along = jax.jvp(f, parameters, directions)[1]
-        return _value(spec, *primals), along + _along(along, (), (), *tangents[1:])
+        return _value(spec, *primals), jax.jvp(f, parameters, moves)[1]
     if spec.reduction == "none":
-        parameters = _one_for_each(spec.row, parameters, rest)
+        inputs = _one_for_each(spec.row, (*parameters, *rest))
+        parameters, rest = inputs[: len(parameters)], inputs[len(parameters) :]
     value, grads = _value_and_grad(spec, parameters, rest, arrays)
-    return value, _along(value, grads, *tangents)
+    return value, _along(value, grads, directions)
 
 
-def _one_for_each(row: Loss, parameters: Any, rest: Any) -> tuple[jax.Array, ...]:
-    """Parameters of which each sample has its own, so that each has its own derivative."""
-    shapes = [x.shape for x in (*parameters, *rest)]
+def _one_for_each(row: Loss, inputs: Any) -> tuple[jax.Array, ...]:
+    """Inputs of which each sample has its own, so that each has its own derivative."""
+    shapes = [x.shape for x in inputs]
     shape = loss_shape(row, shapes)
     return tuple(
         jnp.broadcast_to(x, shape + x.shape)
         if row.kind != "contrastive" and is_shared(row, shapes, k)
         else x
-        for k, x in enumerate(parameters)
+        for k, x in enumerate(inputs)
     )
 
 
-def _along(value: jax.Array, grads: Any, tangents: Any, *others: Any) -> jax.Array:
-    """The derivative of the value (or values) along a direction, from the gradients."""
+def _along(value: jax.Array, grads: Any, directions: list[Any]) -> jax.Array:
+    """The derivative of the value (or values) along directions, from the gradients."""
     found = jnp.zeros_like(value)
-    for grad, tangent in zip(grads, tangents, strict=True):
-        if isinstance(tangent, SymbolicZero):
-            continue
-        product = grad * tangent
-        found += product.sum(tuple(range(value.ndim, product.ndim)))
-    for tangent in jax.tree.leaves(others, is_leaf=lambda t: isinstance(t, SymbolicZero)):
-        # A derivative that nllkern does not have: NaN says so if anyone looks at it.
-        if not isinstance(tangent, SymbolicZero) and tangent.dtype != jax.dtypes.float0:
-            found += jnp.nan * tangent.sum().astype(value.dtype)
+    for grad, direction in zip(grads, directions, strict=False):
+        if direction is not None:
+            product = grad * direction
+            found += product.sum(tuple(range(value.ndim, product.ndim)))
     return found
 
 
 def _value_and_grad_jvp(spec: Spec, primals: Any, tangents: Any) -> tuple[Any, Any]:
     parameters, rest, arrays = primals
-    value, grads = _value_and_grad(spec, parameters, rest, arrays)
+    more, directions = _moving(spec, tangents)
+    value, grads = _value_and_grad(more, parameters, rest, arrays)
+    first = _along(value, grads, directions)
+    grads = grads[: len(parameters) + spec.by_target]
     call = _call_of(spec, parameters, rest, arrays)
-    directions = [None if isinstance(t, SymbolicZero) else t for t in tangents[0]]
-    second = second_order.along(_LIBRARY, call, directions)
-    first = _along(value, grads, *tangents)
+    second = [jnp.zeros_like(grad) for grad in grads]
+    places = spec.places()
+    for k, x in zip(places, second_order.along(_LIBRARY, call, directions, places), strict=True):
+        second[k] = x
     return (value, grads), (first, tuple(second))
 
 
@@ -281,6 +300,7 @@ _LIBRARY = second_order.ArrayLibrary(
     ),
     lambda a, b: jax.scipy.linalg.solve_triangular(a, b, lower=True),
     lambda edges, y: jnp.searchsorted(jnp.asarray(edges, y.dtype), y, side="right"),
+    jax.grad,
     _hvp,
 )
 

@@ -109,11 +109,10 @@ def test_what_only_python_does():
     problem = gaussian(12, 3, "float64", "covariance")
     inputs, options = arrays(problem)
     assert call(problem, "mean", inputs, options) == problem.loss(*problem.args, **problem.options)
-    by_mean, by_factor = jax.grad(
-        lambda *p: call(problem, "mean", (*p, inputs[2]), options), argnums=(0, 1)
-    )(*inputs[:2])
-    np.testing.assert_array_equal(by_mean, problem.run("value_and_grad")[1])
-    assert np.isnan(by_factor).all()
+    f = jax.grad(lambda *p: call(problem, "mean", p, options), argnums=0)
+    np.testing.assert_array_equal(f(*inputs), problem.run("value_and_grad")[1])
+    with pytest.raises(ValueError, match="factor requires a gradient, which this loss"):
+        jax.grad(lambda *p: call(problem, "mean", p, options), argnums=1)(*inputs)
 
 
 @pytest.mark.parametrize("wrap", [jax.jit, lambda f: f])
@@ -229,11 +228,25 @@ def test_delta_of_each():
 
 
 def test_what_has_no_derivative():
-    """NaN, not a wrong number: targets and weights."""
+    """An error, not a wrong number: weights, and targets that are put into bins."""
     z, y = np.random.default_rng(0).random((2, 5))
-    assert np.isnan(jax.grad(nj.binary_cross_entropy, argnums=1)(z, y)).all()
-    by_weight = jax.grad(lambda w: nj.binary_cross_entropy(z, y, sample_weight=w))(z)
-    assert np.isnan(by_weight).all()
+
+    def weighted(z, w):
+        return nj.binary_cross_entropy(z, y, sample_weight=w)
+
+    for transform in (partial(jax.grad, argnums=1), lambda f: jax.hessian(f, argnums=(0, 1))):
+        with pytest.raises(ValueError, match=r"sample_weight requires .*stop_gradient\(sample_w"):
+            transform(weighted)(z, z)
+
+    def mapped(z, w):
+        return jax.lax.map(lambda x: weighted(*x), (z[None], w[None]))[0]
+
+    for f in (jax.checkpoint(weighted), jax.jit(weighted), mapped):
+        found = jax.grad(f)(z, z)  # weights that do not move are none of its business
+        want = nk.binary_cross_entropy.grad(z, y, sample_weight=z)
+        np.testing.assert_array_equal(found, np.asarray(want, found.dtype))
+    with pytest.raises(ValueError, match=r"binned_cross_entropy: target requires a gradient"):
+        jax.grad(lambda y: nj.binned_cross_entropy(np.ones((5, 3)), y, edges=(0, 1)))(y)
 
 
 def test_shared_parameter_of_samples():

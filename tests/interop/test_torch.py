@@ -319,7 +319,7 @@ def test_errors():
     with pytest.raises(ValueError, match=r"sample_weight is on device meta"):
         nt.cross_entropy(z, t, sample_weight=torch.ones(4, device="meta"))
     with pytest.raises(ValueError, match=r"target requires a gradient.*use target.detach\(\)"):
-        nt.cross_entropy(z, torch.rand(4, 3, requires_grad=True))
+        nt.binned_cross_entropy(z, torch.rand(4, requires_grad=True), edges=(0, 1))
     with pytest.raises(ValueError, match="sample_weight requires a gradient"):
         nt.cross_entropy(z, t, sample_weight=torch.ones(4, requires_grad=True))
     with pytest.raises(TypeError, match="'out': it is for NumPy arrays"):

@@ -7,13 +7,11 @@ import numpy as np
 
 from ..tables import LOSSES as ROWS
 from ..tables import Loss
-from ..tables.supports import COUNT, NONNEGATIVE, POSITIVE
+from ..tables.supports import HALF_LINES, POSITIVE
 from . import formulas
 from ._protocol import LOSSES, Outside, Reference, Samples, broadcast
 from .bounds import run
 from .functions import FLOATS
-
-HALF_LINES = (POSITIVE, NONNEGATIVE, COUNT)  # a target outside one of them is impossible: +inf
 
 
 class Pointwise(Reference):

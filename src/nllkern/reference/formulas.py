@@ -108,7 +108,7 @@ def poisson_nll(f, rate, target, full):
 
     if not full:
         return b - f.times(y, f.log(b))
-    return f.where(y.value > 0, deviance, lambda: b + 0 * y)
+    return f.where(y.value > 0, deviance, lambda: b - f.times(y, f.log(b)) + f.lgamma1p(y))
 
 
 def gamma_nll(f, shape, rate, target, full):
@@ -135,7 +135,7 @@ def gamma_nll(f, shape, rate, target, full):
 
     def edge():  # y = 0
         power = f.times(a - 1, f.log(y)) if full else f.times(a, f.log(y))
-        return rest() - a + a * f.log(a) - a * f.log(b) - power
+        return rest() - a + a * f.log(a) - a * f.log(b) - power + b * y
 
     return f.where(y.value > 0, inside, edge)
 

@@ -45,7 +45,7 @@ class Loss:
     hess_is_expected: bool = False
     # ... or those by the parameters themselves at the target that this makes of the parameters.
     typical_target: Callable[..., Any] | None = None
-    # The formula in _second_order.py whose second derivatives it has, if it is not pointwise.
+    # The formula in _second_order.py that gives its second derivatives, if it is not pointwise.
     curvature: str = ""
 
     @property
@@ -53,6 +53,11 @@ class Loss:
         """The positional arguments."""
         names = tuple(p.name for p in self.parameters)
         return names if self.target is None else (*names, "target")
+
+    @property
+    def has_target_gradient(self) -> bool:
+        """Whether it has derivatives by a target of floats: an index or a bin has none."""
+        return self.target is not None and (not self.targets or "probabilities" in self.targets)
 
     @property
     def all_options(self) -> tuple[Option, ...]:
@@ -157,7 +162,7 @@ LOSSES = (
         ("probabilities",),
         o.PREDICTED,
         hess_is_expected=True,
-        curvature="softmax_or_log",
+        curvature="divergence",
     ),
     _rows(
         "multiclass_hinge",

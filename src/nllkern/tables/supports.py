@@ -21,4 +21,5 @@ UNIT = Support("unit", "(x >= 0) & (x <= 1)", "a number from 0 to 1")
 OPEN_UNIT = Support("open_unit", "(x > 0) & (x < 1)", "a number between 0 and 1, both excluded")
 SIGN = Support("sign", "(x == -1) | (x == 1)", "-1 or 1")
 
+HALF_LINES = (POSITIVE, NONNEGATIVE, COUNT)  # a target outside one of them is impossible: +inf
 SUPPORTS = (REAL, EXTENDED, LOGIT, POSITIVE, NONNEGATIVE, COUNT, UNIT, OPEN_UNIT, SIGN)
