@@ -2,7 +2,8 @@
 
 Every function has the name and the keywords of nllkern's loss (but for ``out``) and
 returns an array.  Value and gradient come from one pass, in the rule of the derivative; derivatives
-of gradients come from the formulas of the losses.
+of gradients, and those by targets of floats, come from the formulas of the losses.  Differentiating
+by weights or other options is an error.
 
 On first use a small C++ file is compiled against the installed jaxlib and kept in the user's cache
 folder (``XDG_CACHE_HOME``).  Without a C++ compiler, and for ``info_nce``, ``binned_cross_entropy``

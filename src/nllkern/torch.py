@@ -2,7 +2,8 @@
 
 Every function has the name and the keywords of nllkern's loss (but for ``out``) and
 returns a tensor.  Value and gradient come from one pass, in the forward call; the backward call
-only multiplies by the upstream gradient.  Tensors are read where they lie.
+only multiplies by the upstream gradient.  Tensors are read where they lie.  A target of floats that
+requires a gradient gets it from the formula of the loss.
 
 >>> import torch, nllkern.torch
 >>> logits = torch.zeros(4, 10, requires_grad=True)
