@@ -45,7 +45,8 @@ class Loss:
     hess_is_expected: bool = False
     # ... or those by the parameters themselves at the target that this makes of the parameters.
     typical_target: Callable[..., Any] | None = None
-    # The formula in _second_order.py that gives its second derivatives, if it is not pointwise.
+    # The formula in _second_order.py, if it is not pointwise: of derivatives by its target, and of
+    # second ones.
     curvature: str = ""
 
     @property
