@@ -162,7 +162,8 @@ def _prepare(row: Loss, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> tu
     constants = []
     for key, x in keywords.items():
         kind = option_of(row, key).kind
-        is_number = kind == "per_sample" and not isinstance(x, jax.core.Tracer) and np.ndim(x) == 0
+        has_axes = isinstance(x, (jax.core.Tracer, list, tuple)) or np.ndim(x) > 0
+        is_number = kind == "per_sample" and not has_axes
         if kind not in ARRAY_KINDS or is_number:
             constants.append((key, _constant(row, key, x)))
         elif x is not None:

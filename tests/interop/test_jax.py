@@ -225,6 +225,8 @@ def test_delta_of_each():
         np.full((6, 1), 0.3),
     ):
         assert nj.huber(x, y, delta=delta) == nk.huber(x, y, delta=delta)
+    found = jax.jit(nj.huber)(x, y, delta=[0.1, 0.2, 0.3, 1.0])  # a list of traced numbers
+    assert found == nj.huber(x, y, delta=np.array([0.1, 0.2, 0.3, 1.0]))
 
 
 def test_what_has_no_derivative():
