@@ -216,7 +216,9 @@ def _derivatives(
     for option in row.options:
         x = call.option(option.name)
         if option.kind == "per_sample":
-            arguments[option.name] = jet(1.0 if x is None else x)
+            # A number beside integers would be one of float32 in PyTorch.
+            one = lib.numpy.ones_like(lib.numpy.broadcast_to(call.inputs[0], shape))
+            arguments[option.name] = jet(one if x is None else one * x)
         elif option.kind != "link":
             arguments[option.name] = x
     value = jet(getattr(formulas, row.name)(f, **arguments))

@@ -18,6 +18,9 @@ def problems():
     for k, case in enumerate(cases((CLASSES, 67))):
         if case.row.has_target_gradient and case.kind != "index" and case.classes != 67:
             yield case.weighted(SAMPLES, "float64", k)
+    args = (np.array([0.1, 3.0]), np.array([0.3, -0.4]))
+    yield Problem(LOSSES["huber"], args, {"delta": 0.3})  # a number
+    yield Problem(LOSSES["binary_cross_entropy"], args, {"pos_weight": 0.3})
     for link in ("softplus", "identity"):
         yield gaussian(SAMPLES, 2, "float64", link)
 
