@@ -237,11 +237,7 @@ def fits():
     r, f = (-HALF_LOG_2, HALF_LOG_2), (1 / SQRT2 - 1, SQRT2 - 1)
     yield "exp f32", (exp_quotient, *r, 4, 24), {"weight": exp_weight}
     yield "exp f64", (exp_quotient, *r, 9, 53), {"weight": exp_weight}
-    yield (
-        "log1pmx f32",
-        (lambda x: log1p_quotient(x, 2), *f, 7, 24),
-        {"weight": log1pmx_weight},
-    )
+    yield ("log1pmx f32", (lambda x: log1p_quotient(x, 2), *f, 7, 24), {"weight": log1pmx_weight})
     yield (
         "log1pmx f64",
         (atanh_quotient, 0, (3 - 2 * SQRT2) ** 2, 6, 53),

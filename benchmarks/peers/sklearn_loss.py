@@ -19,10 +19,7 @@ LOSSES = {
     "huber": _loss.CyHuberLoss(1.0),
     "poisson_nll, log": _loss.CyHalfPoissonLoss(),
 }
-BINS = {
-    "binned_cross_entropy, uniform": uniform_bin,
-    "binned_cross_entropy, mu-law": mu_law_bin,
-}
+BINS = {"binned_cross_entropy, uniform": uniform_bin, "binned_cross_entropy, mu-law": mu_law_bin}
 # It leaves out what of a likelihood depends on the target alone, which the others compute.
 CONSTANTS = {"poisson_nll, log": lambda y: gammaln(y + 1).sum()}
 

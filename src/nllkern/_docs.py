@@ -104,11 +104,7 @@ Examples
 }
 
 # What a loss returns, and so what its `out` takes.
-OUTS = {
-    "one_prediction": "one_out",
-    "more_predictions": "more_outs",
-    "pair_of_vectors": "pair_out",
-}
+OUTS = {"one_prediction": "one_out", "more_predictions": "more_outs", "pair_of_vectors": "pair_out"}
 
 
 def called(row: Loss) -> str:

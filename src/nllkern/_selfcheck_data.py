@@ -150,9 +150,4 @@ def _contrastive(
         yield Problem(" ".join(chosen), args, options)
 
 
-_KINDS = {
-    "pointwise": _pointwise,
-    "rows": _rows,
-    "vectors": _vectors,
-    "contrastive": _contrastive,
-}
+_KINDS = {"pointwise": _pointwise, "rows": _rows, "vectors": _vectors, "contrastive": _contrastive}

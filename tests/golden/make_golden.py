@@ -80,11 +80,7 @@ def joined(parts):
     ]
 
 
-DRAWN = {
-    "pointwise": pointwise,
-    "rows": points_classes.tables,
-    "vectors": points_vectors.tables,
-}
+DRAWN = {"pointwise": pointwise, "rows": points_classes.tables, "vectors": points_vectors.tables}
 
 
 def make(row, pool):

@@ -2,15 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import (
-    DTYPES,
-    REDUCTIONS,
-    Case,
-    assert_exact,
-    assert_same_bits,
-    cases,
-    known,
-)
+from cases import DTYPES, REDUCTIONS, Case, assert_exact, assert_same_bits, cases, known
 
 import nllkern as nk
 

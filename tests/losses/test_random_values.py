@@ -5,17 +5,7 @@ The reference decides which results are NaN and which infinite; finite ones are 
 
 import numpy as np
 import pytest
-from cases import (
-    DTYPES,
-    LOSSES,
-    ROW,
-    Case,
-    Problem,
-    assert_exact,
-    assert_same_bits,
-    cases,
-    known,
-)
+from cases import DTYPES, LOSSES, ROW, Case, Problem, assert_exact, assert_same_bits, cases, known
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp

@@ -56,12 +56,7 @@ def backward(factor: Array, diagonal: Divide, right: Array) -> tuple[Array, Arra
     return g, b
 
 
-@loss(
-    "mean",
-    "factor",
-    links=("identity", "softplus", "log", "covariance"),
-    kind=VectorReference,
-)
+@loss("mean", "factor", links=("identity", "softplus", "log", "covariance"), kind=VectorReference)
 def multivariate_gaussian_nll(
     mean: Array, factor: Array, target: Array, *, link: str = "identity", full: bool = True
 ) -> Samples:

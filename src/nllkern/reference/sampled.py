@@ -170,9 +170,4 @@ def _contrastive(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> lis
     return found
 
 
-_KINDS = {
-    "pointwise": _pointwise,
-    "rows": _rows,
-    "vectors": _vectors,
-    "contrastive": _contrastive,
-}
+_KINDS = {"pointwise": _pointwise, "rows": _rows, "vectors": _vectors, "contrastive": _contrastive}

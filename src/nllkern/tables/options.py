@@ -70,11 +70,7 @@ PREDICTED = Option(
     "link", "choice", "softmax", "one of softmax, log", ("softmax", "log"), field="variant"
 )
 EDGES = Option(
-    "edges",
-    "edges",
-    ...,
-    "a pair (low, high) or an increasing array of K + 1 numbers",
-    in_c=False,
+    "edges", "edges", ..., "a pair (low, high) or an increasing array of K + 1 numbers", in_c=False
 )
 OUTSIDE = Option("outside", "choice", "clip", "'clip' or 'raise'", ("clip", "raise"), in_c=False)
 
