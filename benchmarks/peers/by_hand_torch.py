@@ -6,7 +6,8 @@ Each function takes the arguments of a loss and returns the call that computes v
 import torch
 from torch.nn import functional as F  # noqa: N812, its usual name
 
-from .formulas_torch import HALF_LOG_2PI, LOG_2, mu_law_bin, uniform_bin
+from .formulas import HALF_LOG_2PI, LOG_2, mu_law_bin, uniform_bin
+from .formulas_torch import XP
 
 
 def in_place(formula):
@@ -33,11 +34,11 @@ def cross_entropy(logits, target, grad):
 
 
 def binned_uniform(logits, target, grad):
-    return cross_entropy(logits, uniform_bin(target), grad)
+    return cross_entropy(logits, uniform_bin(XP, target), grad)
 
 
 def binned_mu_law(logits, target, grad):
-    return cross_entropy(logits, mu_law_bin(target), grad)
+    return cross_entropy(logits, mu_law_bin(XP, target), grad)
 
 
 def kl_divergence(logits, target, grad):

@@ -9,9 +9,7 @@ import numpy as np
 from scipy import linalg, special
 
 from ..catalogue import BINS, MU, TEMPERATURE
-
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-LOG_2 = math.log(2)
+from .formulas import HALF_LOG_2PI, LOG_2
 
 
 def cross_entropy(logits, target, grad):
