@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._losses import loss_named
-from .reference._math import apply_link
+from .reference.functions import FLOATS
+from .reference.jets import Jet, moving
+from .reference.links import linked
 from .tables import LOSSES
 from .tables.links import LOG, LOGIT
 from .tables.losses import Loss
@@ -132,10 +134,11 @@ class RawScores:
         row = self.row
         return row.kind == "pointwise" and row.parameters[k].support is REAL and row.target is REAL
 
-    def _link(self, k: int) -> str:
-        """The name of the link of parameter k."""
+    def _linked(self, k: int, raw: Array) -> Jet:
+        """Parameter k, which moves with its raw score."""
         p = self.row.parameters[k]
-        return p.links[0].name if p.option is None else self.options[p.option.name]
+        link = p.links[0].name if p.option is None else self.options[p.option.name]
+        return linked(FLOATS, link, Jet(moving(raw.astype(np.longdouble))))
 
     def longest_step(
         self, k: int, raw: Sequence[Array], target: Array, weights: Array
@@ -143,8 +146,7 @@ class RawScores:
         """How far each sample may ask the raw score of parameter k to move in one step."""
         x = raw[k].astype(np.float64)
         if self.row.parameters[k].support in (POSITIVE, NONNEGATIVE):
-            step: Array = 1.0 / apply_link(self._link(k), x).slope
-            return step
+            return np.float64(1.0 / FLOATS.log(self._linked(k, x)).derivatives[1])
         if self.has_units(k):
             distance = np.abs(x - target)
             mean = (weights * distance).sum() / max(weights.sum(), TINY)
@@ -156,13 +158,9 @@ class RawScores:
         row = self.row
         values, slopes = [], []
         for k, u in enumerate(raw):
-            x = u.astype(np.float64)
-            slope = np.ones_like(x)
-            if row.parameters[k].is_linked:
-                p = apply_link(self._link(k), x)
-                x, slope = p.value, p.value * p.slope
-            values.append(x)
-            slopes.append(slope)
+            x, slope, _ = self._linked(k, u).derivatives
+            values.append(x.astype(np.float64))
+            slopes.append(np.float64(slope))
         rest = {k: v for k, v in keywords.items() if k not in ("check", "sample_weight")}
         rest |= {p.option.name: "identity" for p in row.parameters if p.option is not None}
         assert row.typical_target is not None

@@ -8,7 +8,9 @@ import pytest
 
 import nllkern as nk
 from nllkern.boosting import Objective
-from nllkern.reference._math import apply_link
+from nllkern.reference.functions import FLOATS
+from nllkern.reference.jets import Jet
+from nllkern.reference.links import linked
 from nllkern.tables import LOSSES
 
 ROWS = {row.name: row for row in LOSSES if row.kind in ("pointwise", "rows")}
@@ -34,9 +36,10 @@ def test_fisher_is_the_mean_of_the_true_one(name, link):
     """And of the gradient's square."""
     rng, n = np.random.default_rng(0), 400_000
     raw = np.tile([1.3, 0.7][: PARAMETERS[name]], (n, 1))
-    linked = [k for k in range(PARAMETERS[name]) if name != "gaussian_nll" or k == 1]
+    behind = [k for k in range(PARAMETERS[name]) if name != "gaussian_nll" or k == 1]
     theta = [
-        apply_link(link, raw[:, k]).value if k in linked else raw[:, k] for k in range(raw.shape[1])
+        linked(FLOATS, link if k in behind else "identity", Jet((raw[:, k],))).value
+        for k in range(raw.shape[1])
     ]
     y = drawn(name, theta, rng)
     scores = raw if raw.shape[1] > 1 else raw[:, 0]

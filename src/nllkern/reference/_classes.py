@@ -1,13 +1,13 @@
-"""Losses over classes, on the last axis."""
+"""Losses over classes, on the last axis, in NumPy's widest float."""
 
-import math
 from typing import Any
 
 import numpy as np
 
+from ..tables.supports import NONNEGATIVE
 from . import _math as rm
 from ._math import Array, product
-from ._protocol import Outside, Reference, Samples, as_float64, loss
+from ._protocol import Outside, Reference, Samples, as_float64, loss, within
 
 
 class ClassReference(Reference):
@@ -17,16 +17,15 @@ class ClassReference(Reference):
         return arguments, [False]
 
 
-@loss("logits", kind=ClassReference)
+@loss(ClassReference)
 def cross_entropy(
     logits: Any,
     target: Any,
-    *,
-    class_weight: Any = None,
-    label_smoothing: float = 0.0,
-    ignore_index: int | None = None,
-    z_loss: float = 0.0,
-    softcap: float | None = None,
+    class_weight: Any,
+    label_smoothing: float,
+    ignore_index: int | None,
+    z_loss: float,
+    softcap: float | None,
 ) -> Samples:
     """Softmax cross-entropy of logits (..., K) with class indices (...) or probabilities (..., K).
 
@@ -40,37 +39,73 @@ def cross_entropy(
     A logit of -inf is a masked class: p = 0 and derivatives exactly 0.  Its term is +inf if the
     target gives it mass and absent if not.  NaN, +inf, or no class left: the sample is NaN.
     """
-    z = as_float64("logits", logits)
-    w = _checked_options(z, class_weight, label_smoothing)
-    if not (z_loss >= 0 and math.isfinite(z_loss)):
-        raise ValueError(f"z_loss must be finite and not negative, got {z_loss!r}")
-    if softcap is not None and not (softcap > 0 and math.isfinite(softcap)):
-        raise ValueError(f"softcap must be positive and finite, got {softcap!r}")
+    z = _scores("logits", logits)
+    s: tuple[Any, ...] = z, 1.0, 0.0
+    if softcap is not None:
+        t, slope = np.tanh(z / softcap), rm.sech2(z / softcap)
+        s = np.where(np.isinf(z), z, softcap * t), slope, -2.0 * t * slope / softcap
+    return _of_softmax(z, s, target, class_weight, label_smoothing, ignore_index, z_loss)
+
+
+@loss(ClassReference)
+def normalized_sigmoid_nll(
+    logits: Any, target: Any, class_weight: Any, label_smoothing: float, ignore_index: int | None
+) -> Samples:
+    """Cross-entropy of sigmoids divided by their sum, with class indices or probabilities.
+
+    s_k     = log sigmoid(z_k),  s'_k = sigmoid(-z_k),  s''_k = -sigmoid(z_k) sigmoid(-z_k)
+    theta_k = sigmoid(z_k) / sum_j sigmoid(z_j) = softmax(s)_k
+    tau_k   = class_weight_k * ((1 - eps) * t_k + eps / K),  T = sum_k tau_k
+    value   = -sum_k tau_k log theta_k
+    grad    = (T theta_k - tau_k) s'_k
+    hess    = T theta_k (1 - theta_k) s'_k^2 + (T theta_k - tau_k) s''_k
+
+    A logit of -inf is a masked class, as in cross_entropy; +inf is a sigmoid of 1.
+    """
+    z = _scores("logits", logits)
+    slope = rm.sigmoid(-z)
+    s = -rm.softplus(-z), slope, -rm.sigmoid(z) * slope
+    return _of_softmax(z, s, target, class_weight, label_smoothing, ignore_index)
+
+
+def _of_softmax(
+    z: Array,
+    scores: tuple[Any, ...],
+    target: Any,
+    class_weight: Any,
+    label_smoothing: float,
+    ignore_index: int | None,
+    z_loss: float = 0.0,
+) -> Samples:
+    """Of the softmax of scores s of logits z: ``scores`` are s, s' and s''."""
+    s, s1, s2 = scores
+    classes = z.shape[-1]
+    w = np.ones(classes) if class_weight is None else as_float64("class_weight", class_weight)
+    if w.shape != (classes,):
+        raise ValueError(f"class_weight has shape {w.shape}, expected {(classes,)}")
     t, counts, weight = _class_target(target, z.shape, w, ignore_index)
     if weight is None:
         weight = np.where(counts, 1.0, 0.0)
     elif label_smoothing == 0 and z_loss == 0:
         counts = counts & (weight != 0)
-
-    masked = z == -np.inf
-    if softcap is None:
-        s, s1, s2 = z, np.ones_like(z), np.zeros_like(z)
-    else:
-        s = np.where(masked, -np.inf, softcap * np.tanh(z / softcap))
-        s1 = rm.sech2(z / softcap)
-        s2 = -2.0 * np.tanh(z / softcap) * s1 / softcap
-
+    tau = w * ((1.0 - label_smoothing) * t + label_smoothing / classes)
+    mass = tau.sum(axis=-1, keepdims=True)
     m, rest, p, q = rm.softmax(s)
     lse = m + np.log1p(rest)
-    bad = np.isnan(z).any(-1) | (z == np.inf).any(-1) | masked.all(-1)
-
-    tau = w * ((1.0 - label_smoothing) * t + label_smoothing / z.shape[-1])
-    mass = tau.sum(axis=-1, keepdims=True)
     value = product(tau, m - s).sum(-1) + (mass * np.log1p(rest) + z_loss * lse * lse)[..., 0]
     ds = rm.sum_of_others(tau) * p - tau * q + 2.0 * z_loss * lse * p
     d2s = (mass + 2.0 * z_loss * lse) * p * q + 2.0 * z_loss * p**2
+    masked = z == -np.inf
+    bad = np.isnan(s).any(-1) | (s == np.inf).any(-1) | masked.all(-1)
     outside = {"target": (~(t >= 0), "not negative")}
     return _samples(bad, masked, (value, ds * s1, d2s * s1**2 + ds * s2), outside, counts, weight)
+
+
+def _scores(name: str, x: Any) -> Array:
+    z = as_float64(name, x)
+    if z.ndim == 0 or z.shape[-1] == 0:
+        raise ValueError(f"{name} must be (..., K) with K >= 1, got shape {z.shape}")
+    return z.astype(np.longdouble)
 
 
 def _samples(
@@ -82,7 +117,7 @@ def _samples(
     weight: Array | float = 1.0,
 ) -> Samples:
     """Of value, gradient and second derivatives: NaN for a bad sample, 0 for a masked class."""
-    value, *derivatives = results
+    value, *derivatives = (x.astype(np.float64) for x in results)
     grad, hess = (np.where(masked, 0.0, np.where(bad[..., None], np.nan, x)) for x in derivatives)
     return Samples(np.where(bad, np.nan, value), (grad,), (hess,), outside, counts, weight)
 
@@ -120,92 +155,12 @@ def _class_target(
     return t, counts, None
 
 
-@loss("logits", kind=ClassReference)
-def normalized_sigmoid_nll(
-    logits: Any,
-    target: Any,
-    *,
-    class_weight: Any = None,
-    label_smoothing: float = 0.0,
-    ignore_index: int | None = None,
-) -> Samples:
-    """Cross-entropy of sigmoids divided by their sum, with class indices or probabilities.
-
-    s_k     = log sigmoid(z_k),  s'_k = sigmoid(-z_k),  s''_k = -sigmoid(z_k) sigmoid(-z_k)
-    theta_k = sigmoid(z_k) / sum_j sigmoid(z_j) = softmax(s)_k
-    tau_k   = class_weight_k * ((1 - eps) * t_k + eps / K),  T = sum_k tau_k
-    value   = -sum_k tau_k log theta_k
-    grad    = (T theta_k - tau_k) s'_k
-    hess    = T theta_k (1 - theta_k) s'_k^2 + (T theta_k - tau_k) s''_k
-
-    A logit of -inf is a masked class, as in cross_entropy; +inf is a sigmoid of 1.
-    """
-    z = as_float64("logits", logits)
-    w = _checked_options(z, class_weight, label_smoothing)
-    t, counts, weight = _class_target(target, z.shape, w, ignore_index)
-    if weight is None:
-        weight = np.where(counts, 1.0, 0.0)
-    elif label_smoothing == 0:
-        counts = counts & (weight != 0)
-
-    # s = min(z, 0) - log1p(exp(-|z|)): the differences s - max s are formed part by part, and the
-    # exponentials of them as quotients of sigmoids.
-    masked = z == -np.inf
-    top = z.argmax(axis=-1, keepdims=True)
-    peak = np.take_along_axis(z, top, axis=-1)
-    tail = np.log1p(np.exp(-np.abs(z)))
-    tail_top = np.take_along_axis(tail, top, axis=-1)
-    base = np.minimum(peak, 0.0)
-    fall = (np.minimum(z, 0.0) - base) - (tail - tail_top)
-    fall = rm.replaced(fall, top, np.where(peak == -np.inf, np.nan, 0.0))
-    # Quotients y of a sigmoid and exp(base).
-    one_plus = 1.0 + np.exp(-np.abs(z))
-    y = np.exp(np.where(z > 0, 0.0, z - base)) / one_plus
-    y_top = 1.0 / (1.0 + np.exp(-np.abs(peak)))
-    # Many terms that underflow one by one have a sum that need not: see softmax_rest.
-    others = rm.replaced(z, top, -np.inf)
-    second = np.minimum(others.max(axis=-1, keepdims=True), 0.0)
-    half = np.exp(0.5 * (second - base))
-    others = np.exp(np.where(others > 0, 0.0, others - second)) / one_plus
-    others = half * (half * others.sum(axis=-1, keepdims=True))
-    others = np.where(second == -np.inf, 0.0, others)
-    total = y_top + others
-    p = rm.replaced(y, top, y_top) / total
-    q = rm.replaced(total - y, top, others) / total
-    bad = np.isnan(z).any(-1) | masked.all(-1)
-
-    tau = w * ((1.0 - label_smoothing) * t + label_smoothing / z.shape[-1])
-    mass = tau.sum(axis=-1, keepdims=True)
-    value = product(tau, -fall).sum(-1) + (mass * np.log1p(others / y_top))[..., 0]
-    s1, s2 = rm.sigmoid(-z), -rm.sigmoid(z) * rm.sigmoid(-z)
-    ds = rm.sum_of_others(tau) * p - tau * q
-    outside = {"target": (~(t >= 0), "not negative")}
-    return _samples(
-        bad, masked, (value, ds * s1, mass * p * q * s1**2 + ds * s2), outside, counts, weight
-    )
-
-
-def _checked_options(z: Array, class_weight: Any, label_smoothing: float) -> Array:
-    """The class weights, of logits z (..., K)."""
-    if z.ndim == 0 or z.shape[-1] == 0:
-        raise ValueError(f"logits must be (..., K) with K >= 1, got shape {z.shape}")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing!r}")
-    if class_weight is None:
-        return np.ones(z.shape[-1])
-    w = as_float64("class_weight", class_weight)
-    if w.shape != z.shape[-1:]:
-        raise ValueError(f"class_weight has shape {w.shape}, expected {z.shape[-1:]}")
-    return w
-
-
-@loss("logits", kind=ClassReference, links=("softmax", "log"))
-def kl_divergence(logits: Any, target: Any, *, link: str = "softmax") -> Samples:
+@loss(ClassReference)
+def kl_divergence(logits: Any, target: Any, link: str) -> Samples:
     """Kullback-Leibler divergence of probabilities (..., K) from a prediction (..., K).
 
     link "softmax", p = softmax(z):
     value = sum_k t_k (log t_k - log p_k)
-          = sum_k (p_k - t_k + t_k log(t_k / p_k)) + (sum_k t_k - 1)
     grad  = T p_k - t_k,  T = sum_k t_k
     hess  = T p_k (1 - p_k)
 
@@ -215,60 +170,27 @@ def kl_divergence(logits: Any, target: Any, *, link: str = "softmax") -> Samples
     gives it mass.  NaN, +inf, a target that is negative or infinite: the sample is NaN; under
     softmax also if no class is left.
     """
-    z = as_float64("logits", logits)
-    if link not in ("softmax", "log"):
-        raise ValueError(f"link must be 'softmax' or 'log', got {link!r}")
-    _checked_options(z, None, 0.0)
+    z = _scores("logits", logits)
     t = as_float64("target", target)
     if t.shape != z.shape:
         raise ValueError(f"target has shape {t.shape}, expected {z.shape}")
-    masked = z == -np.inf
-    wrong = ~((t >= 0) & (t < np.inf))
+    masked, wrong = z == -np.inf, ~within(NONNEGATIVE, t)
     bad = np.isnan(z).any(-1) | (z == np.inf).any(-1) | wrong.any(-1)
-    mass = t.sum(axis=-1, keepdims=True)
-    if link == "log":
-        # log t = e log 2 + log m: e log 2 - l first, which is exact where t is close to exp(l).
-        m, e = np.frexp(t)
-        low = m < np.sqrt(0.5)
-        m, e = np.where(low, 2 * m, m), np.where(low, e - 1, e)
-        d = (e * LN2_HIGH - z) + (np.log(m) + e * LN2_LOW)
-        value = np.where(t == 0, 0.0, t * d).sum(-1)
-        grad, hess = -t, np.zeros_like(t)
-    else:
+    log_p, grad, hess = z, -t, np.zeros_like(t)
+    if link == "softmax":
         bad |= masked.all(-1)
         m, rest, p, q = rm.softmax(z)
-        x = (p - t) / t
-        log_r = np.where(np.abs(x) < 0.5, np.log1p(x), (z - m) - np.log1p(rest) - np.log(t))
-        unit = np.where(mass < 0.5, 0.0, 1.0)  # sum p: of a small mass the 1 would take the digits
-        far = (unit * p - t) - t * log_r
-        term = np.where((np.abs(x) < 0.5) & (unit == 1), -t * rm.log1pmx(x), far)
-        excess = [
-            math.fsum((*row, -one)) if good else math.nan
-            for row, one, good in zip(
-                t.reshape(-1, t.shape[-1]).tolist(),
-                unit.ravel(),
-                ~wrong.any(-1).ravel(),
-                strict=True,
-            )
-        ]
-        value = np.where(t == 0, unit * p, term).sum(-1) + np.reshape(excess, bad.shape)
+        log_p = (z - m) - np.log1p(rest)
         grad = rm.sum_of_others(t) * p - t * q
-        hess = mass * p * q
+        hess = t.sum(axis=-1, keepdims=True) * p * q
+    value = np.where(t == 0, 0.0, t * (np.log(t, dtype=np.longdouble) - log_p)).sum(-1)
     outside = {"target": (wrong, "not negative and finite"), "logits": (np.isnan(z), "a number")}
     return _samples(bad, masked, (value, grad, hess), outside)
 
 
-LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42fefa4p-1"), float.fromhex("-0x1.8432a1b0e2634p-43")
-
-
-@loss("scores", kind=ClassReference)
+@loss(ClassReference)
 def multiclass_hinge(
-    scores: Any,
-    target: Any,
-    *,
-    margin: float = 1.0,
-    variant: str = "crammer_singer",
-    ignore_index: int | None = None,
+    scores: Any, target: Any, margin: float, variant: str, ignore_index: int | None
 ) -> Samples:
     """Multiclass hinge loss of scores (..., K) with class indices y (...).
 
@@ -279,15 +201,11 @@ def multiclass_hinge(
 
     A score of -inf is a masked class: no term, derivatives 0.  NaN: the sample is NaN.
     """
-    s = as_float64("scores", scores)
-    if not (margin >= 0 and math.isfinite(margin)):
-        raise ValueError(f"margin must be finite and not negative, got {margin!r}")
-    if variant not in ("crammer_singer", "weston_watkins"):
-        raise ValueError(f"variant must be 'crammer_singer' or 'weston_watkins', got {variant!r}")
-    w = _checked_options(s, None, 0.0)
+    s = _scores("scores", scores)
     if np.asarray(target).dtype.kind not in "iu":
         raise TypeError(f"target has dtype {np.asarray(target).dtype}, expected integers")
-    t, counts, _ = _class_target(target, s.shape, w, ignore_index)
+    t, counts, weight = _class_target(target, s.shape, np.ones(s.shape[-1]), ignore_index)
+    assert weight is not None
     is_target = t == 1
     own = np.where(is_target, s, 0.0).sum(axis=-1, keepdims=True)
     masked = s == -np.inf
@@ -304,22 +222,12 @@ def multiclass_hinge(
     grad = active - np.where(is_target & ~masked, active.sum(axis=-1, keepdims=True), 0)
     results = value, grad, np.zeros_like(s)
     outside = {"scores": (np.isnan(s), "a number")}
-    return _samples(
-        bad, np.zeros_like(masked), results, outside, counts, np.where(counts, 1.0, 0.0)
-    )
+    return _samples(bad, np.zeros_like(masked), results, outside, counts, weight)
 
 
-@loss("logits", kind=ClassReference)
+@loss(ClassReference)
 def binned_cross_entropy(
-    logits: Any,
-    target: Any,
-    *,
-    edges: Any,
-    outside: str = "clip",
-    class_weight: Any = None,
-    label_smoothing: float = 0.0,
-    z_loss: float = 0.0,
-    softcap: float | None = None,
+    logits: Any, target: Any, edges: Any, outside: str, **options: Any
 ) -> Samples:
     """Cross-entropy of logits (..., K) with the bins that real targets (...) fall into.
 
@@ -327,15 +235,12 @@ def binned_cross_entropy(
     pair (low, high), which stands for np.linspace(low, high, K + 1).  A target outside goes to
     the end bin, or raises.
     """
-    z, y = as_float64("logits", logits), as_float64("target", target)
-    _checked_options(z, None, 0.0)
+    z, y = _scores("logits", logits), as_float64("target", target)
     edges = np.asarray(edges, np.float64)
     if edges.shape == (2,):
         edges = np.linspace(edges[0], edges[1], z.shape[-1] + 1)
     if edges.shape != (z.shape[-1] + 1,) or not np.all(np.diff(edges) > 0):
         raise ValueError(f"edges must be a pair or K + 1 increasing numbers, got {edges}")
-    if outside not in ("clip", "raise"):
-        raise ValueError(f"outside must be 'clip' or 'raise', got {outside!r}")
     if y.shape != z.shape[:-1]:
         raise ValueError(f"target has shape {y.shape}, expected {z.shape[:-1]}")
     bad = np.isnan(y)
@@ -344,11 +249,4 @@ def binned_cross_entropy(
     if bad.any():
         raise ValueError(f"target at index {tuple(map(int, np.argwhere(bad)[0]))} has no bin")
     index = np.clip(np.searchsorted(edges, y, side="right") - 1, 0, z.shape[-1] - 1)
-    return cross_entropy.samples(
-        z,
-        index,
-        class_weight=class_weight,
-        label_smoothing=label_smoothing,
-        z_loss=z_loss,
-        softcap=softcap,
-    )
+    return cross_entropy.samples(logits, index, ignore_index=None, **options)

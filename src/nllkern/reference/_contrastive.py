@@ -1,6 +1,5 @@
 """Losses over the similarities of two sets of vectors; the matrix of similarities is whole."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,6 @@ from ._math import Array
 from ._protocol import Reference, Samples, as_float64, loss
 
 Gradients = Callable[[Array], tuple[Array, Array]]  # from the weights of the rows
-
-FORMS = ("queries", "symmetric", "nt_xent")
 
 
 class ContrastiveReference(Reference):
@@ -26,15 +23,8 @@ class ContrastiveReference(Reference):
         raise NotImplementedError(f"{self.name} has no second derivatives")
 
 
-@loss("queries", "keys", kind=ContrastiveReference)
-def info_nce(
-    queries: Any,
-    keys: Any,
-    *,
-    temperature: float = 0.1,
-    normalize: bool = True,
-    form: str = "queries",
-) -> Samples:
+@loss(ContrastiveReference)
+def info_nce(queries: Any, keys: Any, temperature: float, normalize: bool, form: str) -> Samples:
     """Cross-entropy of the similarities of N queries with M keys, of which the i-th is query i's.
 
     q_i, k_j   = the rows, over their Euclidean norms if normalize (a row of zeros stays)
@@ -51,12 +41,8 @@ def info_nce(
         if x.ndim != 2 or x.shape[1] == 0:
             raise ValueError(f"{name} must be (rows, D) with D >= 1, got shape {x.shape}")
     (n, d), (m, _) = raw[0].shape, raw[1].shape
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {FORMS}, got {form!r}")
     if raw[1].shape[1] != d or m < n or (form != "queries" and m != n):
         raise ValueError(f"keys have shape {raw[1].shape}, queries {raw[0].shape}")
-    if not (temperature > 0 and math.isfinite(temperature)):
-        raise ValueError(f"temperature must be positive and finite, got {temperature!r}")
     units = [_unit_rows(x) for x in raw] if normalize else [(x, None, None) for x in raw]
     q, k = units[0][0], units[1][0]
     own = np.arange(n)

@@ -1,6 +1,5 @@
 """The pointwise losses: each is its formula, run on jets."""
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from ..tables import LOSSES as ROWS
 from ..tables import Loss
 from ..tables.supports import HALF_LINES, POSITIVE
 from . import formulas
-from ._protocol import LOSSES, Outside, Reference, Samples, broadcast
+from ._protocol import LOSSES, Outside, Reference, Samples, broadcast, within
 from .bounds import run
 from .functions import FLOATS
 
@@ -18,20 +17,8 @@ class Pointwise(Reference):
     """A loss of numbers, from its row and its formula."""
 
     def __init__(self, row: Loss):
-        self.row, self.name = row, row.name
         self.formula = getattr(formulas, row.name)
-        self.parameters = tuple(p.name for p in row.parameters)
-        self.links = max(
-            (tuple(x.name for x in p.links) for p in row.parameters if p.option), default=()
-        )
-        self.__doc__ = (
-            self.formula.__doc__ or f"The value of ``nllkern.{row.name}`` and its derivatives."
-        )
-        kind = inspect.Parameter
-        self.__signature__ = inspect.Signature(
-            [kind(name, kind.POSITIONAL_OR_KEYWORD) for name in row.arguments]
-            + [kind(x.name, kind.KEYWORD_ONLY, default=x.default) for x in row.options]
-        )
+        super().__init__(row, self._samples, self.formula.__doc__)
 
     def arguments(
         self, given: dict[str, Any], shape: tuple[int, ...]
@@ -50,7 +37,7 @@ class Pointwise(Reference):
         }
         return inputs, links, options
 
-    def samples(self, **given: Any) -> Samples:
+    def _samples(self, **given: Any) -> Samples:
         """Value, first and second derivatives of each sample."""
         shape = np.shape(given["target"])
         inputs, links, options = self.arguments(given, shape)
@@ -97,11 +84,6 @@ class Pointwise(Reference):
         supports["target"] = self.row.target
         supports |= {x.name: x.support for x in self.row.options if x.name in inputs}
         return {name: (~within(s, inputs[name]), s.words) for name, s in supports.items()}
-
-
-def within(support: Any, x: Any) -> Any:
-    """Whether the numbers are inside."""
-    return eval(support.test, {"x": x, "INFINITY": np.inf, "floor": np.floor})
 
 
 for _row in ROWS:

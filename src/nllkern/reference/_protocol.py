@@ -8,6 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..tables import LOSSES as ROWS
+from ..tables import Loss
+from ..tables.options import Option
+from ..tables.supports import Support
+
 Array = NDArray[Any]
 Outside = dict[str, tuple[Array, str]]  # argument: entries outside the domain, what is expected
 
@@ -16,10 +21,9 @@ class Samples(NamedTuple):
     """What one loss function returns: everything per sample, before weights and reduction."""
 
     value: Array
-    grad: tuple[
-        Any, ...
-    ]  # one array a parameter; or, where samples see each other, the function that
-    # makes it of their weights
+    # One array a parameter; or, where samples see each other, the function that makes it of their
+    # weights.
+    grad: tuple[Any, ...]
     hess: tuple[Any, ...]  # likewise
     outside: Outside
     counts: Array | bool = True  # False: contributes exactly nothing, whatever its data
@@ -27,17 +31,19 @@ class Samples(NamedTuple):
 
 
 class Reference:
-    """A loss with the public protocol around a function that returns ``Samples``."""
+    """The public protocol of a row's loss, around a function that returns ``Samples``."""
 
-    def __init__(
-        self, samples: Callable[..., Samples], parameters: tuple[str, ...], links: tuple[str, ...]
-    ):
-        self.samples = samples
-        self.name = samples.__name__
-        self.parameters = parameters
-        self.links = links
-        self.__doc__ = samples.__doc__
-        self.__signature__ = inspect.signature(samples)
+    def __init__(self, row: Loss, samples: Callable[..., Samples], doc: str | None):
+        self.row, self.samples, self.name = row, samples, row.name
+        self.parameters = tuple(p.name for p in row.parameters)
+        self.links = row.links
+        self.__doc__ = doc or f"The value of ``nllkern.{row.name}`` and its derivatives."
+        kind = inspect.Parameter
+        defaults = {x.name: kind.empty if x.default is ... else x.default for x in row.options}
+        self.__signature__ = inspect.Signature(
+            [kind(name, kind.POSITIONAL_OR_KEYWORD) for name in row.arguments]
+            + [kind(name, kind.KEYWORD_ONLY, default=x) for name, x in defaults.items()]
+        )
 
     def __repr__(self) -> str:
         return f"<nllkern.reference.{self.name}>"
@@ -81,6 +87,8 @@ class Reference:
                 raise ValueError(f"normalizer must be positive and finite, got {normalizer!r}")
         bound = self.__signature__.bind(*args, **options)
         bound.apply_defaults()
+        for option in self.row.options:
+            self._check_option(option, bound.arguments[option.name])
         arguments, shared = self._convert(bound.arguments)
         with np.errstate(all="ignore"):
             s = self.samples(**arguments)
@@ -113,11 +121,21 @@ class Reference:
                 tuple(map(weighted, s.hess, shared)),
             )
 
+    def _check_option(self, option: Option, x: Any) -> None:
+        words, choices = option.words, option.choices
+        if option.kind == "link":
+            of = (p.links for p in self.row.parameters if p.option is option)
+            choices = tuple(link.name for link in next(of))
+            words = f"one of {', '.join(choices)}"
+        if option.kind == "number" and not (x is None and option.default is None):
+            right = option.low <= as_number(option.name, x) <= option.high
+        else:
+            right = not choices or x in choices
+        if not right:
+            raise ValueError(f"{option.name} is {x!r}, expected {words}")
+
     def _convert(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[bool]]:
         """Float64 arrays of one shape; also which parameters all samples share: Python scalars."""
-        for key in ("link", f"{self.parameters[-1]}_link") if self.links else ():
-            if key in arguments and arguments[key] not in self.links:
-                raise ValueError(f"{key} must be one of {self.links}, got {arguments[key]!r}")
         names = (*self.parameters, "target")
         arrays = {name: as_float64(name, arguments[name]) for name in names}
         scalars = {
@@ -150,16 +168,27 @@ def losses() -> list[Reference]:
     return list(LOSSES.values())
 
 
-def loss(
-    *parameters: str, links: tuple[str, ...] = (), kind: type[Reference] = Reference
-) -> Callable[[Callable[..., Samples]], Reference]:
+def loss(kind: type[Reference]) -> Callable[[Callable[..., Samples]], Reference]:
     """Give a per-sample function the public protocol, under the same name."""
 
     def decorate(samples: Callable[..., Samples]) -> Reference:
-        LOSSES[samples.__name__] = kind(samples, parameters, links)
-        return LOSSES[samples.__name__]
+        row = next(x for x in ROWS if x.name == samples.__name__)
+        LOSSES[row.name] = kind(row, samples, samples.__doc__)
+        return LOSSES[row.name]
 
     return decorate
+
+
+def within(support: Support, x: Any) -> Any:
+    """Whether the numbers are inside."""
+    return eval(support.test, {"x": x, "INFINITY": np.inf, "floor": np.floor})
+
+
+def as_number(name: str, x: Any) -> float:
+    try:
+        return float(x)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {x!r}") from None
 
 
 def broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Array:

@@ -1,15 +1,14 @@
 """Losses whose samples are vectors, on the last axis."""
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ._math import HALF_LOG_2PI, Array, apply_link, sum_of_others
+from ._math import HALF_LOG_2PI, Array, sum_of_others
 from ._protocol import Outside, Reference, Samples, as_float64, loss
-
-Divide = Callable[[int, Array], Array]  # element i of vectors by that of the diagonal
+from .functions import FLOATS
+from .jets import Jet, moving
+from .links import linked
 
 
 class VectorReference(Reference):
@@ -23,10 +22,7 @@ class VectorReference(Reference):
             raise ValueError(f"{vectors[0]} must be (..., d) with d >= 1, got shape {shape}")
         summed = dict.fromkeys(vectors, False)
         if "factor" in arrays:
-            link = arguments["link"]
-            if link not in self.links:
-                raise ValueError(f"link must be one of {self.links}, got {link!r}")
-            d = shape[-1]
+            link, d = arguments["link"], shape[-1]
             one = arrays["factor"].shape == (d, d) and (len(shape) > 1 or link == "covariance")
             if link == "covariance" and not one:
                 raise ValueError(f"factor has shape {arrays['factor'].shape}, expected {(d, d)}")
@@ -38,27 +34,27 @@ class VectorReference(Reference):
         return {**arguments, **arrays}, [summed[name] for name in self.parameters]
 
 
-def forward(factor: Array, diagonal: Divide, right: Array) -> Array:
+def forward(factor: Array, diagonal: Array, right: Array) -> Array:
     """L^-1 right by forward substitution."""
     w = np.array(right)
     for i in range(w.shape[-1]):
         done = np.einsum("...j,...j->...", factor[..., i, :i], w[..., :i])
-        w[..., i] = diagonal(i, w[..., i] - done)
+        w[..., i] = (w[..., i] - done) / diagonal[..., i]
     return w
 
 
-def backward(factor: Array, diagonal: Divide, right: Array) -> tuple[Array, Array]:
+def backward(factor: Array, diagonal: Array, right: Array) -> tuple[Array, Array]:
     """(L^-T right, its product with the diagonal) by back substitution."""
     b, g = np.array(right), np.empty_like(right)
     for i in reversed(range(b.shape[-1])):
-        g[..., i] = diagonal(i, b[..., i])
+        g[..., i] = b[..., i] / diagonal[..., i]
         b[..., :i] -= factor[..., i, :i] * g[..., i, None]
     return g, b
 
 
-@loss("mean", "factor", links=("identity", "softplus", "log", "covariance"), kind=VectorReference)
+@loss(VectorReference)
 def multivariate_gaussian_nll(
-    mean: Array, factor: Array, target: Array, *, link: str = "identity", full: bool = True
+    mean: Array, factor: Array, target: Array, link: str, full: bool
 ) -> Samples:
     """Negative log-density of a multivariate normal distribution of d numbers, covariance L L^T.
 
@@ -77,33 +73,32 @@ def multivariate_gaussian_nll(
     given = link == "covariance"
     if given:
         factor, link = _cholesky(factor), "identity"
+    mean, factor, target = (x.astype(np.longdouble) for x in (mean, factor, target))
     d = mean.shape[-1]
-    theta = apply_link(link, np.diagonal(factor, axis1=-2, axis2=-1))
+    raw = np.diagonal(factor, axis1=-2, axis2=-1)
+    valid = raw > 0 if link == "identity" else ~np.isnan(raw)
+    theta = linked(FLOATS, link, Jet(moving(raw)))
+    log, slope, bend = FLOATS.log(theta).derivatives
+    diagonal = theta.value
 
-    def over(i: int, x: Array) -> Array:
-        own = type(theta)(*(part[..., i] for part in theta))
-        return own.divide(x)
-
-    w = forward(factor, over, target - mean)
-    g, b = backward(factor, over, w)
-    norms = np.empty(theta.value.shape)
+    w = forward(factor, diagonal, target - mean)
+    g, b = backward(factor, diagonal, w)
+    norms = np.empty_like(diagonal)
     for i in range(d):
-        v = np.zeros(theta.value.shape)
+        v = np.zeros_like(diagonal)
         v[..., i] = 1.0
         for k in range(i + 1, d):
-            v[..., k] = over(k, -np.einsum("...j,...j->...", factor[..., k, i:k], v[..., i:k]))
+            done = np.einsum("...j,...j->...", factor[..., k, i:k], v[..., i:k])
+            v[..., k] = -done / diagonal[..., k]
         norms[..., i] = (v * v).sum(-1)
-    precision = theta.divide(theta.divide(norms))
+    precision = norms / diagonal**2
 
-    value = 0.5 * (w * w).sum(-1) + theta.log.sum(-1) + (d * HALF_LOG_2PI if full else 0.0)
-    bw, nww = b * w, norms * w * w
-    first = theta.slope * (1.0 - bw)
-    # (log theta)'' = theta''/theta - slope^2; theta^2 d2/dtheta^2 = N w^2 + 2 b w - 1
-    second = theta.slope**2 * (nww + 2 * bw - 1.0) + theta.second * (1.0 - bw)
-    if link == "log":
-        second = nww + bw
+    value = 0.5 * (w * w).sum(-1) + log.sum(-1) + (d * HALF_LOG_2PI if full else 0.0)
+    bw = b * w
+    first = slope * (1.0 - bw)
+    second = slope**2 * (norms * w * w + bw) + bend * (1.0 - bw)
     triangle = np.tri(d, dtype=bool)
-    defined = theta.valid.all(-1) & ~np.isnan(np.where(triangle, factor, 0.0)).any((-2, -1))
+    defined = valid.all(-1) & ~np.isnan(np.where(triangle, factor, 0.0)).any((-2, -1))
     undefined = np.where(defined & ~np.isnan(w).any(-1), 0.0, np.nan)  # added, it makes NaN
     extra = undefined[..., None]
 
@@ -113,13 +108,12 @@ def multivariate_gaussian_nll(
 
     grad = matrix(-g[..., :, None] * w[..., None, :], first)
     hess = matrix(precision[..., :, None] * (w * w)[..., None, :], second)
-    outside: Outside = {"factor": (~theta.valid, f"> 0 on the diagonal under link {link!r}")}
-    return Samples(
-        value + undefined,
-        (extra - g, None if given else grad),
-        (extra + precision, None if given else hess),
-        outside,
-    )
+    outside: Outside = {"factor": (~valid, f"> 0 on the diagonal under link {link!r}")}
+    value, *grads = (x.astype(np.float64) for x in (value + undefined, extra - g, grad))
+    hesss = [x.astype(np.float64) for x in (extra + precision, hess)]
+    if given:
+        grads[1] = hesss[1] = None
+    return Samples(value, tuple(grads), tuple(hesss), outside)
 
 
 def _cholesky(covariance: Array) -> Array:
@@ -131,9 +125,9 @@ def _cholesky(covariance: Array) -> Array:
         raise ValueError("factor is not positive definite, expected a covariance matrix") from None
 
 
-@loss("anchor", "positive", "negative", kind=VectorReference)
+@loss(VectorReference)
 def triplet_margin(
-    anchor: Array, positive: Array, negative: Array, *, margin: float = 1.0, p: float = 2.0
+    anchor: Array, positive: Array, negative: Array, margin: float, p: float
 ) -> Samples:
     """Triplet margin loss: z = margin + |anchor - positive|_p - |anchor - negative|_p.
 
@@ -146,10 +140,6 @@ def triplet_margin(
     All 0 where z <= 0; u and h are 0 where they do not exist: at |x| = 0, h for p = 1 and inf, and
     for p < 2 at x_i = 0.  For p = inf, entries that tie for the largest share its sign.
     """
-    if not math.isfinite(as_number("margin", margin)):
-        raise ValueError(f"margin must be finite, got {margin!r}")
-    if not as_number("p", p) >= 1:
-        raise ValueError(f"p must be >= 1, got {p!r}")
     near, u, h, u_rest = _norm(anchor - positive, p)
     far, v, k, v_rest = _norm(anchor - negative, p)
     # numbers next to 1 would cancel: of these, the complements
@@ -162,13 +152,6 @@ def triplet_margin(
     grads = tuple(np.where(active, x, rest) for x in (both, -u, v))
     hesss = tuple(np.where(active, x, rest) for x in (h - k, h, -k))
     return Samples(value, grads, hesss, {})
-
-
-def as_number(name: str, x: Any) -> float:
-    try:
-        return float(x)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {x!r}") from None
 
 
 def _norm(x: Array, p: float) -> tuple[Array, Array, Array, Array]:
