@@ -2,10 +2,11 @@
 
 ``.. losses:: family``           a section for each loss of a family, from its docstring, with
                                  the methods that others do not have
+``.. which-loss::``              a row for each loss: its target and links, and what the content
+                                 says: "name: distribution | prediction | gradient"
 ``.. loss-table::``              one row for every loss, linked to its section
 ``.. reference-losses::``        the docstrings of ``nllkern.reference``
 ``.. hard-points::``             how many hard points the accuracy tests have for each loss
-``:links:`name```                the names of a loss's links
 
 The build warns if a loss has no section, or a section no loss.
 """
@@ -18,7 +19,7 @@ from docutils.statemachine import StringList
 from numpydoc.docscrape_sphinx import SphinxDocString
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.docutils import SphinxDirective
 
 import nllkern as nk
 from nllkern._accuracy import load
@@ -72,6 +73,48 @@ def method_lines(name, method):
     yield ""
 
 
+SECTIONS = {  # of which_loss.rst, by the support of a target, or by the page of the loss
+    "unit": "0 or 1, or a probability <binary>",
+    "sign": "-1 or +1 <binary>",
+    "positive": "positive number <positive>",
+    "nonnegative": "number from 0 on <positive>",
+}
+
+
+def target_of(loss):
+    """The target in words, with a link to the section on it."""
+    row = loss.row
+    if row.kind == "rows" and "real" not in row.targets:
+        return f":ref:`class: {' or '.join(row.targets)} <classes>`"
+    if row.target is None:
+        return ":ref:`none <embeddings>`"
+    if row.kind == "vectors":
+        return ":ref:`vector in d dimensions <vectors>`"
+    return f":ref:`{SECTIONS.get(row.target.name, 'real number <real>')}`"
+
+
+class WhichLoss(Generated):
+    def lines(self):
+        said, name = {}, ""
+        for line in self.content:
+            name, _, text = line.partition(": ") if line[0] != " " else (name, "", line)
+            said[name] = f"{said.get(name, '')} {text.strip()}"
+        if said.keys() != LOSSES.keys():
+            logger.warning("expected a line a loss: %s", said.keys() ^ LOSSES.keys())
+        yield from [".. list-table::", "   :header-rows: 1", "   :widths: 14 20 24 20 22", ""]
+        yield from ["   * - target", "     - assumed distribution, or aim", "     - loss"]
+        yield from ["     - prediction from raw outputs", "     - gradient by the raw output"]
+        for name, text in said.items():
+            aim, prediction, gradient = text.split(" | ")
+            links = f", link: {', '.join(LOSSES[name].links)}" if LOSSES[name].links else ""
+            yield from [f"   * - {target_of(LOSSES[name])}", f"     - {aim}"]
+            yield from [
+                f"     - :func:`{name}`{links}",
+                f"     - {prediction}",
+                f"     - {gradient}",
+            ]
+
+
 class LossTable(Generated):
     def lines(self):
         yield from [".. list-table::", "   :header-rows: 1", "   :widths: auto", ""]
@@ -104,14 +147,6 @@ class HardPoints(Generated):
             yield from [f"   * - {path.stem}", f"     - {len(tables)}", f"     - {points}"]
 
 
-class Links(SphinxRole):
-    def run(self):
-        loss = LOSSES.get(self.text)
-        if loss is None:
-            logger.warning("no loss is called %s", self.text, location=self.get_location())
-        return [nodes.Text(", ".join(loss.links if loss else ()) or "none")], []
-
-
 class Bars(SphinxTransform):
     """|x| in a docstring is an absolute value, not a substitution."""
 
@@ -132,10 +167,10 @@ def missing(app, env):
 
 def setup(app):
     app.add_directive("losses", Losses)
+    app.add_directive("which-loss", WhichLoss)
     app.add_directive("loss-table", LossTable)
     app.add_directive("reference-losses", ReferenceLosses)
     app.add_directive("hard-points", HardPoints)
     app.add_transform(Bars)
-    app.add_role("links", Links())
     app.connect("env-check-consistency", missing)
     return {"parallel_read_safe": True}

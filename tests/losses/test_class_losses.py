@@ -274,33 +274,7 @@ def test_one_class():
     assert KL([[3.0], [-1e4]], [[1.0], [1.0]]) == 0
 
 
-# Options that they share with cross-entropy.
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("normalized_sigmoid_nll", "index"), *[("multiclass_hinge", v) for v in VARIANTS]],
-)
-@each_width
-@each_dtype
-def test_ignored_samples(dtype, classes, name, kind, simd_level):
-    """Ignoring is leaving out: value, gradient, denominator."""
-    problem = Case(name, kind, classes).weighted(70, dtype)
-    logits, target = (x.copy() for x in problem.args)
-    dropped = np.random.default_rng(5).uniform(size=70) < 0.3
-    target[dropped] = 255
-    logits[dropped] = NAN
-    for reduction in REDUCTIONS:
-        ignoring = problem.having(logits, target, ignore_index=255)
-        got = ignoring.run(reduction=reduction)
-        want = problem.rows(~dropped).run(reduction=reduction)
-        assert not any(x[dropped].any() for x in got[reduction != "none" :])
-        kept = [x[~dropped] for x in got[reduction != "none" :]]
-        assert_same_bits(kept, want[reduction != "none" :])
-        if reduction != "none":
-            assert got[0] == pytest.approx(want[0], rel=1e-12)
-    everything = problem.having(logits, np.full(70, 255), ignore_index=255)
-    assert not any(np.any(x) for x in everything.run())
+# Options that it shares with cross-entropy; ignored samples: test_hard_values.py.
 
 
 @pytest.mark.parametrize("kind", ["index", "soft"])
@@ -322,45 +296,23 @@ def test_every_option_of_sigmoids(dtype, classes, kind, simd_level):
 def data(classes=7):
     rng = np.random.default_rng(6)
     z = 3 * rng.normal(size=(40, classes))
-    return z, rng.integers(0, classes, 40), rng.dirichlet(np.full(classes, 0.5), size=40)
+    return z, rng.integers(0, classes, 40)
 
 
-def test_against_torch():
+def test_sigmoids_against_torch():
+    """The others: interop/test_torch_modules.py."""
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
-    z, y, t = data()
-
-    def both(function):
-        x = torch.tensor(z, requires_grad=True)
-        value = function(x)
-        value.backward()
-        return value.item(), x.grad.numpy()
-
-    pairs = [
-        (
-            lambda x: functional.kl_div(x.log_softmax(-1), torch.tensor(t), reduction="batchmean"),
-            KL.value_and_grad(z, t),
-        ),
-        (
-            lambda x: functional.kl_div(x, torch.tensor(t), reduction="sum"),
-            KL.value_and_grad(z, t, link="log", reduction="sum"),
-        ),
-        (
-            lambda x: functional.cross_entropy(functional.logsigmoid(x), torch.tensor(y)),
-            SIGMOID.value_and_grad(z, y),
-        ),
-        (
-            lambda x: 7 * functional.multi_margin_loss(x, torch.tensor(y)),
-            HINGE.value_and_grad(z, y, variant="weston_watkins"),
-        ),
-    ]
-    for function, (value, grad) in pairs:
-        want, want_grad = both(function)
-        assert value == pytest.approx(want, rel=1e-13)
-        np.testing.assert_allclose(grad, want_grad, rtol=1e-11, atol=1e-16)
+    z, y = data()
+    x = torch.tensor(z, requires_grad=True)
+    want = functional.cross_entropy(functional.logsigmoid(x), torch.tensor(y))
+    want.backward()
+    value, grad = SIGMOID.value_and_grad(z, y)
+    assert value == pytest.approx(want.item(), rel=1e-13)
+    np.testing.assert_allclose(grad, x.grad.numpy(), rtol=1e-11, atol=1e-16)
 
 
 def test_against_sklearn():
     metrics = pytest.importorskip("sklearn.metrics")
-    z, y, _ = data()
+    z, y = data()
     assert HINGE(z, y) == pytest.approx(metrics.hinge_loss(y, z), rel=1e-13)

@@ -105,32 +105,3 @@ def test_smoothing_is_a_soft_target(dtype, simd_level):
     want = problem.having(logits, smooth).run(reduction="none")
     for x, y in zip(got, want, strict=True):
         np.testing.assert_allclose(x, y, rtol=0, atol=30 * np.finfo(dtype).eps)
-
-
-def test_against_torch():
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(2)
-    logits, target = rng.normal(size=(30, 7)), rng.integers(0, 7, 30)
-    target[::6] = -100
-    weight = rng.uniform(0.2, 2, 7)
-    for smoothing, reduction in product((0.0, 0.1), REDUCTIONS):
-        z = torch.tensor(logits, requires_grad=True)
-        value = torch.nn.functional.cross_entropy(
-            z,
-            torch.tensor(target),
-            weight=torch.tensor(weight),
-            ignore_index=-100,
-            label_smoothing=smoothing,
-            reduction=reduction,
-        )
-        (value.sum()).backward()
-        got, grad = nk.cross_entropy.value_and_grad(
-            logits,
-            target,
-            class_weight=weight,
-            ignore_index=-100,
-            label_smoothing=smoothing,
-            reduction=reduction,
-        )
-        np.testing.assert_allclose(got, value.detach().numpy(), rtol=1e-13)
-        np.testing.assert_allclose(grad, z.grad.numpy(), rtol=1e-12, atol=1e-15)

@@ -17,6 +17,7 @@ from cases import (
     flat,
     known,
 )
+from cases_vectors import gaussian, triplet
 
 import nllkern as nk
 from nllkern import reference
@@ -80,13 +81,13 @@ FIRST = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}  # f' ~ sum c_i (f(+ih) -
 SECOND = {0: -205 / 72, 1: 8 / 5, 2: -1 / 5, 3: 8 / 315, 4: -1 / 560}  # f'' likewise, / h^2
 
 
-def differences(problem, parameter, column, step=STEP):
+def differences(problem, parameter, at, step=STEP):
     """First and second derivative of each sample's value, of eighth order in the step."""
 
     def value(steps):
         args = list(problem.args)
         args[parameter] = args[parameter].copy()
-        args[parameter][(..., column) if column is not None else ...] += steps * step
+        args[parameter][at] += steps * step
         (result,) = problem.having(*args).run("value", reference=True, reduction="none")
         return result
 
@@ -105,35 +106,40 @@ CROSS_ENTROPY_OPTIONS = {
 }
 
 
-def derivative_cases():
+def derivative_problems():
+    """(problem, the places of each parameter's numbers within a sample)"""
     for case in cases(classes=(5,)):
-        yield pytest.param(case, {}, id=str(case))
-        for name, options in CROSS_ENTROPY_OPTIONS.items() if case.rowwise else ():
-            if known(case.name, options):
-                yield pytest.param(case, known(case.name, options), id=f"{case}-{name}")
+        for name, options in {"": {}, **(CROSS_ENTROPY_OPTIONS if case.rowwise else {})}.items():
+            if options and not known(case.name, options):
+                continue
+            problem = case.weighted(40, "float64").having(**known(case.name, options))
+            # Away from the pole at 0.
+            args = [x + 0.5 if k in case.positive else x for k, x in enumerate(problem.args)]
+            places = [[(k,) for k in range(5)]] if case.rowwise else [[()]] * (len(args) - 1)
+            yield pytest.param(problem.having(*args), places, id=f"{case}-{name}")
+    each, triangle = [(k,) for k in range(3)], list(zip(*np.tril_indices(3), strict=True))
+    for link in ("identity", "softplus", "log"):
+        problem = gaussian(4, 3, "float64", link)
+        yield pytest.param(problem, [each, triangle], id=f"multivariate_gaussian_nll-{link}")
+    for p in (2.0, 1.5, 3.0):
+        problem = triplet(40, 3, "float64", p, margin=8.0, seed=3)  # no hinge at rest
+        yield pytest.param(problem, [each] * 3, id=f"triplet_margin-{p}")
 
 
-@pytest.mark.parametrize(("case", "options"), list(derivative_cases()))
-def test_derivatives(case, options):
-    problem = case.weighted(40, "float64").having(**options)
-    args = problem.args
-    # Away from the pole at 0.
-    args = [x + 0.5 if k in case.positive else x for k, x in enumerate(args)]
-    problem = problem.having(*args)
+@pytest.mark.parametrize(("problem", "places"), list(derivative_problems()))
+def test_derivatives(problem, places):
     _, *derivatives = problem.run(reduction="none")
-    count = len(args) - 1
-    for k in range(count):
-        for column in range(case.classes) if case.rowwise else [None]:
-            at = (..., column) if case.rowwise else ...
-            first, second = differences(problem, k, column)
-            # Next to a corner or a jump differences of different steps differ, and none is right.
-            finer, again = differences(problem, k, column, STEP / 2)
-            smooth = np.abs(second - again) < 1e-6 * (1 + np.abs(second))
-            assert np.mean(smooth) > 0.8
-            bound = 1e-10 * (1 + np.abs(first)) + 2 * np.abs(first - finer)
-            assert np.all((np.abs(derivatives[k][at] - first) < bound)[smooth])
-            scale = 1 + np.abs(second)
-            assert np.max((np.abs(derivatives[count + k][at] - second) / scale)[smooth]) < 1e-7
+    for k, at in ((k, (..., *place)) for k, own in enumerate(places) for place in own):
+        first, second = differences(problem, k, at)
+        # Next to a corner or a jump differences of different steps differ, and none is right.
+        finer, again = differences(problem, k, at, STEP / 2)
+        smooth = np.abs(second - again) < 1e-6 * (1 + np.abs(second))
+        assert np.mean(smooth) > 0.8
+        bound = 1e-10 * (1 + np.abs(first)) + 2 * np.abs(first - finer)
+        assert np.all((np.abs(derivatives[k][at] - first) < bound)[smooth])
+        scale = 1 + np.abs(second)
+        error = np.abs(derivatives[len(places) + k][at] - second) / scale
+        assert np.max(error[smooth]) < 1e-7
 
 
 # The calls agree with each other.

@@ -195,6 +195,11 @@ class Case:
         return ROW[self.name]
 
     @property
+    def indexed(self):
+        """Whether its target is a class index."""
+        return self.kind in _INDEX_KINDS
+
+    @property
     def link_options(self):
         """The link of every option that is one: "softplus,log" for link and df_link."""
         names = [x.name for x in self.row.options if x.kind == "link"]
@@ -226,7 +231,7 @@ class Case:
         return drawn
 
     def target(self, shape, dtype, rng):
-        if self.kind in _INDEX_KINDS:
+        if self.indexed:
             return rng.integers(0, self.classes, shape)
         if self.kind == "one-hot":
             index = rng.integers(0, self.classes, shape)
