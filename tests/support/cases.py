@@ -50,12 +50,27 @@ class Problem:
 
     @property
     def rowwise(self):
-        return ROW[self.loss.name].kind == "rows"
+        return self.row.kind == "rows"
+
+    @property
+    def row(self):
+        return ROW[self.loss.name]
+
+    @property
+    def shared(self):
+        """Whether each prediction is one for all samples: a number, or a factor."""
+        axes = len(self.shape)
+        if self.row.kind == "vectors":
+            own = {"factor": axes + 2, "vector": axes + 1}
+            given = self.options.get("link") == "covariance"
+            pairs = zip(self.row.parameters, self.args, strict=False)
+            return [p.kind == "factor" and (given or x.ndim != own[p.kind]) for p, x in pairs]
+        return [np.ndim(x) == 0 and axes > 0 for x in self.args[: len(self.row.parameters)]]
 
     @property
     def shape(self):
         """Shape of the loss."""
-        if self.rowwise:
+        if self.row.kind != "pointwise":
             return self.args[0].shape[:-1]
         return np.broadcast_shapes(*map(np.shape, self.args))
 
@@ -69,13 +84,16 @@ class Problem:
         options = {
             k: v[index] if k in per_sample and np.ndim(v) else v for k, v in self.options.items()
         }
-        return replace(self, args=tuple(a[index] for a in self.args), options=options)
+        shared = [*self.shared, False]
+        args = [x if s else x[index] for x, s in zip(self.args, shared, strict=False)]
+        return replace(self, args=tuple(args), options=options)
 
     def run(self, method="value_grad_hess", reference=False, **options):
-        """All results of a method ("value" for the plain call) as a flat list."""
+        """All results of a method ("value" for the plain call) as a flat list, without None."""
         loss = self.loss.reference if reference else self.loss
         call = loss if method == "value" else getattr(loss, method)
-        return flat(call(*self.args, **{**self.options, **options}))
+        results = flat(call(*self.args, **{**self.options, **options}))
+        return [x for x in results if x is not None]
 
     def denominator(self):
         """What "mean" divides by, from its definition."""
@@ -105,16 +123,28 @@ class Problem:
         weighted = weight is not None or reduction == "mean"
         weight = np.ones(self.shape) if weight is None else np.float64(weight)
         divisor = self.denominator() if reduction == "mean" else 1.0
-        scalar = [np.ndim(a) == 0 and self.shape != () for a in self.args[:-1]]
+        shared, args = self.shared, list(self.args)
+        fixed = own.get("link") == "covariance"  # it has no derivatives
+        if fixed:
+            own["link"], args[1] = "identity", np.linalg.cholesky(np.float64(args[1]))
+        if self.row.kind == "vectors" and any(shared):
+            args[1] = np.broadcast_to(args[1], (*self.shape, *args[1].shape))
         result = []
-        for (f, bound), total in zip(
-            judge(self.loss.name, self.args, own),
-            [reduction != "none", *scalar, *scalar],
-            strict=True,
-        ):
+        for k, (f, bound) in enumerate(judge(self.loss.name, tuple(args), own)):
+            parameter = (k - 1) % len(shared) if k else None
+            if fixed and parameter == 1:
+                continue
             pair = weigh(f, bound, weight, divisor, weighted)
-            result.append(tuple(map(np.sum, pair)) if total else pair)
+            total = reduction != "none" if parameter is None else shared[parameter]
+            if total:
+                pair = tuple(x.sum(tuple(range(weight.ndim))) for x in pair)
+            result.append(pair)
         return result
+
+    def with_weights(self, seed=1):
+        """The same with a random weight for each sample."""
+        weight = np.random.default_rng(seed).uniform(0.1, 2.0, self.shape)
+        return self.having(sample_weight=weight.astype(self.dtype))
 
     def plain(self):
         """Without weights."""
@@ -143,9 +173,9 @@ def assert_type(x, f, dtype, what):
 def assert_exact(problem, reduction="none", method="value_grad_hess", rounded=8.0):
     """To 4 roundings; of float64 to `rounded` where the judge is one of float64 too."""
     exact = problem.exact(reduction)
-    count = len(problem.loss.parameters)
+    count = len(exact) // 2
     exact = exact[1 : 1 + count] if method == "grad" else exact
-    wider = problem.dtype == np.float32 or (IS_WIDER and not problem.rowwise)
+    wider = problem.dtype == np.float32 or (IS_WIDER and problem.row.kind == "pointwise")
     limit = LIMIT if wider else rounded
     got = problem.run(method, reduction=reduction)
     for k, (x, (f, bound)) in enumerate(zip(got, exact, strict=False)):

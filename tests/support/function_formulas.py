@@ -3,6 +3,9 @@
 import mpmath as mp
 import numpy as np
 
+from nllkern.reference import exact
+from nllkern.reference.jets import Jet, moving
+
 BERNOULLI = [(1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510)]
 SHIFT = 20  # from which on the expansions with these eight Bernoulli numbers are good for 70 bits
 with mp.workdps(40):
@@ -195,89 +198,65 @@ NUMPY = {
 }
 
 
-# ---- and in mpmath -----------------------------------------------------------------------------
+# ---- and in mpmath, by the functions of the reference's formulas --------------------------------
 
 
-def tail(a, divide, terms=24):
-    return sum(mp.bernoulli(2 * k) / divide(2 * k) * a ** (1 - 2 * k) for k in range(1, terms))
+def by_formula(formula):
+    """Of numbers, from a formula (of the functions and a jet that moves) of a positive number."""
+
+    def call(x):
+        return formula(exact.functions(mp.mp.dps), Jet(moving(x)))
+
+    return call
 
 
-def mp_stirling_remainder(a):
-    if a > 30:
-        return tail(a, lambda n: n * (n - 1))
-    return mp.loggamma(a) - (a - 0.5) * mp.log(a) + a - mp.log(2 * mp.pi) / 2
+def value(name):
+    return by_formula(lambda f, x: getattr(f, name)(x).value)
 
 
-def mp_trigamma(a):
-    return 1 / a + (mp.mpf(1) / 2 + tail(a, lambda n: 1)) / a**2 if a > 30 else mp.psi(1, a)
+def poisson(f, y):
+    """Its logarithm is 0 times infinite at 0."""
+    if y.value == 0:
+        return y.value
+    if y.value < 1:
+        return (f.lgamma1p(y) - y * f.log(y) + y).value
+    return (f.log(y) * 0.5 + f.half_log_2pi + f.stirling(y)).value
 
 
-def mp_gamma_d2_log(a):
-    if a > 30:
-        return a + tail(a, lambda n: mp.mpf(n) / (n - 1))
-    return a * (mp.digamma(1 + a) - mp.log(a) + a * mp.psi(1, 1 + a))
+def student(f, nu):
+    """The value c(nu) + log(nu)/2 of small nu, and c(nu)."""
+    x = nu * 0.5
+    if nu.value < 32:
+        return f.lgamma(x + 1) - f.lgamma(x + 0.5) + f.log_2 / 2
+    return f.stirling(x) - f.stirling(x + 0.5) - x * f.log1pmx(0.5 / x)
 
 
-def mp_log1pmx(x):
-    if x == -1:
-        return -mp.inf
-    if abs(x) < 1e-20:
-        return -x * x / 2 + x**3 / 3
-    with mp.workdps(80):
-        return mp.log1p(x) - x
+def student_value(f, nu):
+    return student(f, nu).value - (mp.log(nu.value) / 2 if nu.value < 32 else 0)
 
 
-def mp_softplus(x):
-    return max(x, mp.mpf(0)) + mp.log1p(mp.exp(-abs(x)))
+def by_logarithm(jet, a):
+    """The first and the second derivative by log(a)."""
+    _, first, second = jet.derivatives
+    return a * first, a * first + a * a * second
 
 
-def mp_log_cosh(x):
-    if abs(x) < 1e-10:
-        return x * x / 2 - x**4 / 12
-    return abs(x) - mp.log(2) + mp.log1p(mp.exp(-2 * abs(x)))
+def student_d1(f, nu):
+    return by_logarithm(student(f, nu), nu.value)[0] - (mp.mpf(nu.value < 32) / 2)
 
 
-def mp_poisson_saturated(y):
-    if y > 30:
-        return mp_stirling_remainder(y) + mp.log(2 * mp.pi * y) / 2
-    if y < 1e-12:
-        return y * (1 - mp.euler - mp.log(y) + y * mp.zeta(2) / 2) if y > 0 else y
-    return mp.loggamma(1 + y) - y * mp.log(y) + y
+def student_d2_log(f, nu):
+    return by_logarithm(student(f, nu), nu.value)[1]
 
 
-def mp_student(nu, exact, divide):
-    """The expansion at infinity where the definition cancels."""
-    x = nu / 2
-    return exact(x) if x < 30 else tail(x, lambda n: divide(n) / (2 - mp.mpf(2) ** (1 - n)))
+def gamma_d2_log(f, a):
+    """Of lgamma(a), the logarithm of a is left out: it has none."""
+    rest = f.lgamma1p(a) - a * f.log(a) + a if a.value < 1 else f.stirling(a)
+    return by_logarithm(rest, a.value)[1] + a.value
 
 
-def mp_student_normalizer(nu):
-    def exact(x):
-        return mp.log(x) / 2 - mp.loggamma(x + 0.5) + mp.loggamma(x)
-
-    return mp_student(nu, exact, lambda n: n * (n - 1))
-
-
-def mp_student_d1(nu):
-    def exact(x):
-        return mp.mpf(1) / 2 - x * (mp.digamma(x + 0.5) - mp.digamma(x))
-
-    return mp_student(nu, exact, lambda n: -n)
-
-
-def mp_student_d2(nu):
-    def exact(x):
-        return x * x * (mp.psi(1, x) - mp.psi(1, x + 0.5)) - mp.mpf(1) / 2
-
-    return mp_student(nu, exact, lambda _: 1)
-
-
-def mp_student_d2_log(nu):
-    def exact(x):
-        first = mp.digamma(1 + x) - mp.digamma(x + 0.5)
-        return x * (first + x * (mp.psi(1, 1 + x) - mp.psi(1, x + 0.5)))
-
-    return mp_student(nu, exact, lambda n: mp.mpf(n) / (n - 1))
+def trigamma_scaled(f, a):
+    return a.value + mp.mpf(1) / 2 + a.value**2 * f.stirling(a).derivatives[2]
 
 
 EXACT = {
@@ -288,19 +267,19 @@ EXACT = {
     "log_normal": mp.log,
     "log1p": mp.log1p,
     "log1p_unit": mp.log1p,
-    "log1pmx": mp_log1pmx,
+    "log1pmx": exact.log1pmx,
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
-    "softplus": mp_softplus,
-    "log_softplus": lambda x: mp.log(mp_softplus(x)),
+    "softplus": value("softplus"),
+    "log_softplus": by_formula(lambda f, x: mp.log(f.softplus(x).value)),
     "tanh": mp.tanh,
     "sech2": lambda x: mp.sech(x) ** 2,
-    "log_cosh": mp_log_cosh,
-    "stirling_remainder": mp_stirling_remainder,
-    "trigamma_scaled": lambda a: a * a * mp_trigamma(a),
-    "poisson_saturated": mp_poisson_saturated,
-    "student_normalizer": mp_student_normalizer,
-    "gamma_d2_log": mp_gamma_d2_log,
-    "student_d1": mp_student_d1,
-    "student_d2": mp_student_d2,
-    "student_d2_log": mp_student_d2_log,
+    "log_cosh": value("log_cosh"),
+    "stirling_remainder": value("stirling"),
+    "trigamma_scaled": by_formula(trigamma_scaled),
+    "poisson_saturated": by_formula(poisson),
+    "student_normalizer": by_formula(student_value),
+    "gamma_d2_log": by_formula(gamma_d2_log),
+    "student_d1": by_formula(student_d1),
+    "student_d2": by_formula(lambda f, nu: student_d2_log(f, nu) - student_d1(f, nu)),
+    "student_d2_log": by_formula(student_d2_log),
 }

@@ -26,7 +26,7 @@ from cases import (
     known,
     per_sample_option,
 )
-from cases_vectors import gaussian, triplet, weighted
+from cases_vectors import gaussian, triplet
 from guard import Guarded
 from thin import covering
 from through_c import SUFFIX, WANTS, CProblem
@@ -92,7 +92,7 @@ def bins(index, size, dtype, layout, has_weights):
 
 def of_vectors(draw, size, dtype, layout, has_weights):
     problem = draw(*size, dtype, **({"shared": True} if layout == "shared" else {}))
-    return weighted(problem) if has_weights else problem
+    return problem.with_weights() if has_weights else problem
 
 
 def subjects(scale):

@@ -4,7 +4,6 @@ import ctypes
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from cases_vectors import is_shared
 
 import nllkern as nk
 from nllkern.lowlevel import Call, Options, Results
@@ -52,7 +51,9 @@ class CProblem:
             self.options.target = nk.lowlevel.TARGETS[args[1].dtype.name]
         else:
             sizes = [args[0].shape[-1]]
-            self.options.shared = 2 * is_shared(problem)
+            self.options.shared = 2 * (
+                row.parameters[1].kind == "factor" and args[1].ndim != len(self.shape) + 2
+            )
         self.inputs = [int(np.prod(self.shape)), *sizes, *(self.address(x) for x in args)]
         self.like = args[: len(row.parameters)]
         self.loss = place(np.full(self.shape, 7, self.dtype))

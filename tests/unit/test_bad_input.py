@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from cases import cases
+from cases_vectors import gaussian
 
 import nllkern as nk
 
@@ -22,6 +23,15 @@ KL, NSN, HINGE = nk.kl_divergence, nk.normalized_sigmoid_nll, nk.multiclass_hing
 BINNED, EDGES = nk.binned_cross_entropy, {"edges": (0, 1)}
 FALLING = np.array([0.0, 0.5, 0.25, 1.0])
 CE, BCE, GAUSS, GAMMA = nk.cross_entropy, nk.binary_cross_entropy, nk.gaussian_nll, nk.gamma_nll
+
+
+MVN, TRI, NCE = nk.multivariate_gaussian_nll, nk.triplet_margin, nk.info_nce
+M, F, Y = gaussian(4, 3, "float32").args
+C = np.eye(3, dtype=np.float32)
+CHECK, GIVEN = {"check": True}, {"link": "covariance"}
+A, B, D = Z, Z + 1, Z * 2
+Q, K = np.random.default_rng(0).normal(size=(2, 4, 3))
+Q4 = Q.astype("float32")
 
 
 def bad(loss, args, options, error, *parts):
@@ -118,9 +128,9 @@ INPUTS = [
     bad(KL, (Z, PROB), {"ignore_index": 1}, TypeError, "unknown keyword 'ignore_index'", "link"),
     bad(KL, (Z, PROB), {"class_weight": V}, TypeError, "unknown keyword 'class_weight'"),
     bad(KL, (Z, PROB.astype(float)), {}, TypeError, "target", "float64", "expected float32"),
-    bad(KL, (Z, -PROB), {"check": True}, ValueError, "target[0, 0] is -0.333", ">= 0"),
-    bad(KL, (Z, PROB * np.inf), {"check": True}, ValueError, "target[0, 0] is inf", ">= 0"),
-    bad(KL, (Z * np.nan, PROB), {"check": True}, ValueError, "logits[0, 0] is nan", "a number"),
+    bad(KL, (Z, -PROB), CHECK, ValueError, "target[0, 0] is -0.333", ">= 0"),
+    bad(KL, (Z, PROB * np.inf), CHECK, ValueError, "target[0, 0] is inf", ">= 0"),
+    bad(KL, (Z * np.nan, PROB), CHECK, ValueError, "logits[0, 0] is nan", "a number"),
     bad(HINGE, (Z, PROB), {}, TypeError, "target has dtype float32", "expected integers"),
     bad(HINGE, (Z, T[:3]), {}, ValueError, "target has shape (3,)", "(4,)", "class indices"),
     bad(HINGE, (Z, T), {"variant": "ovr"}, ValueError, "variant is 'ovr'", "weston_watkins"),
@@ -129,7 +139,7 @@ INPUTS = [
     bad(HINGE, (Z, T), {"margin": "a"}, TypeError, "margin is 'a'", "a finite number >= 0"),
     bad(HINGE, (Z, T), {"label_smoothing": 0.1}, TypeError, "unknown keyword", "ignore_index"),
     bad(HINGE, (Z, T + 1), {"ignore_index": 9}, IndexError, "target[1] is 3", "ignore_index = 9"),
-    bad(HINGE, (Z * np.nan, T), {"check": True}, ValueError, "scores[0, 0] is nan", "a number"),
+    bad(HINGE, (Z * np.nan, T), CHECK, ValueError, "scores[0, 0] is nan", "a number"),
     bad(HINGE, (Z[:, :0], T), {}, ValueError, "scores have shape (4, 0)", "K >= 1"),
     # Bins.
     bad(BINNED, (Z, V), {}, TypeError, "edges is missing", "4 numbers"),
@@ -150,17 +160,73 @@ INPUTS = [
     bad(BINNED, (Z, 2 * V), {**EDGES, "outside": "raise"}, ValueError, "target[2] is 1.26",
         "from 0.0 to 1.0"),
     bad(BINNED, (Z, V - 0.2), {**EDGES, "outside": "raise"}, ValueError, "target[0] is -0.1"),
+    # Vectors.
+    bad(MVN, (M, F), {}, TypeError, "got 2 positional", "expected 3: mean, factor, target"),
+    bad(MVN, (M, F, Y), {"margin": 1.0}, TypeError, "unknown keyword 'margin'", "full", "link"),
+    bad(MVN, (M, F, Y), {"link": "variance"}, ValueError, "'variance'", "covariance"),
+    bad(MVN, (np.float32(1), C, Y), {}, ValueError, "mean has shape ()", "(..., d)"),
+    bad(MVN, (M[:, :0], F, Y), {}, ValueError, "mean has shape (4, 0)", "d >= 1"),
+    bad(MVN, (np.zeros((4, 257), "f4"), C, Y), {}, ValueError, "(4, 257)", "up to 256"),
+    bad(MVN, (M, F[:3], Y), {}, ValueError, "factor has shape (3, 3, 3)", "(4, 3, 3)", "(3, 3)"),
+    bad(MVN, (M, M, Y), {}, ValueError, "factor has shape (4, 3)", "(4, 3, 3)"),
+    bad(MVN, (M, F, Y), GIVEN, ValueError, "factor has shape (4, 3, 3)", "(3, 3)"),
+    bad(MVN, (M, F, Y[:2]), {}, ValueError, "target has shape (2, 3)", "(4, 3)", "as mean"),
+    bad(MVN, (M, F, Y[0]), {}, ValueError, "target has shape (3,)", "(4, 3)"),
+    bad(MVN, (M, F, Y), {"sample_weight": M}, ValueError, "sample_weight", "(4, 3)", "(4,)"),
+    bad(MVN, (M, F.astype(float), Y), {}, TypeError, "factor", "float64", "expected float32"),
+    bad(MVN, (M, F, Y.astype(np.float16)), {}, TypeError, "target", "float16"),
+    bad(MVN, (M, -C, Y), GIVEN, ValueError, "not positive definite"),
+    bad(MVN, (M, C + np.tri(3, k=-1, dtype="f4"), Y), GIVEN, ValueError, "symmetric"),
+    bad(MVN, (M, C * np.nan, Y), GIVEN, ValueError, "not finite"),
+    bad(MVN, (M, C - 2 * np.diag(C[1]), Y), CHECK, ValueError, "factor[1, 1] is -1", "positive"),
+    bad(MVN, (M, F * np.nan, Y), CHECK, ValueError, "factor[0, 0, 0] is nan"),
+    bad(MVN, (M, F, Y * np.nan), CHECK, ValueError, "target[0, 0] is nan", "a finite number"),
+    bad(TRI, (A, B), {}, TypeError, "got 2 positional", "expected 3: anchor, positive, negative"),
+    bad(TRI, (A, B, D), {"link": "log"}, TypeError, "unknown keyword 'link'", "margin, normalizer"),
+    bad(TRI, (A, B, D), {"p": 0.5}, ValueError, "p is 0.5", ">= 1"),
+    bad(TRI, (A, B, D), {"p": np.nan}, ValueError, "p is nan"),
+    bad(TRI, (A, B, D), {"margin": np.inf}, ValueError, "margin is inf", "finite"),
+    bad(TRI, (A, B, D), {"margin": None}, TypeError, "margin is None", "a finite number"),
+    bad(TRI, (A, B[:3], D), {}, ValueError, "positive has shape (3, 3)", "(4, 3)", "as anchor"),
+    bad(TRI, (A, B, D[0]), {}, ValueError, "negative has shape (3,)", "(4, 3)"),
+    bad(TRI, (1.0, B, D), {}, ValueError, "anchor has shape ()", "(..., d)"),
+    bad(TRI, (A[:, :0], B, D), {}, ValueError, "anchor has shape (4, 0)", "d >= 1"),
+    bad(TRI, (A, B.astype(float), D), {}, TypeError, "positive", "float64", "expected float32"),
+    bad(TRI, (A, B, D.astype(complex)), {}, TypeError, "negative", "complex128"),
+    bad(TRI, (A, B, D), {"sample_weight": A}, ValueError, "sample_weight", "(4, 3)", "(4,)"),
+    bad(TRI, (A, B, D * np.nan), CHECK, ValueError, "negative[0, 0] is nan", "a finite number"),
+    bad(NCE, (Q, K, K), {}, TypeError, "3 positional", "queries, keys"),
+    bad(NCE, (Q, K), {"temprature": 1.0}, TypeError, "'temprature'", "temperature"),
+    bad(NCE, (Q, K), {"temperature": 0.0}, ValueError, "temperature is 0.0", "positive"),
+    bad(NCE, (Q, K), {"temperature": np.nan}, ValueError, "temperature is nan", "positive"),
+    bad(NCE, (Q, K), {"temperature": np.inf}, ValueError, "temperature is inf", "finite"),
+    bad(NCE, (Q, K), {"temperature": "hot"}, TypeError, "temperature is 'hot'", "number"),
+    bad(NCE, (Q, K), {"form": "both"}, ValueError, "form is 'both'", "symmetric"),
+    bad(NCE, (Q[0], K), {}, ValueError, "queries have shape (3,)", "(rows, D)"),
+    bad(NCE, (Q, K[0]), {}, ValueError, "keys have shape (3,)", "(rows, D)"),
+    bad(NCE, (Q[:, :0], K[:, :0]), {}, ValueError, "queries have shape (4, 0)", "D >= 1"),
+    bad(NCE, (Q, K[:, :2]), {}, ValueError, "keys have shape (4, 2)", "(M, 3)"),
+    bad(NCE, (Q, K[:3]), {}, ValueError, "keys have shape (3, 3)", "M >= 4"),
+    bad(NCE, (Q[:3], K), {"form": "symmetric"}, ValueError, "keys has shape (4, 3)", "(3, 3)"),
+    bad(NCE, (Q[:3], K), {"form": "nt_xent"}, ValueError, "keys has shape (4, 3)", "nt_xent"),
+    bad(NCE, (Q, K.astype("f4")), {}, TypeError, "keys has dtype float32", "float64"),
+    bad(NCE, (Q.astype("f2"), K), {}, TypeError, "queries has dtype float16", "float32 or float64"),
+    bad(NCE, (Q, K), {"sample_weight": np.ones(3)}, ValueError, "sample_weight has shape (3,)",
+        "(4,)"),
+    bad(NCE, (Q, K), {"sample_weight": V}, TypeError, "sample_weight has dtype float32"),
+    bad(NCE, (Q, K * [1, np.nan, 1]), CHECK, ValueError, "keys[0, 1] is nan", "finite"),
+    bad(NCE, (Q4 * np.float32(np.inf), K.astype("f4")), CHECK, ValueError, "queries[0, 0]"),
     # check=True names the first offending index.
-    bad(GAMMA, (V, V, V - V[2]), {"check": True}, ValueError, "target[0] is", ">= 0"),
-    bad(GAMMA, (V, V[2] - V, V), {"check": True}, ValueError, "rate[2] is 0", "positive"),
-    bad(GAMMA, (-V, V, V), {"check": True}, ValueError, "shape[0] is -0.1", "positive"),
-    bad(GAUSS, (V, V - V[2], V), {"check": True}, ValueError, "scale[0] is", "positive"),
+    bad(GAMMA, (V, V, V - V[2]), CHECK, ValueError, "target[0] is", ">= 0"),
+    bad(GAMMA, (V, V[2] - V, V), CHECK, ValueError, "rate[2] is 0", "positive"),
+    bad(GAMMA, (-V, V, V), CHECK, ValueError, "shape[0] is -0.1", "positive"),
+    bad(GAUSS, (V, V - V[2], V), CHECK, ValueError, "scale[0] is", "positive"),
     bad(GAUSS, (V, -V, V), {"check": True, "link": "variance"}, ValueError, "scale[0] is -0.1"),
-    bad(GAUSS, (V, 0.0, V), {"check": True}, ValueError, "scale is 0.0", "positive"),
-    bad(BCE, (V, 2 * V), {"check": True}, ValueError, "target[2] is 1.26", "from 0 to 1"),
-    bad(BCE, (V, V - 0.2), {"check": True}, ValueError, "target[0] is -0.1", "from 0 to 1"),
-    bad(CE, (Z, -PROB), {"check": True}, ValueError, "target[0, 0] is -0.333", ">= 0"),
-    bad(BCE, (V, HOLES), {"check": True}, ValueError, "target[2] is nan"),
+    bad(GAUSS, (V, 0.0, V), CHECK, ValueError, "scale is 0.0", "positive"),
+    bad(BCE, (V, 2 * V), CHECK, ValueError, "target[2] is 1.26", "from 0 to 1"),
+    bad(BCE, (V, V - 0.2), CHECK, ValueError, "target[0] is -0.1", "from 0 to 1"),
+    bad(CE, (Z, -PROB), CHECK, ValueError, "target[0, 0] is -0.333", ">= 0"),
+    bad(BCE, (V, HOLES), CHECK, ValueError, "target[2] is nan"),
 ]  # fmt: skip
 
 
@@ -169,11 +235,13 @@ def test_bad_input(loss, args, options, error, parts):
     """Every method raises the same, and leaves out as it was."""
     calls = [(loss, {})]
     dtype = np.float64 if getattr(args[0], "dtype", None) == np.float64 else np.float32
-    outs = [np.full(np.shape(args[0]), 7, dtype) for _ in loss.parameters]
+    like = [*args, *args[-1:] * len(loss.parameters)][: len(loss.parameters)]
+    outs = [np.full(np.shape(x), 7, dtype) for x in like]
     out = outs[0] if len(outs) == 1 else tuple(outs)
     for method in (loss.value_and_grad, loss.grad):
         calls += [(method, {}), (method, {"out": out})]
-    calls += [(loss.value_grad_hess, {}), (loss.value_grad_hess, {"out": (out, None)})]
+    if loss.row.has_hess:
+        calls += [(loss.value_grad_hess, {}), (loss.value_grad_hess, {"out": (out, None)})]
     for call, more in calls:
         with pytest.raises(error) as raised:
             call(*args, **options, **more)
@@ -310,6 +378,7 @@ def test_bad_numbers_of_threads(k):
 def test_reference_rejects_the_same():
     """The reference, too, raises for wrong shapes, keywords, and indices."""
     for loss, args, options, error, _ in (p.values for p in INPUTS):
-        if error is not TypeError and "num_threads" not in options:
+        is_vectors = loss.row.kind in ("vectors", "contrastive")
+        if error is not TypeError and "num_threads" not in options and not is_vectors:
             with pytest.raises((error, TypeError)):
                 loss.reference(*args, **options)
