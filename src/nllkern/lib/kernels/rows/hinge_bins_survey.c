@@ -12,44 +12,23 @@ KERNEL(multiclass_hinge)
     sums->value = a->variant == 0 ? hinge_of_largest(a, begin, end) : hinge_of_each(a, begin, end);
 }
 
-KERNEL(survey_rowwise)
-{
-    (void)scratch;
-    survey_rows(arguments, begin, end, sums);
-}
-
-KERNEL(survey_pointwise)
-{
-    (void)scratch;
-    survey_points(arguments, begin, end, sums);
-}
-
-KERNEL(add_columns)
-{
-    (void)scratch, (void)sums;
-    add_columns(arguments, begin, end);
-}
-
-KERNEL(column_softmax)
-{
-    (void)scratch, (void)sums;
-    add_column_softmax(arguments, begin, end);
-}
-
-KERNEL(encode_bins)
-{
-    (void)scratch;
-    encode(arguments, begin, end, sums);
-}
-
-KERNEL(expectation_of_bins)
-{
-    (void)scratch, (void)sums;
-    expectations(arguments, begin, end);
-}
-
-KERNEL(quantiles_of_bins)
-{
-    (void)scratch, (void)sums;
-    quantiles(arguments, begin, end);
-}
+/* Kernels that are a function, of the sums or not, and need no scratch memory. */
+#define SUMMED(NAME, FUNCTION)                                                                                         \
+    KERNEL(NAME)                                                                                                       \
+    {                                                                                                                  \
+        (void)scratch;                                                                                                 \
+        FUNCTION(arguments, begin, end, sums);                                                                         \
+    }
+#define UNSUMMED(NAME, FUNCTION)                                                                                       \
+    KERNEL(NAME)                                                                                                       \
+    {                                                                                                                  \
+        (void)scratch, (void)sums;                                                                                     \
+        FUNCTION(arguments, begin, end);                                                                               \
+    }
+SUMMED(survey_rowwise, survey_rows)
+SUMMED(survey_pointwise, survey_points)
+SUMMED(encode_bins, encode)
+UNSUMMED(add_columns, add_columns)
+UNSUMMED(column_softmax, add_column_softmax)
+UNSUMMED(expectation_of_bins, expectations)
+UNSUMMED(quantiles_of_bins, quantiles)
