@@ -38,18 +38,19 @@ def problem(row, scale):
     return x, classes if "index" in row.targets else np.eye(3)[classes], 3
 
 
-def trained(library, objective, x, labels, columns, start=None):
-    """Raw scores after 30 rounds of a booster's default settings."""
-    module = pytest.importorskip(library)
-    several = {"num_class": columns} if columns > 1 else {}
+def trained(library, objective, x, labels, columns, start=None, rounds=30, test=None, **options):
+    """Raw scores, of `test` if given, after rounds of a booster, at its default settings."""
+    module, test = pytest.importorskip(library), x if test is None else test
+    options |= {"num_class": columns} if columns > 1 else {}
     if library == "xgboost":
         data = module.DMatrix(x, labels, base_margin=start)
-        booster = module.train({**several, "nthread": 1}, data, 30, obj=objective)
-        return booster.predict(data, output_margin=True)
-    options = {**several, "objective": objective, "verbose": -1, "num_threads": 1}
-    booster = module.train(options, module.Dataset(x, labels, init_score=start), 30)
-    scores = booster.predict(x, raw_score=True)
-    return scores if start is None else scores + start
+        booster = module.train({**options, "nthread": 1}, data, rounds, obj=objective)
+        at = module.DMatrix(test, base_margin=None if start is None else start[: len(test)])
+        return booster.predict(at, output_margin=True)
+    options |= {"objective": objective, "verbose": -1, "num_threads": 1}
+    booster = module.train(options, module.Dataset(x, labels, init_score=start), rounds)
+    scores = booster.predict(test, raw_score=True)
+    return scores if start is None else scores + start[: len(test)]
 
 
 @pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
@@ -132,26 +133,13 @@ def test_gamma_beats_fixed_dispersion():
 
 def test_lightgbm_gaussian(diabetes):
     """Mean and scale, against the constant prediction."""
-    lightgbm = pytest.importorskip("lightgbm")
     x, y = diabetes
     x, x_test, y, y_test = train_test_split(x, y, random_state=0)
     objective = Objective("gaussian_nll", link="log")
     start = objective.base_margin(y)
-    data = lightgbm.Dataset(x, y, init_score=start)
-    options = {
-        "objective": objective,
-        "num_class": 2,
-        "learning_rate": 0.05,
-        "num_leaves": 4,
-        "verbose": -1,
-        "num_threads": 1,
-    }
-    booster = lightgbm.train(options, data, 60)
-    scores = booster.predict(x_test, raw_score=True) + start[0]
-    assert (
-        objective.nll(y_test, scores)
-        < objective.nll(y_test, np.tile(start[0], (len(y_test), 1))) - 0.1
-    )
+    options = {"rounds": 60, "test": x_test, "learning_rate": 0.05, "num_leaves": 4}
+    scores = trained("lightgbm", objective, x, y, 2, start, **options)
+    assert objective.nll(y_test, scores) < objective.nll(y_test, start[: len(y_test)]) - 0.1
 
 
 @pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
@@ -214,30 +202,10 @@ def test_fractional_targets(library):
 @pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
 def test_soft_targets(library):
     """Digits with smoothed probabilities as targets."""
-    module = pytest.importorskip(library)
     x, labels = load_digits(return_X_y=True)
     x, x_test, labels, test = train_test_split(x, labels, random_state=0)
     soft = 0.9 * np.eye(10)[labels] + 0.01
     objective = Objective("cross_entropy", target=soft)
-    if library == "xgboost":
-        options = {
-            "num_class": 10,
-            "max_depth": 3,
-            "eta": 0.3,
-            "base_score": 0.0,
-            "nthread": 1,
-            "disable_default_eval_metric": 1,
-        }
-        booster = module.train(options, module.DMatrix(x, labels), 20, obj=objective)
-        scores = booster.predict(module.DMatrix(x_test), output_margin=True)
-    else:
-        options = {
-            "num_class": 10,
-            "objective": objective,
-            "verbose": -1,
-            "num_threads": 1,
-            "num_leaves": 8,
-        }
-        booster = module.train(options, module.Dataset(x, labels), 30)
-        scores = booster.predict(x_test, raw_score=True)
+    small = {"max_depth": 3, "base_score": 0.0} if library == "xgboost" else {"num_leaves": 8}
+    scores = trained(library, objective, x, labels, 10, test=x_test, **small)
     assert (scores.argmax(axis=1) == test).mean() > 0.9

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import assert_same_bits
+from fresh import run_python
 
 import nllkern as nk
 from nllkern import _config
@@ -157,10 +158,7 @@ def test_page_c(tmp_path):
     assert (run.returncode, run.stdout) == (0, printed), run.stderr
 
 
-def test_page_python(tmp_path):
+def test_page_python():
     pytest.importorskip("numba")
     code, printed = shown("python")
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ
-    )
-    assert (run.returncode, run.stdout) == (0, printed), run.stderr
+    assert run_python(code) == printed.strip()

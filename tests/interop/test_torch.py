@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cases import Case, cases
 from cases_vectors import gaussian, triplet
+from fresh import run_python
 
 torch = pytest.importorskip("torch")
 
@@ -338,8 +339,7 @@ def test_core_imports_no_framework():
         "import nllkern, sys\n"
         "print(sorted({'torch', 'jax', 'numba', 'sklearn', 'xgboost'} & set(sys.modules)))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "[]\n"
+    assert run_python(code) == "[]"
 
 
 def test_message_without_torch():

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from fresh import run_python
 
 import nllkern as nk
 from nllkern import __main__ as cli
@@ -227,24 +228,14 @@ def test_help(capsys):
 
 def test_forced_level_is_shown():
     level = nk.simd_levels()[0]
-    source = "import nllkern; nllkern.show_config()"
-    done = subprocess.run(
-        [sys.executable, "-c", source],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "NLLKERN_SIMD": level},
-        check=True,
-    )
-    assert re.search(rf"^SIMD level: +{level}$", done.stdout, re.MULTILINE)
+    shown = run_python("import nllkern; nllkern.show_config()", NLLKERN_SIMD=level)
+    assert re.search(rf"^SIMD level: +{level}$", shown, re.MULTILINE)
 
 
 def test_only_numpy_is_needed():
     """No module of the command imports anything but NumPy and the standard library."""
-    source = "import sys, nllkern.__main__; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=True
-    )
-    packages = {name.partition(".")[0] for name in done.stdout.split()}
+    modules = run_python("import sys, nllkern.__main__; print(*sys.modules)")
+    packages = {name.partition(".")[0] for name in modules.split()}
     assert not packages & {"scipy", "rich", "mpmath", "torch", "sklearn", "typing_extensions"}
 
 

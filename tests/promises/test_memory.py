@@ -1,20 +1,17 @@
 """Peak memory of a call, outputs aside: under 1 MiB a thread, whatever the size; and denormals."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import Case, cases
+from fresh import run_python
 
 LIMIT = 1 << 20
 THREADS = 2
 CONVERTED = "converted"  # an input that has to be copied, to prove that a copy is seen
 HERE = Path(__file__).parent
-FOLDERS = [str(HERE), str(HERE.parent / "support")]
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc"
 )
@@ -76,19 +73,10 @@ def measure():
 
 
 def test_peak_memory():
-    code = f"import sys; sys.path[:0] = {FOLDERS}; import test_memory as t; t.measure()"
+    code = f"import sys; sys.path.insert(0, {str(HERE)!r}); import test_memory as t; t.measure()"
     # Freed memory goes back to the system, or a second call would not be seen to take it.
-    environ = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        env=environ,
-    )
-    assert done.returncode == 0, done.stderr
-    peaks = json.loads(done.stdout)
+    malloc = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    peaks = json.loads(run_python(code, timeout=600, **malloc))
     assert len(peaks) > 50
     over = {name: f"{p / LIMIT:.2f} MiB" for name, p in peaks.items() if p > THREADS * LIMIT}
     assert all(CONVERTED in name for name in over), over
@@ -106,7 +94,7 @@ def test_peak_memory_of_options(name):
     """By tracemalloc, which sees NumPy's allocations: no copy as large as the input."""
     code = f"""
 import sys, tracemalloc
-sys.path[:0] = {FOLDERS}
+sys.path.insert(0, {str(HERE)!r})
 import numpy as np
 import test_memory as t
 name, options = t.OPTIONS_IN_CHUNKS[{name!r}]
@@ -117,11 +105,7 @@ tracemalloc.start()
 problem.run("value_and_grad", out=out)
 print(tracemalloc.get_traced_memory()[1])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < LIMIT
+    assert int(run_python(code)) < LIMIT
 
 
 def test_denormals_survive_the_import():
@@ -141,7 +125,4 @@ for dtype in (np.float32, np.float64):
     value = nk.binary_cross_entropy(tiny, np.zeros_like(tiny), reduction="none", num_threads=2)
     assert (value > 0).all() and (value < info.tiny).all()
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_python(code)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import Case, assert_same_bits, cases
+from fresh import run_python
 
 import nllkern as nk
 from nllkern import _engine, _threads
@@ -19,22 +20,6 @@ TESTS = Path(__file__).parents[1]
 OPENMP = bool(_engine.build_info()["openmp"])
 needs_openmp = pytest.mark.skipif(not OPENMP, reason="built without OpenMP")
 LARGE = 100_003  # samples that several threads share
-
-
-def run_python(code, timeout=60, **environ):
-    """What a fresh interpreter prints; it finds the tests' helpers."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("NLLKERN_", "OMP_"))}
-    path = os.pathsep.join(filter(None, [str(TESTS / "support"), clean.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**clean, "PYTHONPATH": path, **environ},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 # How many.

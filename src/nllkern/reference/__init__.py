@@ -2,7 +2,7 @@
 
 Every function takes the raw inputs and returns the loss of each sample with its first
 and (diagonal) second derivatives; the formula stands above the code, and the code is the
-numerically stable form of it.  The ``@loss`` decorator gives each the public protocol of
+numerically stable form of it, in NumPy's widest float.  Each has the public protocol of
 nllkern: calling it, ``value_and_grad``, ``grad``, ``value_grad_hess``, with the same names and
 keywords.  Results are float64 whatever the inputs' dtype; ``num_threads`` is accepted and ignored.
 """
