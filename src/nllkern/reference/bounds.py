@@ -9,11 +9,14 @@ input moves the point at which the formula is differentiated; moving a linked pa
 it by 1 + h, wherever the formula has it, and differentiates that.
 """
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from ..tables import Loss
+from . import formulas_classes
 from .functions import Functions, spread
 from .jets import Jet, Series, add, jet, moving, multiply, scale
 from .links import linked
@@ -55,6 +58,26 @@ def results(
         firsts.append(first)
         seconds.append(second)
     return [values[0], *firsts, *seconds]
+
+
+def row_inputs(
+    row: Loss, z: Any, target: Any, given: dict[str, Any]
+) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The formula of a loss over classes, and of a call its inputs, constants and other options."""
+    formula = getattr(formulas_classes, row.name)
+    classes, is_index = z.shape[-1], np.ndim(target) < z.ndim
+    inputs, constants = {row.parameters[0].name: z}, {}
+    if is_index:
+        constants["target"] = np.arange(classes) == np.asarray(target)[..., None]
+    else:
+        inputs["target"] = target
+    for option in row.options:
+        if option.kind == "per_class":
+            weight = given[option.name]
+            group = constants if weight is None else inputs
+            group[option.name] = np.ones(classes) if weight is None else weight
+    others = inspect.signature(formula).parameters.keys() - {*inputs, *constants}
+    return formula, inputs, constants, {name: given[name] for name in others - {"f"}}
 
 
 def row_results(

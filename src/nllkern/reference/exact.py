@@ -1,6 +1,5 @@
 """Exact results and their bounds, in mpmath (which only this module needs)."""
 
-import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -12,9 +11,9 @@ from numpy.random import Generator
 from .._accuracy import LIMIT, Exact
 from ..tables import LOSSES as TABLE
 from ..tables import Loss
-from . import formulas_classes, formulas_vectors
+from . import formulas_vectors
 from ._pointwise import Pointwise
-from .bounds import Result, results, row_results, vector_results
+from .bounds import Result, results, row_inputs, row_results, vector_results
 from .functions import NAMES, Functions, select, stirling
 from .jets import Jet, jet
 
@@ -124,18 +123,7 @@ def _rows(
 ) -> list[Exact]:
     z, target = args
     classes, index = len(z), np.ndim(target) == 0
-    prediction = row.parameters[0].name
-    inputs: dict[str, Any] = {prediction: z}
-    fixed: dict[str, Any] = {}
-    (fixed if index else inputs)["target"] = np.eye(classes)[target] if index else target
-    for option in row.options:
-        if option.kind == "per_class":
-            weight = given[option.name]
-            group = fixed if weight is None else inputs
-            group[option.name] = np.ones(classes) if weight is None else weight
-    formula = getattr(formulas_classes, row.name)
-    wanted = inspect.signature(formula).parameters
-    others = {k: x for k, x in given.items() if k in wanted and k not in (*inputs, *fixed)}
+    formula, inputs, fixed, others = row_inputs(row, np.asarray(z), target, given)
     heaviest = [int(target) if index else int(np.argmax(target)), int(np.argmax(z)), classes - 1]
     asked = list(dict.fromkeys([*heaviest, *rng.permutation(classes).tolist()]))[:most]
 

@@ -5,16 +5,15 @@ has more digits than that; those of classes and vectors are the reference's, in 
 loses fewer digits than jets where a second derivative p (1 - p) is small.
 """
 
-import inspect
 from typing import Any
 
 import numpy as np
 
 from ..tables import LOSSES, Loss
-from . import formulas_classes, formulas_vectors
+from . import formulas_vectors
 from ._pointwise import Pointwise
 from ._protocol import LOSSES as REFERENCES
-from .bounds import Result, results, row_results, vector_results
+from .bounds import Result, results, row_inputs, row_results, vector_results
 from .functions import FLOATS
 
 ROWS = {row.name: row for row in LOSSES}
@@ -67,22 +66,12 @@ def _pointwise(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[
 def _rows(row: Loss, args: tuple[Any, ...], given: dict[str, Any]) -> list[Result]:
     logits, target = wide(args[0]), np.asarray(args[1])
     classes = logits.shape[-1]
-    inputs, fixed = {row.parameters[0].name: logits}, {}
     if "real" in row.targets:
         target = bin_of(target, given["edges"], classes)  # an index
-    if target.dtype.kind == "f":
-        inputs["target"] = wide(target)
-    else:
-        fixed["target"] = wide(np.arange(classes) == target[..., None])
-    for option in row.options:
-        x = given[option.name]
-        if option.kind == "per_class":
-            part = fixed if x is None else inputs
-            x = np.ones(classes) if x is None else x
-            part[option.name] = np.broadcast_to(wide(x), logits.shape)
-    formula = getattr(formulas_classes, row.name)
-    wanted = inspect.signature(formula).parameters
-    others = {k: x for k, x in given.items() if k in wanted and k not in (*inputs, *fixed)}
+    formula, *arrays, others = row_inputs(row, logits, target, given)
+    inputs, fixed = (
+        {k: np.broadcast_to(wide(x), logits.shape) for k, x in part.items()} for part in arrays
+    )
     asked = some(list(range(classes)))
     value, *derivatives = row_results(formula, FLOATS, inputs, fixed, others, asked)
 
