@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vector_properties as check
-from cases import DTYPES, REDUCTIONS, assert_exact, assert_same_bits
+from cases import DTYPES, REDUCTIONS, assert_exact, assert_same_bits, assert_same_on_threads
 from cases_vectors import gaussian
 
 import nllkern as nk
@@ -177,7 +177,7 @@ def test_promises(dtype, d, link, shared, simd_level):
 def test_any_number_of_threads(dtype, n, d, link, shared):
     if not shared and d == 100:
         n = 60
-    check.check_threads(gaussian(n, d, dtype, link, shared))
+    assert_same_on_threads(gaussian(n, d, dtype, link, shared).with_weights())
 
 
 def test_memory_of_a_shared_factor():

@@ -205,6 +205,16 @@ def assert_same_bits(got, want, what=""):
         assert same.all(), f"{what} result {k} differs at {np.argwhere(~same)[:3].tolist()}"
 
 
+def assert_same_on_threads(problem, methods=("value_and_grad", "value_grad_hess")):
+    """The bits of every method and reduction do not depend on the number of threads."""
+    for method in methods:
+        for reduction in REDUCTIONS:
+            one = problem.run(method, reduction=reduction, num_threads=1)
+            for threads in (2, 3, 7):
+                got = problem.run(method, reduction=reduction, num_threads=threads)
+                assert_same_bits(got, one, f"{method} {reduction} on {threads} threads")
+
+
 @dataclass(frozen=True)
 class Case:
     """A loss, with a link or with a kind of target and a number of classes."""

@@ -41,16 +41,6 @@ def check_position(problem):
         assert_same_bits([part[k] for k in keep], [whole[k][index] for k in keep], str(index))
 
 
-def check_threads(problem):
-    problem = problem.with_weights()
-    for method in METHODS:
-        for reduction in REDUCTIONS:
-            one = problem.run(method, reduction=reduction, num_threads=1)
-            for threads in (2, 3, 7):
-                got = problem.run(method, reduction=reduction, num_threads=threads)
-                assert_same_bits(got, one, f"{method} {reduction} on {threads} threads")
-
-
 def check_in_place(problem, fixed=False):
     """Gradients, then second derivatives, written over the inputs of their shape."""
     problem = problem.with_weights()
