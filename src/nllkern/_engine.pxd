@@ -11,6 +11,7 @@ cdef extern from "nllkern/nllkern.h" nogil:
         NLLK_BAD_VALUE
         NLLK_BAD_WEIGHT
         NLLK_NO_MEMORY
+        NLLK_INTERRUPTED
         NLLK_MAX_PARAMETERS
         NLLK_MEAN
         NLLK_SUM
@@ -23,6 +24,8 @@ cdef extern from "nllkern/nllkern.h" nogil:
         NLLK_TARGET_PROBABILITIES
 
     ctypedef void (*nllk_parallel)(void *, int, void (*)(void *, int) noexcept nogil, void *) noexcept nogil
+
+    ctypedef int (*nllk_interrupt)(void *) noexcept nogil
 
     # What Python's layer sets itself; the options of the rows it sets by their offsets.
     ctypedef struct nllk_options:
@@ -44,6 +47,8 @@ cdef extern from "nllkern/nllkern.h" nogil:
         ptrdiff_t row_stride
         const double *factor
         nllk_parallel parallel
+        void *context
+        nllk_interrupt interrupted
 
     ctypedef struct nllk_results:
         void *loss
@@ -140,12 +145,13 @@ cdef extern from "call.h" nogil:
         int threads
         nllk_parallel parallel
         void *context
+        nllk_interrupt interrupted
 
     ctypedef struct nllk_batch:
         pass
     int nllk_batch_open(nllk_batch *, nllk_kernel, const void *, ptrdiff_t samples, ptrdiff_t sample_size, size_t)
     void nllk_batch_run(nllk_batch *, const nllk_team *)
-    void nllk_batch_close(nllk_batch *, nllk_sums *total)
+    int nllk_batch_close(nllk_batch *, nllk_sums *total)
 
     double nllk_least_width(double low, double high)
 

@@ -4,8 +4,11 @@
 cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
+from libc.stdint cimport int64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import os
+import threading
 from contextlib import contextmanager
 
 import numpy as np
@@ -38,12 +41,45 @@ cdef void spread(void *context, int count, void (*work)(void *, int) noexcept no
         work(task, k)
 
 
+cdef extern from "Python.h":
+    int PyErr_CheckSignals()  # without "except": the exception waits in the thread until the call has returned
+
+
 cdef enum:
     SHORT = 4096  # elements: a shorter call is not worth releasing the GIL
+    LONG = 262144  # elements: a shorter call is over before anybody wants to interrupt it
+    PATIENCE = 50_000_000  # nanoseconds between two looks for signals
 
 
-cdef int no_memory() except -1:
-    raise MemoryError("nllkern could not allocate its buffers")
+cdef int64_t clock() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return <int64_t> t.tv_sec * 1_000_000_000 + t.tv_nsec
+
+
+cdef int handle_signals() noexcept with gil:
+    return PyErr_CheckSignals()
+
+
+cdef int interrupted(void *looked) noexcept nogil:
+    """Run Python's signal handlers now and then; whether one of them has raised.  `looked`: when that was last."""
+    cdef int64_t now = clock()
+    if now - (<int64_t *> looked)[0] < PATIENCE:
+        return 0
+    (<int64_t *> looked)[0] = now
+    return handle_signals()
+
+
+cdef bint can_be_interrupted(ptrdiff_t elements):
+    """Whether a call is long, and made by the thread that handles signals."""
+    return elements >= LONG and threading.get_ident() == threading.main_thread().ident
+
+
+cdef int raise_for(int status) except -1:
+    """Raise what a status of the machine, not of the arguments, stands for; a handler has raised already."""
+    if status == NLLK_NO_MEMORY:
+        raise MemoryError("nllkern could not allocate its buffers")
+    return -1 if status == NLLK_INTERRUPTED else status
 
 
 cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdiff_t sample_size, int threads,
@@ -54,26 +90,33 @@ cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdi
     """
     cdef nllk_batch batch
     cdef nllk_team team
-    team.threads, team.parallel, team.context = nllk_thread_count(threads), spread, NULL
-    if nllk_batch_open(&batch, kernel, arguments, samples, sample_size, 0) != NLLK_OK:
-        return no_memory()
+    cdef int64_t looked = clock()
+    cdef int status
+    team.threads, team.parallel, team.context = nllk_thread_count(threads), spread, &looked
+    team.interrupted = NULL
+    if can_be_interrupted(samples * sample_size):
+        team.interrupted = interrupted
+    raise_for(nllk_batch_open(&batch, kernel, arguments, samples, sample_size, 0))
     with nogil:
         nllk_batch_run(&batch, &team)
-        nllk_batch_close(&batch, total)
-    return 0
+        status = nllk_batch_close(&batch, total)
+    return raise_for(status)
 
 
 cdef int compute(int loss, bint is_double, ptrdiff_t samples, ptrdiff_t size, const void **inputs, nllk_options *o,
                  nllk_results *r) except -1:
     """Run a loss, on as many threads as o.num_threads says (0: as many as there may be), and return its status."""
     cdef int status
+    cdef int64_t looked
     o.parallel, o.num_threads = spread, nllk_thread_count(o.num_threads)
     if samples * max(size, 1) < SHORT:
+        return raise_for(nllk_compute(loss, is_double, samples, size, inputs, o, r))
+    if can_be_interrupted(samples * max(size, 1)):
+        looked = clock()
+        o.interrupted, o.context = interrupted, &looked
+    with nogil:
         status = nllk_compute(loss, is_double, samples, size, inputs, o, r)
-    else:
-        with nogil:
-            status = nllk_compute(loss, is_double, samples, size, inputs, o, r)
-    return no_memory() if status == NLLK_NO_MEMORY else status
+    return raise_for(status)
 
 
 cdef void *data(x):

@@ -312,6 +312,7 @@ def cython_types(text: str) -> str:
         "    ctypedef void (*nllk_work)(void *task, int k) noexcept nogil",
         "    ctypedef void (*nllk_parallel)(void *context, int count, nllk_work work, void *task) "
         "noexcept nogil",
+        "    ctypedef int (*nllk_interrupt)(void *context) noexcept nogil",
     ]
     for name, struct in (("nllk_options", OPTIONS), ("nllk_results", RESULTS)):
         lines += [f"    ctypedef struct {name}:"]

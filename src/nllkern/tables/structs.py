@@ -73,7 +73,8 @@ OPTIONS = (
         for x in _of_losses("number")
     ),
     Member("nllk_parallel", "parallel", 0, "0", "sets workers to work; NULL: OpenMP"),
-    Member("void *", "context", 0, "0", "its first argument"),
+    Member("void *", "context", 0, "0", "first argument of `parallel` and `interrupted`"),
+    Member("nllk_interrupt", "interrupted", 0, "0", "whether to give up; NULL: never"),
 )
 
 RESULTS = (

@@ -55,13 +55,17 @@ static void run_block(nllk_batch *b, ptrdiff_t k, void *scratch)
               b->parts ? &b->parts[k] : &b->only);
 }
 
-/* Take blocks until there are none left. */
+/* Take blocks until there are none left, or until the caller gives up: then they are all taken. */
 static void run_worker(void *task, int worker)
 {
     nllk_batch *b = task;
+    const nllk_team *team = b->team;
     void *scratch = b->scratch ? malloc(b->scratch) : NULL;
-    (void)worker;
     for (;;) {
+        if (worker == 0 && team->interrupted && team->interrupted(team->context)) {
+            b->interrupted = 1;
+            __atomic_store_n(&b->next, b->blocks, __ATOMIC_RELAXED);
+        }
         ptrdiff_t k = __atomic_fetch_add(&b->next, 1, __ATOMIC_RELAXED);
         if (k >= b->blocks)
             break;
@@ -83,6 +87,7 @@ void nllk_batch_run(nllk_batch *b, const nllk_team *team)
 {
     const int threads = b->elements < SERIAL_ELEMENTS ? 1 : (int)MIN(team->threads, b->blocks);
     b->next = 0;
+    b->team = team;
     if (threads > 1)
         (team->parallel ? team->parallel : nllk_openmp)(team->context, threads, run_worker, b);
     else /* even one thread costs a parallel region its 0.7 us */
@@ -90,13 +95,13 @@ void nllk_batch_run(nllk_batch *b, const nllk_team *team)
 }
 
 /* The sums of the blocks, first to last, with what additions lose carried along (Neumaier). */
-void nllk_batch_close(nllk_batch *b, nllk_sums *total)
+int nllk_batch_close(nllk_batch *b, nllk_sums *total)
 {
     enum { NUMBERS = offsetof(nllk_sums, bad) / sizeof(double) };
     double lost[NUMBERS] = {0}, *into = &total->value;
     if (!b->parts) {
         *total = b->only;
-        return;
+        return b->interrupted ? NLLK_INTERRUPTED : NLLK_OK;
     }
     *total = (nllk_sums){.bad = -1};
     for (ptrdiff_t k = 0; k < b->blocks; k++) {
@@ -114,6 +119,7 @@ void nllk_batch_close(nllk_batch *b, nllk_sums *total)
         into[j] += lost[j];
     free(b->parts);
     b->parts = NULL;
+    return b->interrupted ? NLLK_INTERRUPTED : NLLK_OK;
 }
 
 /* ---- a loss ---- */
@@ -153,7 +159,7 @@ static int survey(const nllk_work *c, int which, const void *arguments, ptrdiff_
     int status = nllk_batch_open(&b, c->table->survey[which], arguments, c->samples, size, 0);
     if (status == NLLK_OK) {
         nllk_batch_run(&b, team);
-        nllk_batch_close(&b, sums);
+        status = nllk_batch_close(&b, sums);
     }
     return status;
 }
@@ -284,15 +290,15 @@ static void clear_results(nllk_work *c)
     }
 }
 
-void nllk_close_call(nllk_work *c, nllk_sums *sums)
+int nllk_close_call(nllk_work *c, nllk_sums *sums)
 {
     nllk_sums unused;
     const int vectors = kind_of(c) == NLLK_KIND_VECTORS;
-    nllk_batch_close(&c->batch, sums ? sums : &unused);
+    const int status = nllk_batch_close(&c->batch, sums ? sums : &unused);
     if (sums && c->denominator == 0) {
         *sums = (nllk_sums){.bad = -1};
         clear_results(c);
-    } else if (sums) {
+    } else if (sums && status == NLLK_OK) {
         sums->value /= c->denominator;
         if (vectors && c->a.vectors.parts) {
             c->a.vectors.step = NLLK_FINISH;
@@ -301,4 +307,5 @@ void nllk_close_call(nllk_work *c, nllk_sums *sums)
     }
     if (vectors && c->shared_factor)
         free(c->a.vectors.shared);
+    return status;
 }

@@ -22,22 +22,27 @@ typedef struct {
     ptrdiff_t samples, block, blocks, elements;
     size_t scratch;   /* bytes that a thread lends the kernel */
     ptrdiff_t next;   /* the first block that no worker has taken */
+    const struct nllk_team *team;
+    int interrupted;  /* blocks were left out */
     nllk_sums *parts; /* one a block; NULL: `only` */
     nllk_sums only;
 } nllk_batch;
 
-/* Who runs the blocks: at most so many threads (one where more would not pay), set to work by `parallel`. */
-typedef struct {
+/* Who runs the blocks: at most so many threads (one where more would not pay), set to work by `parallel`; and whom
+ * worker 0, which is the calling thread, asks between blocks whether to go on. */
+typedef struct nllk_team {
     int threads;
     nllk_parallel parallel;
     void *context;
+    nllk_interrupt interrupted;
 } nllk_team;
 
 NLLK_API int nllk_batch_open(nllk_batch *b, nllk_kernel kernel, const void *arguments, ptrdiff_t samples,
                              ptrdiff_t sample_size, size_t scratch);
 NLLK_API void nllk_batch_run(nllk_batch *b, const nllk_team *team);
 void nllk_batch_run_blocks(nllk_batch *b, ptrdiff_t begin, ptrdiff_t end);
-NLLK_API void nllk_batch_close(nllk_batch *b, nllk_sums *total);
+/* NLLK_OK or NLLK_INTERRUPTED; it frees what the batch holds either way. */
+NLLK_API int nllk_batch_close(nllk_batch *b, nllk_sums *total);
 
 typedef union {
     nllk_rowwise rows;
@@ -64,7 +69,7 @@ typedef struct {
 int nllk_open_call(nllk_work *c, const nllk_team *team);
 void nllk_run_call(nllk_work *c, const nllk_team *team);
 /* The sums, of which the value is reduced; with NULL it only frees what the call holds. */
-void nllk_close_call(nllk_work *c, nllk_sums *sums);
+int nllk_close_call(nllk_work *c, nllk_sums *sums);
 
 /* Bins narrower than some of the numbers' own spacing could not be told apart. */
 static inline double nllk_least_width(double low, double high)

@@ -6,31 +6,44 @@
 typedef struct {
     const nllk_work *w;
     nllk_results *results;
+    const nllk_options *o;
     const void *weight;
+    ptrdiff_t read; /* elements since the caller was asked whether to go on */
 } check;
 
-static double element(const check *c, const void *x, ptrdiff_t i)
+static double element(check *c, const void *x, ptrdiff_t i)
 {
     return c->w->is_double ? ((const double *)x)[i] : (double)((const float *)x)[i];
 }
 
-static int outside(const check *c, const char *argument, ptrdiff_t position)
+static int outside(check *c, const char *argument, ptrdiff_t position)
 {
     c->results->argument = argument;
     c->results->bad = position;
     return NLLK_BAD_VALUE;
 }
 
+/* NLLK_INTERRUPTED if the caller gives up; it is asked once in READ_ELEMENTS. */
+static int go_on(check *c, ptrdiff_t elements)
+{
+    enum { READ_ELEMENTS = 1 << 18 };
+    c->read += elements;
+    if (!c->o->interrupted || c->read < READ_ELEMENTS)
+        return NLLK_OK;
+    c->read = 0;
+    return c->o->interrupted(c->o->context) ? NLLK_INTERRUPTED : NLLK_OK;
+}
+
 /* Whether n numbers, the first of which is element `first` of the argument, are inside. */
-static int check_numbers(const check *c, const char *argument, int support, const void *x, ptrdiff_t first, ptrdiff_t n)
+static int check_numbers(check *c, const char *argument, int support, const void *x, ptrdiff_t first, ptrdiff_t n)
 {
     for (ptrdiff_t i = first; i < first + n; i++)
         if (!nllk_is_inside(support, element(c, x, i)))
             return outside(c, argument, i);
-    return NLLK_OK;
+    return go_on(c, n);
 }
 
-static int counts(const check *c, ptrdiff_t i) { return !c->weight || element(c, c->weight, i) != 0; }
+static int counts(check *c, ptrdiff_t i) { return !c->weight || element(c, c->weight, i) != 0; }
 
 /* The support of the raw number behind parameter k. */
 static int raw_support(const nllk_parameter_info *p, int link)
@@ -39,7 +52,7 @@ static int raw_support(const nllk_parameter_info *p, int link)
 }
 
 /* An argument with `size` numbers a sample; stride 0: the same for all of them. */
-static int check_samples(const check *c, const char *argument, int support, const void *x, int stride, ptrdiff_t size)
+static int check_samples(check *c, const char *argument, int support, const void *x, int stride, ptrdiff_t size)
 {
     int status = NLLK_OK;
     for (ptrdiff_t i = 0; i < c->w->samples && status == NLLK_OK; i++)
@@ -51,7 +64,7 @@ static int check_samples(const check *c, const char *argument, int support, cons
     return status;
 }
 
-static int check_points(const check *c, const nllk_options *o)
+static int check_points(check *c, const nllk_options *o)
 {
     const nllk_loss_info *info = &nllk_losses[c->w->loss];
     const nllk_pointwise *a = &c->w->a.points;
@@ -72,7 +85,7 @@ static int check_points(const check *c, const nllk_options *o)
 }
 
 /* A class index that is ignored, or probabilities whose whole mass lies on that class. */
-static int is_ignored(const check *c, const nllk_rowwise *a, ptrdiff_t i)
+static int is_ignored(check *c, const nllk_rowwise *a, ptrdiff_t i)
 {
     if (!a->has_ignore)
         return 0;
@@ -89,7 +102,7 @@ static int is_ignored(const check *c, const nllk_rowwise *a, ptrdiff_t i)
     return 1;
 }
 
-static int check_rows(const check *c)
+static int check_rows(check *c)
 {
     const nllk_loss_info *info = &nllk_losses[c->w->loss];
     const nllk_rowwise *a = &c->w->a.rows;
@@ -109,12 +122,14 @@ static int check_rows(const check *c)
             if (!nllk_is_inside(p->support, z) || (k == a->classes - 1 && !is_any))
                 status = outside(c, p->name, i * a->classes + k);
         }
+        if (status == NLLK_OK)
+            status = go_on(c, a->classes);
     }
     return status;
 }
 
 /* The lower triangle of a matrix; its diagonal goes through the link. */
-static int check_matrix(const check *c, const nllk_parameter_info *p, int link, const void *x, ptrdiff_t first,
+static int check_matrix(check *c, const nllk_parameter_info *p, int link, const void *x, ptrdiff_t first,
                         ptrdiff_t d)
 {
     int status = NLLK_OK;
@@ -127,7 +142,7 @@ static int check_matrix(const check *c, const nllk_parameter_info *p, int link, 
     return status;
 }
 
-static int check_vectors(const check *c)
+static int check_vectors(check *c)
 {
     const nllk_loss_info *info = &nllk_losses[c->w->loss];
     const nllk_vectors *a = &c->w->a.vectors;
@@ -151,7 +166,7 @@ static int check_vectors(const check *c)
 
 int nllk_check(const nllk_work *w, const nllk_options *o, const void *const *inputs, nllk_results *results)
 {
-    const check c = {w, results, o->sample_weight};
+    check c = {w, results, o, o->sample_weight, 0};
     const int kind = nllk_losses[w->loss].kind;
     int status = NLLK_OK;
     (void)inputs;

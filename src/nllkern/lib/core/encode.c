@@ -14,7 +14,7 @@ static int are_increasing(const double *edges, ptrdiff_t bins)
 static int encode(int is_double, ptrdiff_t samples, const void *numbers, ptrdiff_t bins, const double *edges,
                   double low, double high, int64_t *index)
 {
-    const nllk_team team = {nllk_thread_count(0), NULL, NULL};
+    const nllk_team team = {.threads = nllk_thread_count(0)};
     nllk_batch batch;
     nllk_sums sums;
     if (samples < 0 || bins < 1 || bins > INT32_MAX)
@@ -34,7 +34,7 @@ static int encode(int is_double, ptrdiff_t samples, const void *numbers, ptrdiff
     if (status != NLLK_OK)
         return status;
     nllk_batch_run(&batch, &team);
-    nllk_batch_close(&batch, &sums);
+    nllk_batch_close(&batch, &sums); /* nobody interrupts it */
     for (ptrdiff_t i = sums.bad; i >= 0 && i < samples; i++) /* from the first NaN on */
         if (isnan(is_double ? ((const double *)numbers)[i] : ((const float *)numbers)[i]))
             index[i] = -1;

@@ -27,6 +27,7 @@ const char *nllk_message(int status)
         [NLLK_BAD_WEIGHT] = "the weights of a mean do not sum to a positive number",
         [NLLK_NO_MEMORY] = "out of memory",
         [NLLK_NO_LEVEL] = "the library was built for other processors",
+        [NLLK_INTERRUPTED] = "the call was interrupted",
     };
     return status >= 0 && status < NLLK_STATUS_COUNT ? messages[status] : "no such status";
 }
@@ -45,16 +46,17 @@ void nllk_empty_results(nllk_results *results)
 
 /* ---- run ---- */
 
-static void set_results(nllk_work *w, nllk_results *results)
+static int set_results(nllk_work *w, nllk_results *results)
 {
     nllk_sums sums;
-    nllk_close_call(w, results ? &sums : NULL);
-    if (!results)
-        return;
+    const int status = nllk_close_call(w, results ? &sums : NULL);
+    if (!results || status != NLLK_OK)
+        return status;
     results->value = sums.value;
     results->denominator = w->denominator;
     memcpy(results->grad_sum, sums.grad, sizeof sums.grad);
     memcpy(results->hess_sum, sums.hess, sizeof sums.hess);
+    return NLLK_OK;
 }
 
 /* The caller's own workers are as many as it says; OpenMP's depend on more. */
@@ -74,7 +76,7 @@ static int open_work(nllk_work *w, int loss, int is_double, ptrdiff_t samples, p
         return status;
     if (nllk_level_in_use() < 0)
         return NLLK_NO_LEVEL;
-    *team = (nllk_team){alone ? 1 : workers(&o), o.parallel, o.context};
+    *team = (nllk_team){alone ? 1 : workers(&o), o.parallel, o.context, o.interrupted};
     status = nllk_open_call(w, team);
     if (status == NLLK_BAD_INDEX) {
         results->argument = "target";
@@ -89,11 +91,10 @@ int nllk_compute(int loss, int is_double, ptrdiff_t samples, ptrdiff_t size, con
     nllk_work w;
     nllk_team team;
     const int status = open_work(&w, loss, is_double, samples, size, inputs, options, results, 0, &team);
-    if (status == NLLK_OK) {
-        nllk_run_call(&w, &team);
-        set_results(&w, results);
-    }
-    return status;
+    if (status != NLLK_OK)
+        return status;
+    nllk_run_call(&w, &team);
+    return set_results(&w, results);
 }
 
 int nllk_open(int loss, int is_double, ptrdiff_t samples, ptrdiff_t size, const void *const *inputs,
@@ -127,6 +128,5 @@ int nllk_close(nllk_call *call, nllk_results *results)
 {
     if (results && results->size != sizeof *results)
         return NLLK_BAD_OPTIONS;
-    set_results((nllk_work *)call, results);
-    return NLLK_OK;
+    return set_results((nllk_work *)call, results);
 }
