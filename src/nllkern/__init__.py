@@ -6,12 +6,14 @@ from ._engine import _C_API as _C_API
 from ._engine import get_num_threads, num_threads, set_num_threads, simd_levels
 from ._losses import *
 from ._losses import losses
+from ._results import empty_cache
 from ._show import __version__, get_include, show_config
 from .lowlevel import ctypes_function
 
 __all__ = [
     "__version__",
     "ctypes_function",
+    "empty_cache",
     "get_include",
     "get_num_threads",
     "losses",

@@ -19,6 +19,7 @@ from nllkern._engine cimport (
 )
 from nllkern._inputs cimport Call
 from nllkern._loss cimport Loss
+from nllkern._results cimport new_array
 
 import numpy as np
 
@@ -79,7 +80,7 @@ cdef class Bins:
         cdef ptrdiff_t count = cnp.PyArray_SIZE(target)
         if outside not in OUTSIDE:
             raise ValueError(f"{self.name}: outside is {outside!r}, expected 'clip' or 'raise'")
-        result = <cnp.ndarray> cnp.PyArray_EMPTY(cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target), cnp.NPY_INT64, 0)
+        result = new_array(cnp.PyArray_NDIM(target), cnp.PyArray_DIMS(target), cnp.NPY_INT64)
         if count == 0:
             return result
         c.values = cnp.PyArray_DATA(target)

@@ -22,6 +22,7 @@ from nllkern._engine cimport (
     nllk_results,
 )
 from nllkern._inputs cimport Call, Row, read_pair, read_points, read_rows, read_vectors
+from nllkern._results cimport new_array
 
 import inspect
 
@@ -336,7 +337,7 @@ cdef class Loss:
                 call.results.append(None)
                 continue
             if outs[k] is None:
-                result = <cnp.ndarray> cnp.PyArray_EMPTY(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), call.t, 0)
+                result = new_array(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), call.t)
             else:
                 name = "out" if len(outs) == 1 else f"out[{k}]"
                 expect_out(outs[k], cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), call.t, self.name, name)
@@ -350,7 +351,7 @@ cdef class Loss:
         if given:
             expect_apart(given, call.keep or [], self.name)
         if call.o.reduction == NLLK_NONE and self.run_in_python is None:
-            call.losses = <cnp.ndarray> cnp.PyArray_EMPTY(call.ndim, <cnp.npy_intp *> call.shape, call.t, 0)
+            call.losses = new_array(call.ndim, call.shape, call.t)
             call.r.loss = cnp.PyArray_DATA(call.losses)
         return 0
 
