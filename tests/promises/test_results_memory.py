@@ -1,8 +1,9 @@
-"""Memory of large results: kept when it is freed, within a limit; their arrays are like any others."""
+"""Memory of large results: kept when freed, within a limit; their arrays are like any others."""
 
 import gc
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import threading
@@ -68,6 +69,17 @@ def test_freed_memory_is_used_again(dtype):
     assert not np.may_share_memory(second, third)
     np.testing.assert_array_equal(second, want)
     np.testing.assert_array_equal(third, want)
+
+
+def test_no_page_faults():
+    x, target = np.linspace(-3, 3, 16 * LARGE, dtype=np.float32), np.float32(0)
+    faults = []
+    for _ in range(6):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        nk.binary_cross_entropy.grad(x, target, num_threads=1)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert faults[0] > 50  # huge pages, or many more
+    assert sum(faults[1:]) < 20
 
 
 def test_every_kind_of_result():
