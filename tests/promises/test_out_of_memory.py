@@ -1,4 +1,7 @@
-"""Every allocation of the C library fails once: an error, outputs as they were, nothing lost."""
+"""Every allocation of the C library fails once: an error, outputs as they were, nothing lost.
+
+Nor is anything lost by calls that are interrupted.
+"""
 
 import ctypes
 import json
@@ -19,7 +22,8 @@ import nllkern as nk
 
 TESTS = Path(__file__).parents[1]
 WIDE = 5000  # classes: rows so long have scratch, which they can do without
-NO_MEMORY = next(k for k in range(32) if nk.ctypes_function("nllk_message")(k) == b"out of memory")
+MESSAGES = [nk.ctypes_function("nllk_message")(k) for k in range(32)]
+NO_MEMORY, INTERRUPTED = map(MESSAGES.index, (b"out of memory", b"the call was interrupted"))
 
 
 def problems(dtype):
@@ -116,6 +120,34 @@ def through_c(problem, method, blocks):
     return call
 
 
+def interrupt(shim, problem, method, threads):
+    """How often a call asks whether to give up; and it does so, at the first, second and last."""
+    through = CProblem(problem, method, num_threads=threads)
+    asked, given_up = [], []
+
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+    def interrupted(context):
+        assert context == 77
+        asked.append(1)
+        return len(asked) in given_up
+
+    through.options.interrupted = ctypes.cast(interrupted, ctypes.c_void_p).value
+    through.options.context = 77
+    assert through.run() == 0
+    times, want = len(asked), [np.copy(x) for x in through.answer()]
+    for k in {1, 2, times} if threads == 1 else {1}:
+        asked.clear()
+        given_up[:] = [k]
+        shim.start(0)
+        assert through.run() == INTERRUPTED
+        assert shim.live() == 0
+        assert len(asked) == k or threads > 1
+    given_up.clear()
+    assert through.run() == 0
+    assert_same_bits([np.copy(x) for x in through.answer()], want)
+    return times
+
+
 def other_calls(dtype):
     """What is no method of a loss in C."""
     rng = np.random.default_rng(0)
@@ -154,6 +186,10 @@ def fail_all(dtype):
                 for blocks in (False, True):
                     call = through_c(problem, method, blocks)
                     found[f"{name}: {method} in C, {blocks}"] = shim.each(call)
+                for check in (False, True):
+                    checked = problem.having(check=check)
+                    assert interrupt(shim, checked, method, threads=1) > 1
+                    assert interrupt(shim, checked, method, threads=2) > 0
     for name, call in other_calls(dtype):
         found[name] = shim.each(call)
     print(json.dumps(found))
