@@ -20,16 +20,16 @@ typedef struct {
     nllk_kernel kernel;
     const void *arguments;
     ptrdiff_t samples, block, blocks, elements;
-    size_t scratch;   /* bytes that a thread lends the kernel */
-    ptrdiff_t next;   /* the first block that no worker has taken */
+    size_t scratch; /* bytes that a thread lends the kernel */
+    ptrdiff_t next; /* the first block that no worker has taken */
     const struct nllk_team *team;
     int interrupted;  /* blocks were left out */
     nllk_sums *parts; /* one a block; NULL: `only` */
     nllk_sums only;
 } nllk_batch;
 
-/* Who runs the blocks: at most so many threads (one where more would not pay), set to work by `parallel`; and whom
- * worker 0, which is the calling thread, asks between blocks whether to go on. */
+/* Who runs the blocks: at most so many threads (one where more would not pay), set to work by `parallel`; and what
+ * worker 0 asks between blocks, to know whether to go on. */
 typedef struct nllk_team {
     int threads;
     nllk_parallel parallel;

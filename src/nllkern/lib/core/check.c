@@ -129,8 +129,7 @@ static int check_rows(check *c)
 }
 
 /* The lower triangle of a matrix; its diagonal goes through the link. */
-static int check_matrix(check *c, const nllk_parameter_info *p, int link, const void *x, ptrdiff_t first,
-                        ptrdiff_t d)
+static int check_matrix(check *c, const nllk_parameter_info *p, int link, const void *x, ptrdiff_t first, ptrdiff_t d)
 {
     int status = NLLK_OK;
     for (ptrdiff_t i = 0; i < d && status == NLLK_OK; i++) {

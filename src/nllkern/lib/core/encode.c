@@ -34,7 +34,7 @@ static int encode(int is_double, ptrdiff_t samples, const void *numbers, ptrdiff
     if (status != NLLK_OK)
         return status;
     nllk_batch_run(&batch, &team);
-    nllk_batch_close(&batch, &sums); /* nobody interrupts it */
+    nllk_batch_close(&batch, &sums);                         /* nobody interrupts it */
     for (ptrdiff_t i = sums.bad; i >= 0 && i < samples; i++) /* from the first NaN on */
         if (isnan(is_double ? ((const double *)numbers)[i] : ((const float *)numbers)[i]))
             index[i] = -1;
