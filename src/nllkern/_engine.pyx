@@ -48,7 +48,7 @@ cdef extern from "Python.h":
 cdef enum:
     SHORT = 4096  # elements: a shorter call is not worth releasing the GIL
     LONG = 262144  # elements: a shorter call is over before anybody wants to interrupt it
-    PATIENCE = 50_000_000  # nanoseconds between two looks for signals
+    PATIENCE = 100_000_000  # nanoseconds between looks for signals: another thread may keep the GIL for 5 ms each time
 
 
 cdef int64_t clock() noexcept nogil:
