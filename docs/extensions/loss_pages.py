@@ -2,8 +2,8 @@
 
 ``.. losses:: family``           a section for each loss of a family, from its docstring, with
                                  the methods that others do not have
-``.. which-loss::``              a row for each loss: its target and links, and what the content
-                                 says: "name: distribution | prediction | gradient"
+``.. which-loss::``              a row for each loss: its target and links, and what stands above
+                                 its docstring
 ``.. loss-table::``              one row for every loss, linked to its section
 ``.. reference-losses::``        the docstrings of ``nllkern.reference``
 ``.. hard-points::``             how many hard points the accuracy tests have for each loss
@@ -22,6 +22,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 import nllkern as nk
+from nllkern import _docs
 from nllkern._accuracy import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,6 @@ logger = logging.getLogger(__name__)
 class Generated(SphinxDirective):
     """A directive that stands for the reStructuredText of ``lines``."""
 
-    has_content = True
     optional_arguments = 100
 
     def run(self):
@@ -95,24 +95,15 @@ def target_of(loss):
 
 class WhichLoss(Generated):
     def lines(self):
-        said, name = {}, ""
-        for line in self.content:
-            name, _, text = line.partition(": ") if line[0] != " " else (name, "", line)
-            said[name] = f"{said.get(name, '')} {text.strip()}"
-        if said.keys() != LOSSES.keys():
-            logger.warning("expected a line a loss: %s", said.keys() ^ LOSSES.keys())
         yield from [".. list-table::", "   :header-rows: 1", "   :widths: 14 20 24 20 22", ""]
         yield from ["   * - target", "     - assumed distribution, or aim", "     - loss"]
         yield from ["     - prediction from raw outputs", "     - gradient by the raw output"]
-        for name, text in said.items():
-            aim, prediction, gradient = text.split(" | ")
-            links = f", link: {', '.join(LOSSES[name].links)}" if LOSSES[name].links else ""
-            yield from [f"   * - {target_of(LOSSES[name])}", f"     - {aim}"]
-            yield from [
-                f"     - :func:`{name}`{links}",
-                f"     - {prediction}",
-                f"     - {gradient}",
-            ]
+        for name, loss in LOSSES.items():
+            said = _docs.read(name)[0]
+            links = f", link: {', '.join(loss.links)}" if loss.links else ""
+            yield from [f"   * - {target_of(loss)}", f"     - {said['chosen for']}"]
+            yield from [f"     - :func:`{name}`{links}", f"     - {said['prediction']}"]
+            yield f"     - {said['gradient']}"
 
 
 class LossTable(Generated):

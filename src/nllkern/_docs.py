@@ -1,7 +1,8 @@
 """Docstrings of the loss objects: a file each in ``docstrings``; what they share is written here.
 
 ``$name`` in a text stands for the shared text of that name below, ``$called`` for the call with all
-keywords of the loss and ``$links`` for the table of its links, as its row has them.
+keywords of the loss and ``$links`` for the table of its links, as its row has them.  Lines
+``.. name: text`` above the docstring are for the page "Which loss for which target?".
 """
 
 import inspect
@@ -131,9 +132,17 @@ def links(row: Loss) -> str:
     return "\n".join([rule, rows[0], rule, *rows[1:], rule])
 
 
+def read(name: str) -> tuple[dict[str, str], str]:
+    """The lines ``.. name: text`` above the docstring of a loss, and the docstring."""
+    text = (files(__package__) / "docstrings" / f"{name}.rst").read_text("utf-8")
+    above, _, rest = text.partition("\n\n")
+    lines = [line.removeprefix(".. ").partition(": ") for line in above.splitlines()]
+    return {key: words for key, _, words in lines}, rest
+
+
 def docstring(name: str) -> str:
     """The docstring of the loss of that name, shared texts filled in."""
-    text = (files(__package__) / "docstrings" / f"{name}.rst").read_text("utf-8")
+    text = read(name)[1]
     row = next(row for row in LOSSES if row.name == name)
     out = next(outs for returns, outs in OUTS.items() if f"${returns}" in text)
     words = {

@@ -5,6 +5,7 @@ import doctest
 import inspect
 import re
 from importlib import resources
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,16 @@ def test_speed_table_was_measured():
     assert len(table) > 20
     measured = (ROOT / "benchmarks" / "results" / "compare.md").read_text().splitlines()
     assert [line for line in table if line not in measured] == []
+
+
+def test_losses_of_the_readme_are_those_of_the_rows():
+    """Each line is what tools/loss_table.py writes; a newer loss may be missing."""
+    spec = spec_from_file_location("loss_table", ROOT / "tools" / "loss_table.py")
+    tool = module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    table = README.read_text().partition("<!-- losses -->\n")[2].partition("\n\n")[0].splitlines()
+    assert len(table) > 20
+    assert {*table[2:]} <= {tool.line(loss.row) for loss in nk.losses()}
 
 
 def test_every_public_function_is_in_the_readme():
