@@ -62,9 +62,9 @@ NLLK_INLINE REAL share_of(int score, REAL z, REAL top, REAL base, REAL unit, REA
 NLLK_INLINE double finish_index_rows_as(int score, const nllk_rowwise *a, index_block *b, int rows, ptrdiff_t count)
 {
     row_block *row = &b->row;
-    for (int g = 0; g < rows; g += LANES) {
+    for (int g = 0; g < rows; g += ROWS_STEP(rows)) {
 #pragma omp simd
-        for (int r = g; r < g + LANES; r++) {
+        for (int r = g; r < g + ROWS_STEP(rows); r++) {
             REAL fall = b->logit[r] - row->top[r];
             if (score == LOG_SIGMOID) {
                 REAL tail = log1p_unit_(exp_nonpositive_(-fabs_(b->logit[r])));
@@ -82,9 +82,9 @@ NLLK_INLINE double finish_index_rows_as(int score, const nllk_rowwise *a, index_
         }
     }
     double sum = finish_rows(a, row, rows, count, 1);
-    for (int g = 0; g < rows; g += LANES) {
+    for (int g = 0; g < rows; g += ROWS_STEP(rows)) {
 #pragma omp simd
-        for (int r = g; r < g + LANES; r++) {
+        for (int r = g; r < g + ROWS_STEP(rows); r++) {
             REAL off = (1 - b->own[r]) + row->rest[r]; /* total - own */
             double spike = (row->pull[r] * b->own[r] - row->mass[r] * off) * row->inverse[r];
             double factor = (row->mass[r] + row->pull[r]) * row->inverse[r];

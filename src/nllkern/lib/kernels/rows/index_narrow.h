@@ -50,17 +50,20 @@ NLLK_INLINE double narrow_block(int score, int rows, const nllk_rowwise *a, ptrd
     return sum;
 }
 
+/* The last rows go side by side in a cache line: a call of one row is mostly this. */
+#define FEW_ROWS (64 / (int)sizeof(REAL))
+
 NLLK_INLINE double narrow_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
     REAL e[NARROW * ROWS];
     double sum = 0;
-    if (end - begin < ROWS)
-        memset(e, 0, a->classes * ROWS * sizeof *e); /* rows past the end do not count, but are computed */
     ptrdiff_t first = begin;
+    if (end - begin < ROWS) /* rows past the end do not count, but are computed */
+        memset(e, 0, a->classes * (end - begin > LANES ? ROWS : FEW_ROWS) * sizeof *e);
     for (; end - first > LANES; first += ROWS)
         sum += narrow_block(score, ROWS, a, first, end - first < ROWS ? end - first : ROWS, e);
-    if (first < end)
-        sum += narrow_block(score, LANES, a, first, end - first, e);
+    for (; first < end; first += FEW_ROWS)
+        sum += narrow_block(score, FEW_ROWS, a, first, end - first < FEW_ROWS ? end - first : FEW_ROWS, e);
     return sum;
 }
 

@@ -29,8 +29,9 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
     return x < C(-126.0, -792.0) ? R(0.0) : y;
 }
 
-#define ROWS 32           /* rows handled together, at most */
-#define WIDE_ROWS LANES   /* of many classes */
+#define ROWS 32                                           /* rows handled together, at most */
+#define ROWS_STEP(rows) ((rows) < LANES ? (rows) : LANES) /* of them at a time */
+#define WIDE_ROWS LANES                                   /* of many classes */
 #define CHUNK (8 * LANES) /* columns summed in REAL before the sum goes to a wider accumulator */
 
 /* Weights and options may be far outside the range of REAL: what is formed of them, once per row, is double. */
@@ -101,13 +102,13 @@ static void row_max(const REAL *z, ptrdiff_t n, REAL *restrict top)
     } while (0)
 
 /* The weighted losses from the rows' values, which they overwrite; returns the sum of `count` of them.  `rows`, a multiple of
- * LANES, are computed. */
+ * LANES or fewer, are computed. */
 NLLK_INLINE double weigh_losses(row_block *b, int rows, ptrdiff_t count, double *value)
 {
     double sum = 0;
-    for (int g = 0; g < rows; g += LANES) {
+    for (int g = 0; g < rows; g += ROWS_STEP(rows)) {
 #pragma omp simd
-        for (int r = g; r < g + LANES; r++) {
+        for (int r = g; r < g + ROWS_STEP(rows); r++) {
             value[r] = b->weight[r] == 0 ? 0 : (double)b->weight[r] * value[r];
             b->loss[r] = (REAL)value[r];
         }
@@ -123,12 +124,12 @@ NLLK_INLINE double finish_rows(const nllk_rowwise *a, row_block *b, int rows, pt
 {
     double z_loss = a->z_loss, from_unit = 1 / tau_unit, scale = a->scale * from_unit, value[ROWS];
     int any_z = z_loss != 0; /* 0 * inf must not be formed where lse^2 overflows */
-    for (int g = 0; g < rows; g += LANES) {
+    for (int g = 0; g < rows; g += ROWS_STEP(rows)) {
 #pragma omp simd
-        for (int r = g; r < g + LANES; r++)
+        for (int r = g; r < g + ROWS_STEP(rows); r++)
             b->over[r] = 1 / (1 + b->rest[r]);
 #pragma omp simd
-        for (int r = g; r < g + LANES; r++) {
+        for (int r = g; r < g + ROWS_STEP(rows); r++) {
             REAL excess = log1p_(b->rest[r]), lse = b->top[r] + excess;
             value[r] = mul_add_double(b->mass[r], excess, b->gap[r]) * from_unit;
             value[r] += any_z ? z_loss * lse * lse : 0;

@@ -57,9 +57,9 @@ typedef struct {
 
 NLLK_INLINE void view_rows_as(int score, const REAL *peak, REAL softcap, int rows, row_views *views)
 {
-    for (int g = 0; g < rows; g += LANES) {
+    for (int g = 0; g < rows; g += ROWS_STEP(rows)) {
 #pragma omp simd
-        for (int r = g; r < g + LANES; r++) {
+        for (int r = g; r < g + ROWS_STEP(rows); r++) {
             row_view v = view_of(score, peak[r], softcap);
             views->peak[r] = v.peak;
             views->top[r] = v.top;
