@@ -64,9 +64,9 @@ static void run_worker(void *task, int worker)
     for (;;) {
         if (worker == 0 && team->interrupted && team->interrupted(team->context)) {
             b->interrupted = 1;
-            __atomic_store_n(&b->next, b->blocks, __ATOMIC_RELAXED);
+            atomic_store_explicit(&b->next, b->blocks, memory_order_relaxed);
         }
-        ptrdiff_t k = __atomic_fetch_add(&b->next, 1, __ATOMIC_RELAXED);
+        const ptrdiff_t k = atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed);
         if (k >= b->blocks)
             break;
         run_block(b, k, scratch);
@@ -89,7 +89,7 @@ void nllk_batch_run(nllk_batch *b, const nllk_team *team)
     b->next = 0;
     b->team = team;
     if (threads > 1)
-        (team->parallel ? team->parallel : nllk_openmp)(team->context, threads, run_worker, b);
+        nllk_run_team(team, threads, run_worker, b);
     else /* even one thread costs a parallel region its 0.7 us */
         run_worker(b, 0);
 }

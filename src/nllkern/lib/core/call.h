@@ -10,6 +10,7 @@
 #include "tables.h"
 
 #include <float.h>
+#include <stdatomic.h>
 
 /* What Python reads of the tables. */
 NLLK_API extern const nllk_vecfn_info nllk_vecfns[NLLK_VECFN_COUNT];
@@ -21,7 +22,7 @@ typedef struct {
     const void *arguments;
     ptrdiff_t samples, block, blocks, elements;
     size_t scratch; /* bytes that a thread lends the kernel */
-    ptrdiff_t next; /* the first block that no worker has taken */
+    atomic_ptrdiff_t next; /* the first block that no worker has taken */
     const struct nllk_team *team;
     int interrupted;  /* blocks were left out */
     nllk_sums *parts; /* one a block; NULL: `only` */
@@ -90,6 +91,7 @@ NLLK_API int nllk_thread_count(int asked);
 NLLK_API int nllk_limit_threads(int limit);
 /* Year and month of the OpenMP specification, 0 without it. */
 NLLK_API int nllk_openmp_version(void);
-void nllk_openmp(void *context, int count, void (*work)(void *task, int k), void *task);
+/* Have a team work: work(task, k) for k = 0, and for those of 1 to count - 1 that begin while there is work. */
+void nllk_run_team(const nllk_team *team, int count, void (*work)(void *task, int k), void *task);
 
 #endif

@@ -1,5 +1,7 @@
-/* Threads: how many, and OpenMP's. */
+/* Threads: how many, and who sets them to work. */
 #include "call.h"
+#include "os_threads.h"
+#include "pool.h"
 
 #include <stdlib.h>
 #if defined(__unix__) || defined(__APPLE__)
@@ -11,13 +13,18 @@
 
 static _Thread_local int limit = 0; /* of the calling thread; 0: none */
 static int default_threads = 0;     /* 0: not set */
+static int threading = NLLK_POOL;
 
 /* GCC's OpenMP hangs in a child that was forked after its parent had used threads, whoever used them, so a forked
- * child works serially. */
+ * child has the pool. */
 static int is_forked_child = 0;
 
 #if defined(__unix__) || defined(__APPLE__)
-static void after_fork(void) { is_forked_child = 1; }
+static void after_fork(void)
+{
+    is_forked_child = 1;
+    nllk_pool_forget();
+}
 __attribute__((constructor)) static void watch_forks(void) { pthread_atfork(0, 0, after_fork); }
 #endif
 
@@ -29,6 +36,16 @@ int nllk_openmp_version(void)
     return 0;
 #endif
 }
+
+int nllk_set_threading(int way)
+{
+    if (way != NLLK_POOL && !(way == NLLK_OPENMP && nllk_openmp_version()))
+        return NLLK_BAD_OPTION;
+    threading = way;
+    return NLLK_OK;
+}
+
+int nllk_get_threading(void) { return is_forked_child ? NLLK_POOL : threading; }
 
 int nllk_limit_threads(int threads)
 {
@@ -43,24 +60,37 @@ int nllk_get_num_threads(void) { return nllk_thread_count(0); }
 
 int nllk_thread_count(int asked)
 {
-#ifdef _OPENMP
-    if (is_forked_child)
-        return 1;
+#ifdef NLLK_THREADS
     if (asked > 0)
         return asked;
     if (limit > 0)
         return limit;
-    return default_threads > 0 ? default_threads : omp_get_max_threads();
+    if (default_threads > 0)
+        return default_threads;
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return nllk_processors();
+#endif
 #else
     (void)asked;
     return 1;
 #endif
 }
 
-void nllk_openmp(void *context, int count, void (*work)(void *task, int k), void *task)
+static void openmp(int count, void (*work)(void *task, int k), void *task)
 {
-    (void)context;
 #pragma omp parallel for num_threads(count) schedule(static, 1)
     for (int k = 0; k < count; k++)
         work(task, k);
+}
+
+void nllk_run_team(const nllk_team *team, int count, void (*work)(void *task, int k), void *task)
+{
+    if (team->parallel)
+        team->parallel(team->context, count, work, task);
+    else if (nllk_get_threading() == NLLK_OPENMP)
+        openmp(count, work, task);
+    else
+        nllk_pool_run(count, work, task);
 }

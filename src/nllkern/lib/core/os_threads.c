@@ -1,0 +1,148 @@
+/* Threads and sleep by futex (Linux), by mutex and condition variable (POSIX), and by Windows' own. */
+#ifdef __linux__
+#define _GNU_SOURCE
+#endif
+#include "os_threads.h"
+
+#ifdef NLLK_THREADS
+
+#ifdef _WIN32
+#include <windows.h>
+
+static DWORD WINAPI run_thread(void *run)
+{
+    ((void (*)(void))run)();
+    return 0;
+}
+
+int nllk_start_thread(void (*run)(void))
+{
+    HANDLE thread = CreateThread(NULL, 0, run_thread, (void *)run, 0, NULL);
+    if (thread)
+        CloseHandle(thread);
+    return thread != NULL;
+}
+
+static SRWLOCK lock = SRWLOCK_INIT;
+static CONDITION_VARIABLE changed = CONDITION_VARIABLE_INIT;
+
+void nllk_sleep_while(atomic_int *number, int seen)
+{
+    AcquireSRWLockExclusive(&lock);
+    if (atomic_load(number) == seen)
+        SleepConditionVariableSRW(&changed, &lock, INFINITE, 0);
+    ReleaseSRWLockExclusive(&lock);
+}
+
+void nllk_wake(atomic_int *number, int count)
+{
+    (void)number, (void)count;
+    AcquireSRWLockExclusive(&lock);
+    ReleaseSRWLockExclusive(&lock);
+    WakeAllConditionVariable(&changed);
+}
+
+void nllk_forget_sleepers(void) {}
+
+int64_t nllk_now(void)
+{
+    LARGE_INTEGER ticks, rate;
+    QueryPerformanceCounter(&ticks);
+    QueryPerformanceFrequency(&rate);
+    return (int64_t)((double)ticks.QuadPart / (double)rate.QuadPart * 1e9);
+}
+
+int nllk_processors(void) { return (int)GetActiveProcessorCount(ALL_PROCESSOR_GROUPS); }
+
+int nllk_this_processor(void) { return (int)GetCurrentProcessorNumber(); }
+
+#else
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+static void *run_thread(void *run)
+{
+    ((void (*)(void))run)();
+    return NULL;
+}
+
+/* Signals are for the threads of the program. */
+int nllk_start_thread(void (*run)(void))
+{
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int status = pthread_create(&thread, NULL, run_thread, (void *)run);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status == 0)
+        pthread_detach(thread);
+    return status == 0;
+}
+
+int64_t nllk_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+#if defined(__linux__) && !defined(NLLK_NO_FUTEX)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
+void nllk_sleep_while(atomic_int *number, int seen)
+{
+    syscall(SYS_futex, number, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+void nllk_wake(atomic_int *number, int count) { syscall(SYS_futex, number, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0); }
+
+void nllk_forget_sleepers(void) {}
+#else
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+
+void nllk_sleep_while(atomic_int *number, int seen)
+{
+    pthread_mutex_lock(&lock);
+    if (atomic_load(number) == seen)
+        pthread_cond_wait(&changed, &lock);
+    pthread_mutex_unlock(&lock);
+}
+
+void nllk_wake(atomic_int *number, int count)
+{
+    (void)number, (void)count;
+    pthread_mutex_lock(&lock);
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&lock);
+}
+
+void nllk_forget_sleepers(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&changed, NULL);
+}
+#endif
+
+#ifdef __linux__
+#include <sched.h>
+
+int nllk_processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+int nllk_this_processor(void) { return sched_getcpu(); }
+#else
+int nllk_processors(void) { return (int)sysconf(_SC_NPROCESSORS_ONLN); }
+
+int nllk_this_processor(void) { return -1; }
+#endif
+#endif
+
+#endif
