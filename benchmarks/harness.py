@@ -28,7 +28,9 @@ THREAD_VARIABLES = ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 class WorkerProcess:
     """A library in a process of its own, held to the first `threads` CPUs."""
 
-    def __init__(self, peer, threads, malloc="default", uses=None, build=THIS_BUILD, simd=None):
+    def __init__(
+        self, peer, threads, malloc="default", uses=None, build=THIS_BUILD, simd=None, way=None
+    ):
         self.peer, self.malloc = peer, malloc
         self.threads = uses or threads
         environment = dict(os.environ, **{name: str(threads) for name in THREAD_VARIABLES})
@@ -36,6 +38,8 @@ class WorkerProcess:
             environment.update(KEEP_MEMORY)
         if simd:
             environment["NLLKERN_SIMD"] = simd
+        if way:
+            environment["NLLKERN_THREADING"] = way
         cpus = sorted(os.sched_getaffinity(0))[:threads]
         self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115, lives as long as the process
         self.process = subprocess.Popen(

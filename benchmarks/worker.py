@@ -4,6 +4,9 @@ python -m benchmarks.worker PEER [FOLDER]: nllkern from that folder, whatever is
 
 {"do": "open", "cell": {...}, "threads": 2}     build the formulations, call each a few times
 {"do": "time", "seconds": 0.2}                  time them all; drop the slow ones for later rounds
+{"do": "step", "framework": "JAX", "shape": [...], ...}  instead of "open": a step of training
+{"do": "fastest", "seconds": 0.2}               keep the fastest formulation
+{"do": "mean", "seconds": 0.2}                  its calls, one by one
 {"do": "memory", "cell": {...}, "threads": 2, "formulation": ...}    peak memory of one call
 {"do": "close"}                                 free the cell
 {"do": "build"}                                 which nllkern it has imported
@@ -140,6 +143,32 @@ class Worker:
             limit = KEEP_WITHIN * min(map(min, times.values()))
             self.calls = {n: c for n, c in self.calls.items() if min(times[n]) <= limit}
         return {"times": times}
+
+    def step(self, **which):
+        from . import training
+
+        self.calls = {"step": training.step_of(**which)}
+        self.calls["step"]()
+        return {}
+
+    def fastest(self, seconds):
+        """What is kept, of those that agree with the others in `open`."""
+        times = self.time(seconds)["times"]
+        name = min(times, key=lambda n: min(times[n]))
+        self.calls = {name: self.calls[name]}
+        return {"formulation": name}
+
+    def mean(self, seconds):
+        """Time and number of all calls: on a busy machine one in a hundred may take most of it."""
+        (call,) = self.calls.values()
+        call()
+        times, start = [], time.perf_counter()
+        end = start
+        while end - start < seconds:
+            call()
+            before, end = end, time.perf_counter()
+            times.append(end - before)
+        return {"seconds": end - start, "calls": len(times), "p95": float(np.quantile(times, 0.95))}
 
     def close(self):
         self.calls = {}

@@ -25,6 +25,15 @@ def simd_level(request):
         yield request.param
 
 
+@pytest.fixture(params=_engine.threading_ways())
+def threading_way(request):
+    """Runs the test once per way of threading that this build has, with that way in use."""
+    before = nk.get_threading()
+    nk.set_threading(request.param)
+    yield request.param
+    nk.set_threading(before)
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at
 def pytest_collection_modifyitems(items):
     thin(items)

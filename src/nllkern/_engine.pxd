@@ -22,6 +22,8 @@ cdef extern from "nllkern/nllkern.h" nogil:
         NLLK_TARGET_INT64
         NLLK_TARGET_INT32
         NLLK_TARGET_PROBABILITIES
+        NLLK_POOL
+        NLLK_OPENMP
 
     ctypedef void (*nllk_parallel)(void *, int, void (*)(void *, int) noexcept nogil, void *) noexcept nogil
 
@@ -76,6 +78,8 @@ cdef extern from "nllkern/nllkern.h" nogil:
                      const nllk_options *, nllk_results *)
     const nllk_api *nllk_get_api()
     void nllk_set_num_threads(int count)
+    int nllk_set_threading(int way)
+    int nllk_get_threading()
 
 
 cdef extern from "kernels.h" nogil:
@@ -161,6 +165,7 @@ cdef extern from "call.h" nogil:
     int nllk_thread_count(int asked)
     int nllk_limit_threads(int limit)
     int nllk_openmp_version()
+    int nllk_has_threads()
 
 
 # What a loss object needs: the kernels of a precision, and the run itself.

@@ -35,7 +35,7 @@ cdef const nllk_table *table(bint is_double) noexcept nogil:
 
 
 cdef void spread(void *context, int count, void (*work)(void *, int) noexcept nogil, void *task) noexcept nogil:
-    """Call work(task, k) for each k from 0 to `count`, each on a thread of its own."""
+    """Call work(task, k) for each k from 0 to `count`, each on a thread of OpenMP's."""
     cdef int k
     for k in prange(count, num_threads=count, schedule="static", chunksize=1):
         work(task, k)
@@ -43,6 +43,13 @@ cdef void spread(void *context, int count, void (*work)(void *, int) noexcept no
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals()  # without "except": the exception waits in the thread until the call has returned
+
+
+cdef nllk_parallel parallel() noexcept nogil:
+    """Who sets workers to work; NULL: the pool of the library."""
+    if nllk_get_threading() == NLLK_OPENMP:
+        return spread
+    return NULL
 
 
 cdef enum:
@@ -92,7 +99,7 @@ cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdi
     cdef nllk_team team
     cdef int64_t looked = clock()
     cdef int status
-    team.threads, team.parallel, team.context = nllk_thread_count(threads), spread, &looked
+    team.threads, team.parallel, team.context = nllk_thread_count(threads), parallel(), &looked
     team.interrupted = NULL
     if can_be_interrupted(samples * sample_size):
         team.interrupted = interrupted
@@ -108,7 +115,7 @@ cdef int compute(int loss, bint is_double, ptrdiff_t samples, ptrdiff_t size, co
     """Run a loss, on as many threads as o.num_threads says (0: as many as there may be), and return its status."""
     cdef int status
     cdef int64_t looked
-    o.parallel, o.num_threads = spread, nllk_thread_count(o.num_threads)
+    o.parallel, o.num_threads = parallel(), nllk_thread_count(o.num_threads)
     if samples * max(size, 1) < SHORT:
         return raise_for(nllk_compute(loss, is_double, samples, size, inputs, o, r))
     if can_be_interrupted(samples * max(size, 1)):
@@ -236,6 +243,37 @@ def num_threads(k):
         nllk_limit_threads(before)
 
 
+cdef dict THREADING = {"pool": NLLK_POOL, "openmp": NLLK_OPENMP}
+
+
+def threading_ways():
+    """What set_threading takes in this build."""
+    return tuple(THREADING) if nllk_openmp_version() else ("pool",)
+
+
+def set_threading(str way):
+    """Choose whose threads compute.  Results have the same bits.
+
+    Parameters
+    ----------
+    way : {"pool", "openmp"}
+        The library's own threads, which a call never waits for unless they have begun: a machine
+        that is busy with other programs does not hold it up.  Or those of OpenMP, all of which a
+        call waits for; in a forked child it is the pool all the same.  It holds for the whole process.
+    """
+    if way not in threading_ways():
+        built_without = way in THREADING
+        expected = "which this nllkern was built without" if built_without else "expected 'pool' or 'openmp'"
+        raise ValueError(f"threading: got {way!r}, {expected}")
+    nllk_set_threading(THREADING[way])
+
+
+def get_threading():
+    """Whose threads compute: ``"pool"`` or ``"openmp"``."""
+    cdef int way = nllk_get_threading()
+    return next(name for name, number in THREADING.items() if number == way)
+
+
 def build_info():
     """What was decided when the library was built."""
     return {
@@ -243,9 +281,12 @@ def build_info():
         "compiler": NLLK_COMPILER.decode(),
         "kernel flags": NLLK_KERNEL_FLAGS.decode(),
         "openmp": nllk_openmp_version(),
+        "threads": bool(nllk_has_threads()),
     }
 
 
 nllk_set_num_threads(default_num_threads())
+if os.environ.get("NLLKERN_THREADING"):
+    set_threading(os.environ["NLLKERN_THREADING"])
 if "NLLKERN_SIMD" in os.environ:
     nllk_use_level(_level_index(os.environ["NLLKERN_SIMD"]))

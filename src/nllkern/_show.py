@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ._engine import build_info, get_num_threads, simd_level, simd_levels
+from ._engine import build_info, get_num_threads, get_threading, simd_level, simd_levels
 
 __version__: str = build_info()["version"]
 
@@ -38,14 +38,15 @@ def config() -> dict[str, str | int]:
         "machine": platform.machine(),
         "SIMD level": simd_level(),
         "SIMD levels": ", ".join(simd_levels()),
-        "OpenMP": f"{openmp // 100}-{openmp % 100:02}" if openmp else "none (one thread)",
+        "OpenMP": f"{openmp // 100}-{openmp % 100:02}" if openmp else "none",
         "threads": get_num_threads(),
+        "threading": get_threading() if build["threads"] else "none (one thread)",
         "compiler": build["compiler"],
         "kernel flags": build["kernel flags"],
     }
 
 
 def show_config() -> None:
-    """Print version, SIMD level in use, OpenMP, threads, and compiler."""
+    """Print version, SIMD level in use, OpenMP, threads and whose they are, and compiler."""
     for key, value in config().items():
         print(f"{key + ':':14} {value}")

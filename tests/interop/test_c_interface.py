@@ -300,14 +300,28 @@ def test_lowlevel():
 
 def test_threads_are_those_of_python():
     before = nk.get_num_threads()
-    if not build_info()["openmp"]:
-        pytest.skip("a build without OpenMP has one thread")
+    if not build_info()["threads"]:
+        pytest.skip("built without threads")
     nk.ctypes_function("nllk_set_num_threads")(before + 3)
     try:
         assert nk.get_num_threads() == before + 3
     finally:
         nk.set_num_threads(before)
     assert nk.ctypes_function("nllk_get_num_threads")() == before
+
+
+def test_threading_is_that_of_python(threading_way):
+    names = ["pool", "openmp"]
+    assert nk.ctypes_function("nllk_get_threading")() == names.index(threading_way)
+    change = nk.ctypes_function("nllk_set_threading")
+    assert MESSAGES[change(2)] == MESSAGES[change(-1)] != MESSAGES[0]
+    assert change(0) == 0
+    assert nk.get_threading() == "pool"
+    problem = Case("binary_cross_entropy").problem(200_000, "float64")
+    through = CProblem(problem, num_threads=3)
+    assert change(names.index(threading_way)) == 0
+    assert through.run() == 0
+    assert_same_bits(through.answer(), problem.run(num_threads=1))
 
 
 # ---- what others compile against may only grow ----

@@ -1,4 +1,4 @@
-"""The same bits, whatever the batch, the position in it, the number of threads, and the buffers."""
+"""The same bits, whatever the batch, the position in it, the threads, and the buffers."""
 
 from itertools import permutations, product
 
@@ -114,13 +114,13 @@ each_large = pytest.mark.parametrize(("case", "n"), LARGE, ids=lambda x: str(x))
 
 @each_dtype
 @each_large
-def test_any_number_of_threads(case, n, dtype):
+def test_any_number_of_threads(case, n, dtype, threading_way):
     assert_same_on_threads(case.weighted(n, dtype))
 
 
 @each_dtype
 @pytest.mark.parametrize("case", [Case("gaussian_nll", "log"), Case("gamma_nll", "log")], ids=str)
-def test_any_number_of_threads_for_sums_over_samples(case, dtype):
+def test_any_number_of_threads_for_sums_over_samples(case, dtype, threading_way):
     """The gradient of a parameter that is one number is a sum over all blocks."""
     problem = case.weighted(100_003, dtype)
     problem = problem.having(problem.args[0], 0.25, problem.args[2])
@@ -197,7 +197,7 @@ def test_in_place(case, n, dtype, simd_level):
 
 @each_dtype
 @each_large
-def test_in_place_with_threads(case, n, dtype):
+def test_in_place_with_threads(case, n, dtype, threading_way):
     problem = case.weighted(n, dtype)
     shared = [*problem.args, *problem.options.values()]
     want = problem.run(reduction="mean")

@@ -1,4 +1,4 @@
-"""Threads: how many, from where, across forks, beside other threads, and without OpenMP."""
+"""Threads: how many, whose, across forks, beside other threads, and builds without them."""
 
 import math
 import os
@@ -10,16 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import Case, assert_same_bits, cases
+from cases import Case
 from fresh import run_python
 
 import nllkern as nk
 from nllkern import _engine, _threads
 
 TESTS = Path(__file__).parents[1]
-OPENMP = bool(_engine.build_info()["openmp"])
-needs_openmp = pytest.mark.skipif(not OPENMP, reason="built without OpenMP")
-LARGE = 100_003  # samples that several threads share
+THREADS = _engine.build_info()["threads"]
+needs_threads = pytest.mark.skipif(not THREADS, reason="built without threads")
 
 
 # How many.
@@ -27,7 +26,7 @@ LARGE = 100_003  # samples that several threads share
 PRINT_THREADS = "import nllkern as nk; print(nk.get_num_threads())"
 
 
-@needs_openmp
+@needs_threads
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [
@@ -45,7 +44,7 @@ def test_environment(environ, expected):
     assert _threads.default_num_threads(environ) == expected
 
 
-@needs_openmp
+@needs_threads
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
 def test_affinity():
     code = f"import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); {PRINT_THREADS}"
@@ -61,7 +60,7 @@ print(len(os.listdir("/proc/self/task")))
     blas = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     if Path("/proc/self/task").exists():
         assert int(run_python(code, OMP_NUM_THREADS="1", **blas)) == 1
-        if OPENMP:
+        if THREADS:
             assert int(run_python(code, NLLKERN_NUM_THREADS="3", **blas)) == 3
 
 
@@ -107,7 +106,7 @@ def test_quota_and_affinity_set_the_default(monkeypatch, limit, expected):
     assert _threads.default_num_threads({}) == expected
 
 
-@needs_openmp
+@needs_threads
 def test_set_and_limit():
     """set_num_threads is for the process; the with block for one thread, and nests."""
     before = nk.get_num_threads()
@@ -129,6 +128,30 @@ def test_set_and_limit():
         assert nk.get_num_threads() == 2
     finally:
         nk.set_num_threads(before)
+
+
+# Whose.
+
+PRINT_THREADING = "import nllkern as nk; print(nk.get_threading())"
+
+
+def test_pool_by_default():
+    assert run_python(PRINT_THREADING) == "pool"
+
+
+@pytest.mark.parametrize("way", _engine.threading_ways())
+def test_threading_from_environment(way):
+    assert run_python(PRINT_THREADING, NLLKERN_THREADING=way) == way
+
+
+def test_unknown_threading():
+    before = nk.get_threading()
+    with pytest.raises(ValueError, match="threading: got 'tbb', expected 'pool' or 'openmp'"):
+        nk.set_threading("tbb")
+    if "openmp" not in _engine.threading_ways():
+        with pytest.raises(ValueError, match="built without"):
+            nk.set_threading("openmp")
+    assert nk.get_threading() == before
 
 
 # SIMD levels.
@@ -157,54 +180,7 @@ except Exception as error:
     assert all(level in message for level in nk.simd_levels())
 
 
-# Forks, and threads of Python.
-
-FORK = """
-import multiprocessing, os, signal, sys
-import numpy as np
-from cases import Case
-
-problem = Case("binary_cross_entropy").problem(200_000, "float32")
-before = problem.run(num_threads=3)
-
-def same():
-    signal.alarm(20)  # a child that hangs dies
-    after = problem.run(num_threads=3)
-    return all(np.array_equal(x, y) for x, y in zip(before, after))
-
-child = os.fork()
-if child == 0:
-    os._exit(0 if same() else 1)
-assert os.waitpid(child, 0)[1] == 0, "forked child"
-
-context = multiprocessing.get_context("fork")
-with context.Pool(2) as pool:
-    assert pool.apply_async(same).get(20), "pool"
-assert same()  # and the parent still has its threads
-print("done")
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_forked_child():
-    assert run_python(FORK, timeout=90) == "done"
-
-
-@pytest.mark.parametrize("case", cases((10, 1000)), ids=str)
-def test_concurrent_callers(case):
-    """Many Python threads, each of which uses several of OpenMP's."""
-    problem = case.weighted({10: 9001, 1000: 101}.get(case.classes, LARGE), "float32")
-    want = problem.run()
-    start = threading.Barrier(8)
-
-    def work(k):
-        start.wait()
-        return [problem.run(num_threads=1 + (k + i) % 3) for i in range(3)]
-
-    with ThreadPoolExecutor(8) as pool:
-        for results in pool.map(work, range(8)):
-            for got in results:
-                assert_same_bits(got, want)
+# The GIL.
 
 
 def test_gil_is_released():
@@ -228,34 +204,3 @@ def test_gil_is_released():
     thread.join()
     assert len(ticks) > 1000
     assert sys.getswitchinterval() == interval
-
-
-# Without OpenMP.
-
-
-@pytest.mark.slow
-def test_build_without_openmp(tmp_path):
-    """It says so, runs on one thread, and passes the tests."""
-    pytest.importorskip("mesonpy")
-    source = TESTS.parent
-    if not (source / "meson.build").exists():
-        pytest.skip("needs the source tree")
-    pip = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--quiet"]
-    setup = ["-Csetup-args=-Dopenmp=disabled", f"-Cbuild-dir={tmp_path / 'build'}"]
-    target = tmp_path / "site"
-    tools = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # meson, cython
-    command = [*pip, *setup, "--target", target, source]
-    subprocess.run(command, env={**os.environ, "PATH": tools}, check=True, timeout=900)
-    code = "import nllkern as nk; nk.show_config(); print(nk.__file__)"
-    shown = run_python(code, PYTHONPATH=str(target))
-    assert str(target) in shown
-    assert "none" in shown.split("OpenMP:")[1].splitlines()[0]
-    clean = {**os.environ, "PYTHONPATH": str(target)}
-    names = ("minimal", "properties", "bad_input", "threads", "interop", "invariance")
-    tests = [path for name in names for path in TESTS.rglob(f"test_{name}.py")]
-    options = ["-q", "-x", "-m", "not slow", "-p", "no:cacheprovider", "--rootdir", source]
-    command = [sys.executable, "-m", "pytest", *options, *tests]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=900, check=False
-    )
-    assert done.returncode == 0, done.stdout[-4000:]

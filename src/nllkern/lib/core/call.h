@@ -21,7 +21,7 @@ typedef struct {
     nllk_kernel kernel;
     const void *arguments;
     ptrdiff_t samples, block, blocks, elements;
-    size_t scratch; /* bytes that a thread lends the kernel */
+    size_t scratch;        /* bytes that a thread lends the kernel */
     atomic_ptrdiff_t next; /* the first block that no worker has taken */
     const struct nllk_team *team;
     int interrupted;  /* blocks were left out */
@@ -91,6 +91,8 @@ NLLK_API int nllk_thread_count(int asked);
 NLLK_API int nllk_limit_threads(int limit);
 /* Year and month of the OpenMP specification, 0 without it. */
 NLLK_API int nllk_openmp_version(void);
+/* Whether the library was built with threads. */
+NLLK_API int nllk_has_threads(void);
 /* Have a team work: work(task, k) for k = 0, and for those of 1 to count - 1 that begin while there is work. */
 void nllk_run_team(const nllk_team *team, int count, void (*work)(void *task, int k), void *task);
 

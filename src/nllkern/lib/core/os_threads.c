@@ -1,5 +1,5 @@
 /* Threads and sleep by futex (Linux), by mutex and condition variable (POSIX), and by Windows' own. */
-#ifdef __linux__
+#if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
 #include "os_threads.h"
@@ -26,11 +26,11 @@ int nllk_start_thread(void (*run)(void))
 static SRWLOCK lock = SRWLOCK_INIT;
 static CONDITION_VARIABLE changed = CONDITION_VARIABLE_INIT;
 
-void nllk_sleep_while(atomic_int *number, int seen)
+void nllk_sleep_while(atomic_int *number, int seen, int nanoseconds)
 {
     AcquireSRWLockExclusive(&lock);
     if (atomic_load(number) == seen)
-        SleepConditionVariableSRW(&changed, &lock, INFINITE, 0);
+        SleepConditionVariableSRW(&changed, &lock, nanoseconds ? (DWORD)(nanoseconds / 1000000 + 1) : INFINITE, 0);
     ReleaseSRWLockExclusive(&lock);
 }
 
@@ -93,9 +93,10 @@ int64_t nllk_now(void)
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
-void nllk_sleep_while(atomic_int *number, int seen)
+void nllk_sleep_while(atomic_int *number, int seen, int nanoseconds)
 {
-    syscall(SYS_futex, number, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    const struct timespec t = {.tv_nsec = nanoseconds};
+    syscall(SYS_futex, number, FUTEX_WAIT_PRIVATE, seen, nanoseconds ? &t : NULL, NULL, 0);
 }
 
 void nllk_wake(atomic_int *number, int count) { syscall(SYS_futex, number, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0); }
@@ -105,11 +106,20 @@ void nllk_forget_sleepers(void) {}
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
-void nllk_sleep_while(atomic_int *number, int seen)
+void nllk_sleep_while(atomic_int *number, int seen, int nanoseconds)
 {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t); /* that of condition variables */
+    const long sum = t.tv_nsec + nanoseconds;
+    t.tv_sec += sum / 1000000000;
+    t.tv_nsec = sum % 1000000000;
     pthread_mutex_lock(&lock);
-    if (atomic_load(number) == seen)
-        pthread_cond_wait(&changed, &lock);
+    if (atomic_load(number) == seen) {
+        if (nanoseconds)
+            pthread_cond_timedwait(&changed, &lock, &t);
+        else
+            pthread_cond_wait(&changed, &lock);
+    }
     pthread_mutex_unlock(&lock);
 }
 

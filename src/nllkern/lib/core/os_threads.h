@@ -8,8 +8,9 @@
 /* Start a thread that nobody joins; 0 if there can be none. */
 int nllk_start_thread(void (*run)(void));
 
-/* Sleep while *number is `seen`; it may also return early.  Who changes the number wakes at most `count` sleepers. */
-void nllk_sleep_while(atomic_int *number, int seen);
+/* Sleep while *number is `seen`, for so many nanoseconds at most (0: without end); it may also return early.  Who changes the
+ * number wakes sleepers, at least `count` of them if there are as many. */
+void nllk_sleep_while(atomic_int *number, int seen, int nanoseconds);
 void nllk_wake(atomic_int *number, int count);
 
 /* In a forked child, whose parent's other threads may have held locks. */

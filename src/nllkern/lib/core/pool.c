@@ -17,9 +17,10 @@ enum { SLOTS = 4, MAX_WORKERS = 1023 };
  * sleeps until the workers have left. */
 enum { WORKER = 1, SEAT = 1 << 10, ASLEEP = 1 << 20, WORKERS = SEAT - WORKER, SEATS = ASLEEP - SEAT };
 
-/* Nanoseconds.  A worker waits for the next job, and a caller for the last worker, so long before it sleeps.  When nobody came
- * though workers were woken, the next wake is put off, at first for the least time, then for twice as long each time. */
-enum { WAIT_FOR_JOB = 30000, WAIT_FOR_END = 50000, LEAST_PAUSE = 50000, LONGEST_PAUSE = 2000000 };
+/* Nanoseconds.  A worker spins for the next job, and a caller for the last worker, so long before it sleeps.  A worker that finds
+ * itself on the processor of the caller looks again later.  When nobody came though workers were woken, the next wake is
+ * put off, at first for the least time, then for twice as long each time. */
+enum { SPIN_FOR_JOB = 30000, SPIN_FOR_END = 50000, LATER = 1000000, LEAST_PAUSE = 50000, LONGEST_PAUSE = 2000000 };
 
 typedef struct {
     ALIGNED atomic_int state;
@@ -91,12 +92,12 @@ static void run_worker(void)
         int has_job = status == DONE;
         if (status == NO_JOB) {
             atomic_fetch_add(&waiting, 1);
-            has_job = changes(&jobs, seen, WAIT_FOR_JOB);
+            has_job = changes(&jobs, seen, SPIN_FOR_JOB);
             atomic_fetch_sub(&waiting, 1);
         }
         if (!has_job) {
             atomic_fetch_add(&sleeping, 1);
-            nllk_sleep_while(&jobs, seen);
+            nllk_sleep_while(&jobs, seen, status == STAY_AWAY ? LATER : 0);
             atomic_fetch_sub(&sleeping, 1);
         }
     }
@@ -151,10 +152,10 @@ static void set_pause(int somebody_came, int64_t woken)
 static void wait_for_workers(slot *s)
 {
     for (int state = atomic_load(&s->state); state & WORKERS; state = atomic_load(&s->state))
-        if (!changes(&s->state, state, WAIT_FOR_END)) {
+        if (!changes(&s->state, state, SPIN_FOR_END)) {
             state = atomic_fetch_or(&s->state, ASLEEP) | ASLEEP;
             if (state & WORKERS)
-                nllk_sleep_while(&s->state, state);
+                nllk_sleep_while(&s->state, state, 0);
         }
 }
 

@@ -37,6 +37,15 @@ int nllk_openmp_version(void)
 #endif
 }
 
+int nllk_has_threads(void)
+{
+#ifdef NLLK_THREADS
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 int nllk_set_threading(int way)
 {
     if (way != NLLK_POOL && !(way == NLLK_OPENMP && nllk_openmp_version()))
