@@ -187,7 +187,7 @@ def test_opened_and_given_up():
 
 
 def test_own_parallel_for():
-    """options.parallel stands in for OpenMP."""
+    """options.parallel stands in for the threads of the library."""
     counts = []
     work = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)
 

@@ -72,7 +72,7 @@ OPTIONS = (
         Member("double", x.c_field, 0, repr(number_default(x)), x.words)
         for x in _of_losses("number")
     ),
-    Member("nllk_parallel", "parallel", 0, "0", "sets workers to work; NULL: OpenMP"),
+    Member("nllk_parallel", "parallel", 0, "0", "sets workers to work; NULL: nllk_get_threading()"),
     Member("void *", "context", 0, "0", "first argument of `parallel` and `interrupted`"),
     Member("nllk_interrupt", "interrupted", 0, "0", "whether to give up; NULL: never"),
 )
