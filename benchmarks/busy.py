@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -102,6 +103,7 @@ def arguments():
     parser.add_argument(
         "--parts", nargs="+", choices=["calls", "steps"], default=["calls", "steps"]
     )
+    parser.add_argument("--only", default="", help="calls and steps whose name matches this regex")
     parser.add_argument("--rounds", type=int, default=8, help="turns of every contestant")
     parser.add_argument("--seconds", type=float, default=0.15, help="of a turn")
     parser.add_argument("--threads", type=int, default=2)
@@ -162,6 +164,8 @@ def on_machines(label, workers, options, console):
 def calls(options, console):
     workers = start(options, console.print)
     for cell in CELLS:
+        if not re.search(options.only, cell.name):
+            continue
         for worker in workers.values():
             worker.ask("open", cell=asdict(cell), threads=worker.threads)
             worker.ask("fastest", seconds=0.1)
@@ -173,18 +177,16 @@ def calls(options, console):
 def steps(options, console):
     """Training: nllkern's loss on one thread and both ways on all, and the framework's own."""
     for framework, shape in STEPS:
-        workers = {
-            name: WorkerProcess(
-                OURS, options.threads, uses=CONTESTANTS[name][1], way=CONTESTANTS[name][2]
-            )
-            for name in ("one thread", "pool", "OpenMP")
-        }
-        own = WorkerProcess(OURS, options.threads)
-        workers[framework] = own
+        label = f"training step, {framework}/{' x '.join(map(str, shape))}"
+        if not re.search(options.only, label):
+            continue
+        workers = {}
+        for name in ("one thread", "pool", "OpenMP", framework):
+            _, threads, way = CONTESTANTS[name]
+            workers[name] = WorkerProcess(OURS, options.threads, "keep", uses=threads, way=way)
         for worker in workers.values():
             which = {"framework": framework, "shape": shape, "threads": worker.threads}
-            worker.ask("step", own=worker is own, **which)
-        label = f"training step, {framework}/{' x '.join(map(str, shape))}"
+            worker.ask("step", own=worker is workers[framework], **which)
         yield from on_machines(label, workers, options, console)
         for worker in workers.values():
             worker.stop()

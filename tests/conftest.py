@@ -28,10 +28,9 @@ def simd_level(request):
 @pytest.fixture(params=_engine.threading_ways())
 def threading_way(request):
     """Runs the test once per way of threading that this build has, with that way in use."""
-    before = nk.get_threading()
     nk.set_threading(request.param)
     yield request.param
-    nk.set_threading(before)
+    nk.set_threading(None)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m is looked at

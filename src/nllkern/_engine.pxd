@@ -22,6 +22,7 @@ cdef extern from "nllkern/nllkern.h" nogil:
         NLLK_TARGET_INT64
         NLLK_TARGET_INT32
         NLLK_TARGET_PROBABILITIES
+        NLLK_THREADING_DEFAULT
         NLLK_POOL
         NLLK_OPENMP
 
@@ -164,6 +165,7 @@ cdef extern from "call.h" nogil:
     void nllk_use_level(int level)
     int nllk_thread_count(int asked)
     int nllk_limit_threads(int limit)
+    int nllk_prefer_threading(int way)
     int nllk_openmp_version()
     int nllk_has_threads()
 

@@ -251,27 +251,36 @@ def threading_ways():
     return tuple(THREADING) if nllk_openmp_version() else ("pool",)
 
 
-def set_threading(str way):
+def set_threading(way):
     """Choose whose threads compute.  Results have the same bits.
 
     Parameters
     ----------
-    way : {"pool", "openmp"}
-        The library's own threads, which a call never waits for unless they have begun: a machine
-        that is busy with other programs does not hold it up.  Or those of OpenMP, all of which a
-        call waits for; in a forked child it is the pool all the same.  It holds for the whole process.
+    way : {"pool", "openmp"} or None
+        ``"pool"``: the library's own threads.  A call never waits for one that has not begun, so
+        that a machine which is busy with other programs does not hold it up.  ``"openmp"``: those of
+        OpenMP, all of which a call waits for; a forked child has the pool all the same.  None: what
+        measurements chose, which is the pool, but OpenMP in ``nllkern.torch``, whose threads PyTorch has
+        woken already.  The choice holds for the whole process; at first it is ``NLLKERN_THREADING``.
     """
+    if way is None:
+        nllk_set_threading(NLLK_THREADING_DEFAULT)
+        return
     if way not in threading_ways():
         built_without = way in THREADING
-        expected = "which this nllkern was built without" if built_without else "expected 'pool' or 'openmp'"
+        expected = "which this nllkern was built without" if built_without else "expected 'pool', 'openmp' or None"
         raise ValueError(f"threading: got {way!r}, {expected}")
     nllk_set_threading(THREADING[way])
 
 
 def get_threading():
-    """Whose threads compute: ``"pool"`` or ``"openmp"``."""
-    cdef int way = nllk_get_threading()
-    return next(name for name, number in THREADING.items() if number == way)
+    """Whose threads compute in a call made here and now: ``"pool"`` or ``"openmp"``."""
+    return "openmp" if nllk_get_threading() == NLLK_OPENMP else "pool"
+
+
+def prefer_openmp(bint want):
+    """Whether calls of this thread use OpenMP where nobody has chosen; returns what it was before."""
+    return nllk_prefer_threading(NLLK_OPENMP if want else NLLK_POOL) == NLLK_OPENMP
 
 
 def build_info():

@@ -12,7 +12,7 @@ from torch.library import custom_op
 
 from . import _second_order as second_order
 from ._adapters import ARRAY_KINDS, ROWS, Spec, option_of, plain, times_upstream
-from ._engine import get_num_threads
+from ._engine import get_num_threads, prefer_openmp
 from ._losses import loss_named
 
 FLOATS = {torch.float32, torch.float64}
@@ -48,8 +48,17 @@ def _tensor(x: Any, dtype: torch.dtype) -> torch.Tensor:
     return torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.scalar_tensor(x, dtype=dtype)
 
 
+def _call(function: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]) -> Any:
+    """A call on OpenMP's threads unless the user has chosen others: PyTorch has woken them already."""
+    before = prefer_openmp(True)
+    try:
+        return function(*_arrays(inputs), **_with_threads(keywords))
+    finally:
+        prefer_openmp(before)
+
+
 def value_of(loss: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]) -> torch.Tensor:
-    value = loss(*_arrays(inputs), **_with_threads(keywords))
+    value = _call(loss, inputs, keywords)
     return _tensor(value, _dtype(inputs, keywords))
 
 
@@ -57,7 +66,7 @@ def _run(
     value_and_grad: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """The value and the gradients by the parameters."""
-    value, grads = value_and_grad(*_arrays(inputs), **_with_threads(keywords))
+    value, grads = _call(value_and_grad, inputs, keywords)
     dtype = _dtype(inputs, keywords)
     if isinstance(grads, tuple):
         return _tensor(value, dtype), [_tensor(g, dtype) for g in grads if g is not None]

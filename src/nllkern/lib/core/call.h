@@ -89,6 +89,8 @@ NLLK_API void nllk_use_level(int level);
 NLLK_API int nllk_thread_count(int asked);
 /* The limit of the calling thread's own, 0 for none; returns the one before. */
 NLLK_API int nllk_limit_threads(int limit);
+/* The way of threading of the calling thread's calls, where the process has chosen none; returns the one before. */
+NLLK_API int nllk_prefer_threading(int way);
 /* Year and month of the OpenMP specification, 0 without it. */
 NLLK_API int nllk_openmp_version(void);
 /* Whether the library was built with threads. */

@@ -13,7 +13,8 @@
 
 static _Thread_local int limit = 0; /* of the calling thread; 0: none */
 static int default_threads = 0;     /* 0: not set */
-static int threading = NLLK_POOL;
+static int threading = NLLK_THREADING_DEFAULT;
+static _Thread_local int preferred = NLLK_POOL;
 
 /* GCC's OpenMP hangs in a child that was forked after its parent had used threads, whoever used them, so a forked
  * child has the pool. */
@@ -48,13 +49,24 @@ int nllk_has_threads(void)
 
 int nllk_set_threading(int way)
 {
-    if (way != NLLK_POOL && !(way == NLLK_OPENMP && nllk_openmp_version()))
+    if (way < NLLK_THREADING_DEFAULT || way > NLLK_OPENMP || (way == NLLK_OPENMP && !nllk_openmp_version()))
         return NLLK_BAD_OPTION;
     threading = way;
     return NLLK_OK;
 }
 
-int nllk_get_threading(void) { return is_forked_child ? NLLK_POOL : threading; }
+int nllk_get_threading(void)
+{
+    const int way = threading == NLLK_THREADING_DEFAULT ? preferred : threading;
+    return is_forked_child || !nllk_openmp_version() ? NLLK_POOL : way;
+}
+
+int nllk_prefer_threading(int way)
+{
+    const int before = preferred;
+    preferred = way;
+    return before;
+}
 
 int nllk_limit_threads(int threads)
 {
