@@ -80,7 +80,7 @@ def verdicts(results):
 def markdown(results):
     """The page of figures."""
     header = ["call", "machine", *CONTESTANTS]
-    text = f"""# Busy machines
+    text = f"""# Calls and steps of training
 
 Mean and 95th percentile of a call, {where(results["machine"])}, {results["machine"]["date"]}: value
 and gradient; or a whole step of training (a linear layer, cross-entropy, backward, SGD; the shape

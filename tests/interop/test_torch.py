@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 import nllkern as nk  # noqa: E402
 import nllkern.torch as nt  # noqa: E402
 from nllkern import _torch_autograd  # noqa: E402
+from nllkern._engine import threading_ways  # noqa: E402
 
 CASES = cases((5, 67))
 DTYPES = ("float32", "float64")
@@ -180,6 +181,26 @@ def test_threads():
     finally:
         torch.set_num_threads(before)
     assert asked == [2, 3, None, None]
+
+
+def test_openmp_unless_the_user_chooses():
+    used = []
+
+    def value_and_grad(z, **keywords):
+        used.append(nk.get_threading())
+        return 0.0, z
+
+    def run():
+        _torch_autograd._run(value_and_grad, [torch.zeros(3)], {})
+
+    try:
+        for way in (None, *threading_ways()):
+            nk.set_threading(way)
+            run()
+    finally:
+        nk.set_threading(None)
+    assert used == [threading_ways()[-1], *threading_ways()]
+    assert nk.get_threading() == "pool"
 
 
 def test_backward_twice():

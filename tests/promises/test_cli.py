@@ -214,7 +214,7 @@ def test_threads_holds_for_the_run_only(short, monkeypatch, capsys):
     only(monkeypatch, "huber")
     before = nk.get_num_threads()
     assert cli.main(["--quick", "--json", "--threads", "3"]) == 0
-    assert json.loads(capsys.readouterr().out)["config"]["threads"] in (1, 3)  # 1 without OpenMP
+    assert json.loads(capsys.readouterr().out)["config"]["threads"] in (1, 3)  # 1 without threads
     assert nk.get_num_threads() == before
 
 

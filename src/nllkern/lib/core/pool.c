@@ -19,8 +19,15 @@ enum { WORKER = 1, SEAT = 1 << 10, ASLEEP = 1 << 20, WORKERS = SEAT - WORKER, SE
 
 /* Nanoseconds.  A worker spins for the next job, and a caller for the last worker, so long before it sleeps.  A worker that finds
  * itself on the processor of the caller looks again later.  When nobody came though workers were woken, the next wake is
- * put off, at first for the least time, then for twice as long each time. */
-enum { SPIN_FOR_JOB = 30000, SPIN_FOR_END = 50000, LATER = 1000000, LEAST_PAUSE = 50000, LONGEST_PAUSE = 2000000 };
+ * put off.  Both at first for the least time, then for twice as long each time, until a worker has worked. */
+enum {
+    SPIN_FOR_JOB = 30000,
+    SPIN_FOR_END = 50000,
+    LEAST_ABSENCE = 1000000,
+    LONGEST_ABSENCE = 16000000,
+    LEAST_PAUSE = 50000,
+    LONGEST_PAUSE = 8000000,
+};
 
 typedef struct {
     ALIGNED atomic_int state;
@@ -87,19 +94,25 @@ static int changes(atomic_int *number, int seen, int nanoseconds)
 
 static void run_worker(void)
 {
-    for (;;) {
-        const int seen = atomic_load(&jobs), status = work_somewhere();
-        int has_job = status == DONE;
-        if (status == NO_JOB) {
+    for (int status = NO_JOB, absence = LEAST_ABSENCE;;) {
+        const int seen = atomic_load(&jobs), was_away = status == STAY_AWAY;
+        status = work_somewhere();
+        if (status == DONE) {
+            absence = LEAST_ABSENCE;
+            continue;
+        }
+        if (status == NO_JOB && !was_away) { /* else it would spin on the processor of the caller, between two calls */
             atomic_fetch_add(&waiting, 1);
-            has_job = changes(&jobs, seen, SPIN_FOR_JOB);
+            const int has_job = changes(&jobs, seen, SPIN_FOR_JOB);
             atomic_fetch_sub(&waiting, 1);
+            if (has_job)
+                continue;
         }
-        if (!has_job) {
-            atomic_fetch_add(&sleeping, 1);
-            nllk_sleep_while(&jobs, seen, status == STAY_AWAY ? LATER : 0);
-            atomic_fetch_sub(&sleeping, 1);
-        }
+        atomic_fetch_add(&sleeping, 1);
+        nllk_sleep_while(&jobs, seen, status == STAY_AWAY ? absence : 0);
+        atomic_fetch_sub(&sleeping, 1);
+        if (status == STAY_AWAY && absence < LONGEST_ABSENCE)
+            absence *= 2;
     }
 }
 
