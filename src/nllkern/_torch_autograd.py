@@ -49,7 +49,7 @@ def _tensor(x: Any, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _call(function: Any, inputs: Sequence[torch.Tensor], keywords: dict[str, Any]) -> Any:
-    """A call on OpenMP's threads unless the user has chosen others: PyTorch has woken them already."""
+    """A call on OpenMP's threads, which PyTorch has woken, unless the user chose others."""
     before = prefer_openmp(True)
     try:
         return function(*_arrays(inputs), **_with_threads(keywords))
