@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from cases import Case, assert_same_bits, cases
+from fresh import run_python
 
 from nllkern import _engine
 
@@ -24,23 +25,6 @@ needs_threads = pytest.mark.skipif(
     not _engine.build_info()["threads"], reason="built without threads"
 )
 each_way = pytest.mark.parametrize("way", _engine.threading_ways())
-
-
-def run_python(code, timeout=120, **environ):
-    """What a fresh interpreter prints; it finds the tests' helpers."""
-    environ = {"OPENBLAS_NUM_THREADS": "1", **environ}
-    path = os.pathsep.join(filter(None, [str(TESTS / "support"), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, **environ},
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return done.stdout.strip()
 
 
 # Several callers.
@@ -155,7 +139,8 @@ def test_forked_child(script, way):
     if threads == 1:
         text = text.replace("nk.get_num_threads() == 3", "nk.get_num_threads() == 1")
     text = text.replace("(THREADS, None)", f"({threads}, None)")
-    assert run_python("import warnings; warnings.simplefilter('ignore')\n" + text) == "done"
+    text = "import warnings; warnings.simplefilter('ignore')\n" + text
+    assert run_python(text, timeout=120, OPENBLAS_NUM_THREADS="1") == "done"
 
 
 # Nothing to do.

@@ -2,7 +2,6 @@
 
 import math
 import os
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
