@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from cases import DTYPES, Case, assert_same_bits, cases
 from cases_info_nce import FORMS, pairs
-from cases_vectors import gaussian, triplet, weighted
+from cases_vectors import gaussian, triplet
 from through_c import WANTS, CProblem
 
 import nllkern as nk
@@ -36,8 +36,8 @@ def problems(dtype):
     for link in ("identity", "softplus", "log", "covariance"):
         for shared in (False, True):
             problem = gaussian(3000, 5, dtype, link, shared=shared)
-            yield f"gaussian {link} {shared}", weighted(problem) if shared else problem
-    yield "triplet", weighted(triplet(9000, 9, dtype))
+            yield f"gaussian {link} {shared}", problem.with_weights() if shared else problem
+    yield "triplet", triplet(9000, 9, dtype).with_weights()
 
 
 class Shim:
