@@ -50,6 +50,28 @@ def test_nan_stays_in_its_sample(case, dtype, simd_level):
                 assert_same_bits([x[others] for x in total[1:]], [x[others] for x in want[1:]])
 
 
+@each_dtype
+@pytest.mark.parametrize("case", [c for c in cases((5, 10, 67)) if c.rowwise], ids=str)
+def test_masked_classes_of_a_sample_that_is_nan(case, dtype, simd_level):
+    """A sample is NaN with all its derivatives, masked classes too; in others those are 0."""
+    problem = case.weighted(70, dtype)
+    logits, target = problem.args
+    logits = logits.copy()
+    logits[:, 1] = -INF
+    logits[[7, 40], 2] = NAN, INF
+    logits[33] = -INF
+    if target.dtype.kind == "i":
+        target = np.where(np.arange(70) < 20, 0, np.where(np.arange(70) < 50, 3, 1))
+    for extra in ({}, known(case.name, EVERY_OPTION)):
+        problem = problem.having(logits, target, reduction="none", **extra)
+        for method in ("value_and_grad", "value_grad_hess"):
+            got, want = (problem.run(method, reference=r) for r in (False, True))
+            for x, y in zip(got, want, strict=True):
+                assert np.array_equal(np.isnan(x), np.isnan(y)), (method, extra)
+            for x in got[1:]:
+                assert (x[~np.isnan(got[0]), 1] == 0).all()
+
+
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 @each_dtype
 @each_case

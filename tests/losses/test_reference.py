@@ -128,13 +128,13 @@ def test_gives_what_the_library_gives_of_vectors(reduction):
         assert_the_library_agrees(triplet(6, 3, "float64", p), reduction, "value_grad_hess")
 
 
-@pytest.mark.parametrize("row", [[INF, 0.0, 1.0], [NAN, 0.0, 1.0], [-INF, -INF, -INF]])
+@pytest.mark.parametrize("row", [[INF, 0.0, 1.0], [NAN, 0.0, -INF], [-INF, -INF, -INF]])
 def test_not_a_number_stays_in_its_sample(row):
     z = np.array([row, [1.0, 5.0, 2.0]])
     value, grad = reference.cross_entropy.value_and_grad(z, [1, 1], reduction="none")
     assert np.isnan(value[0])
     assert math.isfinite(value[1])
-    np.testing.assert_array_equal(np.isnan(grad[0]), z[0] != -INF)
+    assert np.isnan(grad[0]).all()
     assert np.isfinite(grad[1]).all()
 
 

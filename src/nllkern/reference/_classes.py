@@ -118,7 +118,7 @@ def _samples(
 ) -> Samples:
     """Of value, gradient and second derivatives: NaN for a bad sample, 0 for a masked class."""
     value, *derivatives = (x.astype(np.float64) for x in results)
-    grad, hess = (np.where(masked, 0.0, np.where(bad[..., None], np.nan, x)) for x in derivatives)
+    grad, hess = (np.where(bad[..., None], np.nan, np.where(masked, 0.0, x)) for x in derivatives)
     return Samples(np.where(bad, np.nan, value), (grad,), (hess,), outside, counts, weight)
 
 

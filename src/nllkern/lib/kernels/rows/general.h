@@ -250,11 +250,12 @@ NLLK_INLINE void derive_steps_as(int hess, row_stage *s, ptrdiff_t at, ptrdiff_t
             REAL z = s->z[at + i + j], tau = s->tau[at + i + j], e = ROW_UNLIFT_2 * s->share[at + i + j];
             REAL q = (1 - e) + row->rest[j], others = row->others[j] + row->pull[j], inverse = row->inverse[j];
             REAL d1 = (e * ((row->peak[j] - tau) + others) - tau * q) * inverse;
-            s->z[at + i + j] = z == -REAL_INF ? 0 : d1;
+            const REAL masked = 0 * row->over[j]; /* NaN if the row is */
+            s->z[at + i + j] = z == -REAL_INF ? masked : d1;
             if (hess) {
                 REAL d2 =
                     e * ((row->peak[j] + others) * (q * row->over[j]) + 2 * z_loss * (e * row->over[j])) * inverse;
-                s->tau[at + i + j] = z == -REAL_INF ? 0 : d2;
+                s->tau[at + i + j] = z == -REAL_INF ? masked : d2;
             }
         }
     }
@@ -278,7 +279,7 @@ NLLK_NOINLINE void derive_log_probability(int hess, row_stage *s, ptrdiff_t at, 
     for (ptrdiff_t i = at; i < at + steps * LANES; i += LANES) {
 #pragma omp simd
         for (int j = 0; j < LANES; j++)
-            s->z[i + j] = s->z[i + j] == -REAL_INF ? 0 : -s->tau[i + j] * row->inverse[j];
+            s->z[i + j] = s->z[i + j] == -REAL_INF ? 0 * row->over[j] : -s->tau[i + j] * row->inverse[j];
         for (int j = 0; hess && j < LANES; j++)
             s->tau[i + j] = 0 * s->z[i + j];
     }

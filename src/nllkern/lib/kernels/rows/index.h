@@ -93,7 +93,8 @@ NLLK_INLINE double finish_index_rows_as(int score, const nllk_rowwise *a, index_
                 factor *= b->view.ratio[r];
             }
             b->factor[r] = (REAL)factor;
-            b->spike[r] = b->logit[r] == -REAL_INF || row->weight[r] == 0 ? 0 : (REAL)spike; /* masked: gradient 0 */
+            spike = b->logit[r] == -REAL_INF ? 0 * row->over[r] : spike; /* masked: 0, or NaN if the row is */
+            b->spike[r] = row->weight[r] == 0 ? 0 : (REAL)spike;
         }
     }
     return sum;
