@@ -1,0 +1,95 @@
+"""What pyproject.toml, the workflow of the wheels and the tools of a release say fits together."""
+
+import importlib.util
+import re
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+tomllib = pytest.importorskip("tomllib")  # Python 3.11
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+CLASSIFIERS = PYPROJECT["project"]["classifiers"]
+VERSIONS = re.findall(r"Python :: (3\.\d+)$", "\n".join(CLASSIFIERS), re.MULTILINE)
+WORKFLOW = (ROOT / ".github" / "workflows" / "wheels.yml").read_text("utf-8")
+RELEASED = "## 0.2.0 (2026-12-24)\n\n- More.\n\n## 0.1.0 (2026-12-01)\n"
+
+
+def tool(name):
+    """A program of tools/, as a module."""
+    loader = SourceFileLoader(f"tools_{name}", str(ROOT / "tools" / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+def test_versions_of_python():
+    """Classifiers, requires-python, ruff, cibuildwheel and tools/wheels name the same."""
+    numbers = [int(version.split(".")[1]) for version in VERSIONS]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert PYPROJECT["project"]["requires-python"] == f">={VERSIONS[0]}"
+    assert PYPROJECT["tool"]["ruff"]["target-version"] == f"py3{numbers[0]}"
+    wanted = tool("wheels").wanted_versions()
+    assert wanted[: len(VERSIONS)] == VERSIONS
+    built = PYPROJECT["tool"]["cibuildwheel"]["build"].split()
+    assert built == [f"cp{version.replace('.', '')}-*" for version in wanted]
+
+
+def test_cibuildwheel_runs_tests_that_exist():
+    settings = PYPROJECT["tool"]["cibuildwheel"]
+    assert all((ROOT / source).exists() for source in settings["test-sources"])
+    assert all(source in settings["test-command"] for source in settings["test-sources"])
+
+
+def test_workflow_names_the_platforms():
+    platforms = re.findall(r"wheel: (\w+)", WORKFLOW)
+    linux = [f"{kind}linux_{cpu}" for cpu in ("x86_64", "aarch64") for kind in ("many", "musl")]
+    assert platforms == [*linux, "macosx_arm64", "macosx_x86_64", "win_amd64"]
+
+
+def test_tools_are_linted():
+    assert set(PYPROJECT["tool"]["ruff"]["extend-include"]) == {
+        f"tools/{path.name}"
+        for path in (ROOT / "tools").iterdir()
+        if path.is_file() and not path.suffix
+    }
+
+
+@pytest.mark.parametrize(
+    ("version", "abi", "last", "wrong"),
+    [
+        ("0.1.0", "2", "", ""),
+        ("0.1.1", "2", "0.1.0", ""),
+        ("0.2.0", "3", "0.1.9", ""),
+        ("1.2.0", "2", "1.1.5", ""),
+        ("2.0.0", "3", "1.9.0", ""),
+        ("0.1.1", "3", "0.1.0", "NLLK_ABI"),
+        ("1.2.0", "3", "1.1.0", "NLLK_ABI"),
+        ("0.10.0", "2", "0.9.0", ""),
+        ("0.1.0", "2", "0.1.0", "after 0.1.0"),
+        ("0.9.0", "2", "0.10.0", "after 0.10.0"),
+    ],
+)
+def test_number_of_a_release(version, abi, last, wrong):
+    found = tool("release").check_number(version, abi, last, "2")
+    assert wrong in found
+    assert bool(wrong) == bool(found)
+
+
+def test_change_log_of_a_release():
+    check = tool("release").check_log
+    assert check(RELEASED, "0.2.0") == ""
+    assert "expected" in check(RELEASED, "0.1.0")
+    assert "Not released" in check("# Changes\n\n## Not released\n\n" + RELEASED, "0.2.0")
+
+
+def test_release_reads_version_and_abi():
+    release = tool("release")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", release.version_in((ROOT / "meson.build").read_text()))
+    assert release.abi_in((ROOT / release.HEADER).read_text()).isdigit()
