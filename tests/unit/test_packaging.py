@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import sys
+import zipfile
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
@@ -93,3 +94,29 @@ def test_release_reads_version_and_abi():
     release = tool("release")
     assert re.fullmatch(r"\d+\.\d+\.\d+", release.version_in((ROOT / "meson.build").read_text()))
     assert release.abi_in((ROOT / release.HEADER).read_text()).isdigit()
+
+
+@pytest.mark.parametrize(
+    ("also", "carried"),
+    [
+        ([], "nothing"),
+        (["nllkern.libs/libgomp-1a2b.so.1"], "libgomp-1a2b.so.1"),
+        (["nllkern.libs/libssl-1a2b.so.3"], None),
+    ],
+)
+def test_files_of_a_wheel(tmp_path, also, carried):
+    wheels = tool("wheels")
+    wheel = tmp_path / "nllkern.whl"
+    files = [f"nllkern/{name}" for name in wheels.EXPECTED]
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in [*files, *also]:
+            archive.writestr(name, "")
+    if carried:
+        assert wheels.check_files(wheel) == carried
+    else:
+        with pytest.raises(wheels.StepError, match="libssl"):
+            wheels.check_files(wheel)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(files[0], "")
+    with pytest.raises(wheels.StepError, match="lacks .*nllkern.h"):
+        wheels.check_files(wheel)
