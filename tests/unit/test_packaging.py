@@ -118,5 +118,5 @@ def test_files_of_a_wheel(tmp_path, also, carried):
             wheels.check_files(wheel)
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(files[0], "")
-    with pytest.raises(wheels.StepError, match="lacks .*nllkern.h"):
+    with pytest.raises(wheels.StepError, match=r"lacks .*nllkern\.h"):
         wheels.check_files(wheel)
