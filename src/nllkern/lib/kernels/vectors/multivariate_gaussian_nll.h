@@ -169,11 +169,11 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
             column_norms(0, L, d, d, &t, n);
         /* From the last rows up: when those of L are used up, an output may lie over them. */
         memcpy(b, w, d * sizeof *b);
-        for (ptrdiff_t end = d; end > 0;) {
-            const ptrdiff_t begin_rows = (end - 1) & ~(ptrdiff_t)3;
+        for (ptrdiff_t end_rows = d; end_rows > 0;) {
+            const ptrdiff_t begin_rows = (end_rows - 1) & ~(ptrdiff_t)3;
             double g[4];
-            backward_rows(L, d, &t, begin_rows, end, b, g);
-            for (ptrdiff_t i = begin_rows; i < end; i++) {
+            backward_rows(L, d, &t, begin_rows, end_rows, b, g);
+            for (ptrdiff_t i = begin_rows; i < end_rows; i++) {
                 const double gi = g[i - begin_rows], bw = b[i] * w[i];
                 REAL *to = grad[1] + i * d, *h = hess[1] + i * d;
                 if (a->want >= WANT_HESS) {
@@ -191,7 +191,7 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
                 memset(to + i + 1, 0, (d - i - 1) * sizeof *to);
                 grad[0][i] = (REAL)(factor * -gi);
             }
-            end = begin_rows;
+            end_rows = begin_rows;
         }
     }
     return sum;

@@ -31,9 +31,9 @@ typedef struct {
 
 NLLK_INLINE double norm_term(int kind, double x, const vector_norm *v)
 {
-    double size = __builtin_fabs(x), scaled = NLLK_BITS == 64 ? x * v->scale : x;
+    double size = __builtin_fabs(x), in_scale = NLLK_BITS == 64 ? x * v->scale : x;
     if (kind == NORM_2)
-        return scaled * scaled;
+        return in_scale * in_scale;
     if (kind == NORM_INF)
         return size == v->norm ? 1 : 0;
     return size;
