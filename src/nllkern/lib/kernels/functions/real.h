@@ -79,7 +79,7 @@ NLLK_INLINE REAL copysign_(REAL magnitude, REAL sign)
 }
 
 /* -1, 0 or 1; NaN stays. */
-NLLK_INLINE REAL sign_(REAL x) { return (x == R(0.0)) | (x != x) ? x : copysign_(R(1.0), x); }
+NLLK_INLINE REAL sign_(REAL x) { return ((x == R(0.0)) | (x != x)) ? x : copysign_(R(1.0), x); }
 
 NLLK_INLINE REAL max_(REAL a, REAL b) { return a > b ? a : b; } /* b if either is NaN */
 NLLK_INLINE REAL min_(REAL a, REAL b) { return a < b ? a : b; }

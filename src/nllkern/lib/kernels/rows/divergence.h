@@ -20,7 +20,7 @@
 enum { NO_DIVERGENCE, FROM_SOFTMAX, FROM_LOG };
 
 /* t, if it may stand for a probability; else NaN. */
-NLLK_INLINE REAL target_mass(REAL t) { return (t >= 0) & (t < REAL_INF) ? t : REAL_NAN; }
+NLLK_INLINE REAL target_mass(REAL t) { return ((t >= 0) & (t < REAL_INF)) ? t : REAL_NAN; }
 
 /* A(z), z = s^2.  Relative error 0.2 eps (float), 0.007 eps (double) of what it serves. */
 NLLK_INLINE REAL divergence_poly(REAL z)

@@ -156,7 +156,7 @@ NLLK_NOINLINE void score_log_probability(row_stage *s, ptrdiff_t at, ptrdiff_t s
             REAL t = s->tau[i + j], l = s->z[i + j], d = log_quotient(t, l);
             s->z[i + j] = l == -REAL_INF ? l : -d;
             s->share[i + j] =
-                (t == t) & (l < REAL_INF) ? R(0.0) : REAL_NAN; /* NaN spreads from the sum of the shares */
+                ((t == t) & (l < REAL_INF)) ? R(0.0) : REAL_NAN; /* NaN spreads from the sum of the shares */
         }
     }
 }

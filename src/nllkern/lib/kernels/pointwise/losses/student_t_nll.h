@@ -81,7 +81,7 @@ NLLK_INLINE student_logs student_logs_scaled(scaled q, double log_q, scaled r, s
     const double h = (is_far ? log_q : -ratio.log) - (is_far ? 1.0 : s_double);
     return (student_logs){scaled_select(is_near, q, scaled_of(log1p_q)),
                           scaled_select(is_near, scaled_times(scaled_mul(q, q), 0.5),
-                                        scaled_of(is_far | (-s_double < LOG_RATIO_SMALL) ? h : -ratio.remainder))};
+                                        scaled_of((is_far | (-s_double < LOG_RATIO_SMALL)) ? h : -ratio.remainder))};
 }
 
 NLLK_INLINE void student_t_nll_scaled(const scaled_sample *x, int want, scaled_result *to)
