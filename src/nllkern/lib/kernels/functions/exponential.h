@@ -67,7 +67,7 @@ NLLK_INLINE REAL exp_reduce(REAL x, REAL bias, BITS *k)
 NLLK_INLINE REAL exp_scale(REAL p, BITS k)
 {
     BITS half = (BITS)((UBITS)k << (MANTISSA_BITS - 1)) & EXPONENT_FIELD;
-    BITS rest = (BITS)((UBITS)k << MANTISSA_BITS) - half;
+    BITS rest = bits_minus((BITS)((UBITS)k << MANTISSA_BITS), half);
     return p * real_of(half) * real_of(rest);
 }
 

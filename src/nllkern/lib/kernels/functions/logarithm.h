@@ -59,7 +59,7 @@ NLLK_INLINE BITS exponent_of(BITS t, REAL *e)
 /* e (in *e) and 2^e (its bits, less those of 1.0: returned) of the reduction of a positive normal u. */
 NLLK_INLINE BITS log_exponent(REAL u, REAL *e)
 {
-    return exponent_of(bits_of(u) - bits_of(C(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1)), e); /* sqrt(1/2) */
+    return exponent_of(bits_minus(bits_of(u), bits_of(C(0x1.6a09e6p-1, 0x1.6a09e667f3bcdp-1))), e); /* sqrt(1/2) */
 }
 
 typedef struct {
@@ -70,7 +70,7 @@ NLLK_INLINE log_reduction log_reduce(REAL u)
 {
     REAL e;
     BITS two_e = log_exponent(u, &e);
-    return (log_reduction){e, real_of(bits_of(u) - two_e) - R(1.0)};
+    return (log_reduction){e, real_of(bits_minus(bits_of(u), two_e)) - R(1.0)};
 }
 
 /* The logarithm from its reduction; inverse = 1 / (2 + f). */
@@ -122,7 +122,7 @@ NLLK_INLINE REAL log_(REAL x)
 NLLK_INLINE REAL log1p_reduce(REAL x, REAL *e, REAL *scale_less_one)
 {
     BITS two_e = log_exponent(R(1.0) + x, e);
-    REAL scale = R(0.25) * real_of(bits_of(R(4.0)) - two_e);
+    REAL scale = R(0.25) * real_of(bits_minus(bits_of(R(4.0)), two_e));
     *scale_less_one = scale - R(1.0);
     return mul_add(x, scale, *scale_less_one);
 }
@@ -217,8 +217,8 @@ NLLK_INLINE log_ratio log_ratio_(REAL r, REAL x)
 {
     REAL e;
     BITS two_e = log_exponent(r, &e);
-    REAL half = real_of(bits_of(R(1.0)) - two_e), less_one = half - R(1.0); /* 2^-e, 2^-e - 1 */
-    REAL f = x < LOG_RATIO_SMALL ? real_of(bits_of(r) - two_e) - R(1.0) : mul_add(x, half, less_one);
+    REAL half = real_of(bits_minus(bits_of(R(1.0)), two_e)), less_one = half - R(1.0); /* 2^-e, 2^-e - 1 */
+    REAL f = x < LOG_RATIO_SMALL ? real_of(bits_minus(bits_of(r), two_e)) - R(1.0) : mul_add(x, half, less_one);
     REAL p = log1pmx_poly(f, R(1.0) / (R(2.0) + f)), high = e * LN2_HIGH;
     return (log_ratio){high + (f + mul_add(e, LN2_LOW, p)),
                        p + mul_add(e, LN2_LOW, mul_add(x, less_one, high + less_one))};

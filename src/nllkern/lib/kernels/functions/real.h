@@ -72,6 +72,9 @@ NLLK_INLINE REAL real_of(BITS b)
 
 NLLK_INLINE REAL fabs_(REAL x) { return real_of(bits_of(x) & (BITS)(((uint64_t)1 << (NLLK_BITS - 1)) - 1)); }
 
+/* a - b, which may wrap: selects drop what becomes of numbers outside the domain. */
+NLLK_INLINE BITS bits_minus(BITS a, BITS b) { return (BITS)((UBITS)a - (UBITS)b); }
+
 NLLK_INLINE REAL copysign_(REAL magnitude, REAL sign)
 {
     BITS s = bits_of(R(-0.0));
