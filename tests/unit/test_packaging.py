@@ -58,7 +58,7 @@ def test_tools_are_linted():
     assert set(PYPROJECT["tool"]["ruff"]["extend-include"]) == {
         f"tools/{path.name}"
         for path in (ROOT / "tools").iterdir()
-        if path.is_file() and not path.suffix
+        if not path.suffix and path.is_file() and "python" in path.read_text().splitlines()[0]
     }
 
 
