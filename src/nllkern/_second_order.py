@@ -20,7 +20,7 @@ from .reference.functions import ArrayNumbers, Functions, stirling
 from .reference.jets import Jet, jet, moving
 from .reference.links import linked
 from .tables import Loss
-from .tables.supports import HALF_LINES
+from .tables.supports import HALF_LINES, POSITIVE
 
 
 class ArrayLibrary(NamedTuple):
@@ -101,9 +101,6 @@ def by_target(lib: ArrayLibrary, call: Call) -> Any:
         return _counted(lib, call, target, found)
     scale = _scale_of_samples(lib, call)
     (slope,) = _derivatives(lib, call, [target])
-    if call.row.target in HALF_LINES:
-        impossible = (call.target < 0) | (call.target == math.inf)
-        slope = lib.numpy.where(impossible, math.nan, slope)
     found = lib.numpy.where(scale == 0, 0, scale * slope)
     return found.sum() if is_shared(call.row, call.shapes, target) else found
 
@@ -223,7 +220,23 @@ def _derivatives(
             arguments[option.name] = x
     value = jet(getattr(formulas, row.name)(f, **arguments))
     gradients, order = value.gradients(lib.numpy.where), int(j is not None)
-    return [(*gradients.get(jets[k], ()), 0, 0)[order] for k in places]
+    found = [(*gradients.get(jets[k], ()), 0, 0)[order] for k in places]
+    return [lib.numpy.where(_is_meaningless(call), math.nan, x) for x in found]
+
+
+def _is_meaningless(call: Call) -> Any:
+    """Which samples have no derivatives: for their target, or a parameter outside its domain."""
+    found = call.target != call.target
+    if call.row.target in HALF_LINES:
+        found = found | (call.target < 0) | (call.target == math.inf)
+    for p, x in zip(call.row.parameters, call.parameters, strict=True):
+        link = next(
+            (link for link in p.links if p.option and link.name == call.option(p.option.name)), None
+        )
+        support = (link.raw or p.support) if link else None
+        if support in HALF_LINES:
+            found = found | ~((x > 0) | ((x == 0) & (support != POSITIVE)))
+    return found
 
 
 # ---- formulas: (losses of the samples, what each adds to the denominator of a mean) ----

@@ -7,6 +7,7 @@ from cases_vectors import gaussian
 from exact_targets import derivatives
 
 import nllkern as nk
+from nllkern.tables import LOSSES as ROWS
 
 SAMPLES, CLASSES = 2, 4
 TRIGAMMA = 2e-9  # torch.polygamma(1, x) of a double is wrong by 5e-10 of itself
@@ -275,6 +276,19 @@ def test_edges_of_domains(framework):
     np.testing.assert_allclose(slopes(framework, "exponential_nll", rate, y), [2, 2, np.nan])
     found = slopes(framework, "gamma_nll", [1.0, 0.5, 3.0], rate, np.zeros(3))
     np.testing.assert_allclose(found, [2, np.inf, -np.inf])
+
+
+LIKELIHOODS = [
+    row for row in ROWS if row.kind == "pointwise" and any(p.option for p in row.parameters)
+]
+
+
+@pytest.mark.parametrize("row", LIKELIHOODS, ids=lambda row: row.name)
+def test_parameters_outside_their_domain(framework, row):
+    """Where the loss is NaN, so is its slope, and nowhere else."""
+    parameters = [np.array([1.0, -1.0, np.nan, 2.0])] * len(row.parameters)
+    found = slopes(framework, row.name, *parameters, np.ones(4))
+    assert np.array_equal(np.isnan(found), [False, True, True, False])
 
 
 def test_no_derivative(framework):
