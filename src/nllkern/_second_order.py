@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 from ._adapters import is_fixed, is_shared, loss_shape
 from .reference import formulas
+from .reference.domains import is_impossible, is_meaningless
 from .reference.functions import ArrayNumbers, Functions, stirling
 from .reference.jets import Jet, jet, moving
 from .reference.links import linked
 from .tables import Loss
-from .tables.supports import HALF_LINES, POSITIVE
 
 
 class ArrayLibrary(NamedTuple):
@@ -202,14 +202,13 @@ def _derivatives(
     lib: ArrayLibrary, call: Call, places: Sequence[int], j: int | None = None
 ) -> list[Any]:
     """By some inputs: of each sample's loss, or of its derivative by input j."""
-    row, shape, count = call.row, call.shape, len(call.parameters)
+    row, shape = call.row, call.shape
+    links = {p.name: call.option(p.option.name) for p in row.parameters if p.option}
     f, jets, arguments = Functions(_Numbers(lib)), [], {}
-    for k, x in enumerate(call.inputs):
+    for k, (name, x) in enumerate(zip(row.arguments, call.inputs, strict=True)):
         x = lib.numpy.broadcast_to(x, shape)
         jets.append(Jet(moving(x) if k == j else (x,)))
-        option = row.parameters[k].option if k < count else None
-        link = call.option(option.name) if option else "identity"
-        arguments[row.arguments[k]] = linked(f, link, jets[k])
+        arguments[name] = linked(f, links.get(name, "identity"), jets[k])
     for option in row.options:
         x = call.option(option.name)
         if option.kind == "per_sample":
@@ -220,23 +219,10 @@ def _derivatives(
             arguments[option.name] = x
     value = jet(getattr(formulas, row.name)(f, **arguments))
     gradients, order = value.gradients(lib.numpy.where), int(j is not None)
+    inputs = dict(zip(row.arguments, call.inputs, strict=True))
+    has_none = is_meaningless(row, links, inputs) | is_impossible(row, call.target)
     found = [(*gradients.get(jets[k], ()), 0, 0)[order] for k in places]
-    return [lib.numpy.where(_is_meaningless(call), math.nan, x) for x in found]
-
-
-def _is_meaningless(call: Call) -> Any:
-    """Which samples have no derivatives: for their target, or a parameter outside its domain."""
-    found = call.target != call.target
-    if call.row.target in HALF_LINES:
-        found = found | (call.target < 0) | (call.target == math.inf)
-    for p, x in zip(call.row.parameters, call.parameters, strict=True):
-        link = next(
-            (link for link in p.links if p.option and link.name == call.option(p.option.name)), None
-        )
-        support = (link.raw or p.support) if link else None
-        if support in HALF_LINES:
-            found = found | ~((x > 0) | ((x == 0) & (support != POSITIVE)))
-    return found
+    return [lib.numpy.where(has_none, math.nan, x) for x in found]
 
 
 # ---- formulas: (losses of the samples, what each adds to the denominator of a mean) ----

@@ -6,10 +6,11 @@ import numpy as np
 
 from ..tables import LOSSES as ROWS
 from ..tables import Loss
-from ..tables.supports import HALF_LINES, POSITIVE
+from ..tables.supports import POSITIVE
 from . import formulas
 from ._protocol import LOSSES, Outside, Reference, Samples, broadcast, within
 from .bounds import run
+from .domains import is_impossible, is_meaningless
 from .functions import FLOATS
 
 
@@ -59,28 +60,15 @@ class Pointwise(Reference):
         self, inputs: dict[str, Any], links: dict[str, str], outside: dict[str, Any]
     ) -> tuple[Any, Any]:
         """Where the value is NaN, since an input has no meaning; where +inf, for the target."""
-        y = inputs["target"]
-        meaningless = sum((np.isnan(x) for x in inputs.values()), np.zeros(np.shape(y), bool))
-        for p in self.row.parameters:
-            support, x = self.raw_support(p, links), inputs[p.name]
-            if p.option and support in HALF_LINES:
-                meaningless = meaningless | ~((x > 0) | ((x == 0) & within(support, 0.0)))
+        meaningless = is_meaningless(self.row, links, inputs)
         for option in self.row.options:
             if option.kind == "per_sample" and option.support == POSITIVE:
                 meaningless = meaningless | outside[option.name][0]
-        impossible = np.zeros(np.shape(y), bool)
-        if self.row.target in HALF_LINES:
-            impossible = ~meaningless & ((y < 0) | (y == np.inf))
-        return meaningless, impossible
-
-    def raw_support(self, p: Any, links: dict[str, str]) -> Any:
-        """Where the raw number of a parameter lies."""
-        link = next(x for x in p.links if x.name == links[p.name]) if p.option else p.links[0]
-        return link.raw or p.support
+        return meaningless, ~meaningless & is_impossible(self.row, inputs["target"])
 
     def outside(self, inputs: dict[str, Any], links: dict[str, str]) -> Outside:
         """What check=True asks of each input."""
-        supports = {p.name: self.raw_support(p, links) for p in self.row.parameters}
+        supports = {p.name: p.raw_support(links) for p in self.row.parameters}
         supports["target"] = self.row.target
         supports |= {x.name: x.support for x in self.row.options if x.name in inputs}
         return {name: (~within(s, inputs[name]), s.words) for name, s in supports.items()}

@@ -1,6 +1,6 @@
 """Losses: one row each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,11 @@ class Parameter:
     def is_linked(self) -> bool:
         """Whether the loss sees it through a link."""
         return self.links != (IDENTITY,)
+
+    def raw_support(self, links: Mapping[str, str]) -> Support:
+        """Where its raw number lies, by the links that parameters with an option have."""
+        link = links[self.name] if self.option else self.links[0].name
+        return next(x.raw for x in self.links if x.name == link) or self.support
 
 
 @dataclass(frozen=True)
