@@ -110,25 +110,13 @@ NLLK_INLINE void stream_done(void)
 #endif
 }
 
-/* Ask for n numbers at x, a multiple of 8 lines, to be brought into cache, since they will be written; any address
- * will do. */
-NLLK_INLINE void fetch_to_write(const REAL *x, ptrdiff_t n)
+/* Ask for n numbers at x to be brought into cache, to be read or written; any address will do.  `to_write` is a constant.
+ * Inline, since GCC drops calls of functions that do nothing else. */
+NLLK_INLINE void fetch(const REAL *x, ptrdiff_t n, int to_write)
 {
-    const char *line = (const char *)x;
-    for (ptrdiff_t k = n * (ptrdiff_t)sizeof(REAL) / 512; k > 0; k--, line += 512)
 #pragma GCC unroll 8
-        for (int i = 0; i < 8; i++)
-            __builtin_prefetch(line + 64 * i, 1, 3);
-}
-
-/* The same of numbers that will be read. */
-NLLK_INLINE void fetch_to_read(const REAL *x, ptrdiff_t n)
-{
-    const char *line = (const char *)x;
-    for (ptrdiff_t k = n * (ptrdiff_t)sizeof(REAL) / 512; k > 0; k--, line += 512)
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++)
-            __builtin_prefetch(line + 64 * i, 0, 3);
+    for (ptrdiff_t i = 0; i < n; i += 64 / sizeof(REAL))
+        __builtin_prefetch(x + i, to_write, 3);
 }
 
 /* a*b + c, fused where the processor level has FMA and in two roundings elsewhere: for polynomials.

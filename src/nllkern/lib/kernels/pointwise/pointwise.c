@@ -14,7 +14,7 @@ static void read_input(run *r, int k, const REAL *from)
 {
     r->input[k] = from;
     if (r->n == r->length) {
-        fetch_to_read(from + r->length, r->length);
+        fetch_tile(from + r->length, r->length, 0);
         return;
     }
     copy_padded(from, r->n, r->whole, r->input_buffer[k]);
@@ -120,12 +120,12 @@ static void apply_chain_rule(run *r, int j, REAL *const *to)
 
 /* A write waits for its line to come (4 million squared errors, Sapphire Rapids, two threads: 1.3 ms without this,
  * 0.9 with, the time that adding two arrays takes).  The lines to read are asked for at another time: a core waits
- * for few at once.  Inline, since GCC drops calls of functions that do nothing else. */
+ * for few at once. */
 NLLK_INLINE void ask_for_next_tile(const run *r)
 {
     for (int k = 0; k < r->outputs; k++)
         if (r->out[k].array && r->n == r->length)
-            fetch_to_write(r->out[k].array + r->first + r->length, r->length);
+            fetch_tile(r->out[k].array + r->first + r->length, r->length, 1);
 }
 
 /* The losses of the tile and their derivatives, into to[]. */
@@ -227,8 +227,11 @@ static void open_parameter(run *r, int j)
     r->ordinary[j] = SYMBOL(links)[r->link[j]].range(r->link[j] == LINK_NONE ? loss->real_bits : loss->theta_bits);
     if (loss->direct && r->checks)
         r->ordinary[j] = (range){-(REAL)loss->logit_most, (REAL)loss->logit_most};
-    r->linked[j].rate[0] = SYMBOL(links)[r->link[j]].one_rate;
-    repeat_first(r->linked[j].rate, TILE);
+    const REAL one_rate = SYMBOL(links)[r->link[j]].one_rate;
+    if (one_rate != R(0.0) && !loss->direct) {
+        r->linked[j].rate[0] = one_rate;
+        repeat_first(r->linked[j].rate, TILE);
+    }
     if (r->a->parameter_stride[j])
         return;
     r->shared |= 1 << j;
@@ -250,8 +253,10 @@ static void open_tile(run *r)
     t->full = a->full;
     t->one_factor = r->scale_fits ? (REAL)a->scale : R(1.0);
     t->factor = general ? r->factor : NULL;
-    r->factor[0] = t->one_factor; /* of samples with extra inputs, where there are no weights */
-    repeat_first(r->factor, LONG_TILE);
+    if (a->extra && !a->weight) {
+        r->factor[0] = t->one_factor;
+        repeat_first(r->factor, LONG_TILE);
+    }
     for (int j = 0; j < r->count; j++) {
         t->linked[j] = &r->linked[j];
         if (has_chain(r, j))

@@ -10,6 +10,13 @@
 
 /* ---- inputs ---- */
 
+/* Ask for the numbers of a tile, of which TILE at a time need no loop. */
+NLLK_INLINE void fetch_tile(const REAL *x, ptrdiff_t length, int to_write)
+{
+    for (ptrdiff_t i = 0; i < length; i += TILE)
+        fetch(x + i, TILE, to_write);
+}
+
 /* The first of n numbers, in all their places. */
 static void repeat_first(REAL *x, ptrdiff_t n)
 {

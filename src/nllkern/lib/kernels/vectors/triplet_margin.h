@@ -200,7 +200,7 @@ NLLK_INLINE void write_derivatives(int kind, int hessian, const triplet *x, cons
     for (ptrdiff_t begin = 0, end; begin < v.d; begin = end) {
         end = begin + BLOCK < v.d ? begin + BLOCK : v.d;
         for (int k = 0; k < 3; k++)
-            fetch_to_write(grad[k] + end, end - begin);
+            fetch(grad[k] + end, end - begin, 1);
 #pragma omp simd
         for (ptrdiff_t i = begin; i < end; i++) {
             double s = near_difference(&v, i), t = far_difference(&v, i);
