@@ -11,12 +11,12 @@ typedef struct {
     ptrdiff_t read; /* elements since the caller was asked whether to go on */
 } check;
 
-static double element(check *c, const void *x, ptrdiff_t i)
+static double element(const check *c, const void *x, ptrdiff_t i)
 {
     return c->w->is_double ? ((const double *)x)[i] : (double)((const float *)x)[i];
 }
 
-static int outside(check *c, const char *argument, ptrdiff_t position)
+static int outside(const check *c, const char *argument, ptrdiff_t position)
 {
     c->results->argument = argument;
     c->results->bad = position;
@@ -43,7 +43,7 @@ static int check_numbers(check *c, const char *argument, int support, const void
     return go_on(c, n);
 }
 
-static int counts(check *c, ptrdiff_t i) { return !c->weight || element(c, c->weight, i) != 0; }
+static int counts(const check *c, ptrdiff_t i) { return !c->weight || element(c, c->weight, i) != 0; }
 
 /* The support of the raw number behind parameter k. */
 static int raw_support(const nllk_parameter_info *p, int link)
@@ -85,7 +85,7 @@ static int check_points(check *c, const nllk_options *o)
 }
 
 /* A class index that is ignored, or probabilities whose whole mass lies on that class. */
-static int is_ignored(check *c, const nllk_rowwise *a, ptrdiff_t i)
+static int is_ignored(const check *c, const nllk_rowwise *a, ptrdiff_t i)
 {
     if (!a->has_ignore)
         return 0;
