@@ -68,7 +68,7 @@ class Pointwise(Reference):
 
     def outside(self, inputs: dict[str, Any], links: dict[str, str]) -> Outside:
         """What check=True asks of each input."""
-        supports = {p.name: p.raw_support(links) for p in self.row.parameters}
+        supports: dict[str, Any] = {p.name: p.raw_support(links) for p in self.row.parameters}
         supports["target"] = self.row.target
         supports |= {x.name: x.support for x in self.row.options if x.name in inputs}
         return {name: (~within(s, inputs[name]), s.words) for name, s in supports.items()}

@@ -10,9 +10,7 @@ from ..tables.supports import HALF_LINES, POSITIVE
 
 def is_impossible(row: Loss, target: Any) -> Any:
     """Where the loss is +inf, since no parameter can give such a target."""
-    if row.target in HALF_LINES:
-        return (target < 0) | (target == math.inf)
-    return target != target
+    return ((target < 0) | (target == math.inf)) & (row.target in HALF_LINES)
 
 
 def is_meaningless(row: Loss, links: Mapping[str, str], inputs: Mapping[str, Any]) -> Any:
