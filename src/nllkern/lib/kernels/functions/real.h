@@ -110,13 +110,16 @@ NLLK_INLINE void stream_done(void)
 #endif
 }
 
-/* Ask for n numbers at x to be brought into cache, to be read or written; any address will do.  `to_write` is a constant.
- * Inline, since GCC drops calls of functions that do nothing else. */
+/* Ask for n numbers at x to be brought into cache, to be read or written; any address will do.  Inline, since GCC drops calls
+ * of functions that do nothing else; clang takes constants alone. */
 NLLK_INLINE void fetch(const REAL *x, ptrdiff_t n, int to_write)
 {
 #pragma GCC unroll 8
     for (ptrdiff_t i = 0; i < n; i += 64 / sizeof(REAL))
-        __builtin_prefetch(x + i, to_write, 3);
+        if (to_write)
+            __builtin_prefetch(x + i, 1, 3);
+        else
+            __builtin_prefetch(x + i, 0, 3);
 }
 
 /* a*b + c, fused where the processor level has FMA and in two roundings elsewhere: for polynomials.
