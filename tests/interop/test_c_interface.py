@@ -162,7 +162,7 @@ def test_whole_ranges_of_blocks():
 
 @pytest.mark.parametrize("weight", [0.0, None])
 def test_nothing_counts(weight):
-    """Value 0 and derivatives 0, as in Python."""
+    """Value 0, also of each sample, and derivatives 0, as in Python."""
     for case in CASES[::4]:
         problem = case.problem(40, "float32")
         if weight is None:
@@ -173,6 +173,7 @@ def test_nothing_counts(weight):
             through = CProblem(problem)
             assert (through.run_blocks() if blocks else through.run()) == 0
             assert through.results.denominator == 0
+            assert (through.loss == 0).all()
             assert_same_bits(through.answer(), problem.run())
 
 

@@ -270,17 +270,19 @@ static void clear(void *x, ptrdiff_t n, size_t size)
         memset(x, 0, (size_t)n * size);
 }
 
-/* All derivatives of a call in which nothing counts. */
+/* All results of a call in which nothing counts. */
 static void clear_results(nllk_work *c)
 {
     const size_t size = item_size(c);
     if (kind_of(c) == NLLK_KIND_ROWS) {
+        clear(c->a.rows.loss, c->samples, size);
         clear(c->a.rows.grad, c->samples * c->a.rows.classes, size);
         clear(c->a.rows.hess, c->samples * c->a.rows.classes, size);
         return;
     }
     const int points = kind_of(c) == NLLK_KIND_POINTWISE;
     const ptrdiff_t d = points ? 1 : c->a.vectors.dimension;
+    clear(points ? c->a.points.loss : c->a.vectors.loss, c->samples, size);
     for (int k = 0; k < NLLK_MAX_PARAMETERS; k++) {
         ptrdiff_t n = c->samples * d;
         if (!points && k == 1 && nllk_losses[c->loss].linked)

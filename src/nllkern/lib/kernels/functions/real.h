@@ -110,6 +110,9 @@ NLLK_INLINE void stream_done(void)
 #endif
 }
 
+/* Element i of an array, or NULL where there is no array: C does not define NULL + i. */
+NLLK_INLINE REAL *element_of(void *x, ptrdiff_t i) { return x ? (REAL *)x + i : NULL; }
+
 /* Ask for n numbers at x to be brought into cache, to be read or written; any address will do.  Inline, since GCC drops calls
  * of functions that do nothing else; clang takes constants alone. */
 NLLK_INLINE void fetch(const REAL *x, ptrdiff_t n, int to_write)

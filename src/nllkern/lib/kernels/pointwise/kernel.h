@@ -52,8 +52,9 @@ NLLK_INLINE parameter read_parameter(int j, const tile *t, ptrdiff_t i)
     if (j >= COUNT)
         return (parameter){.raw = 0};
     parameter p = {.raw = t->raw[j][i]};
-    if (LINKED >> j & 1) {
+    if (LINKED >> j & 1)
         p.e = t->linked[j]->e[i];
+    if (LINKED >> j & 1 && !DIRECT) { /* all that logit prepares is e */
         p.value = t->linked[j]->value[i];
         p.inverse = t->linked[j]->inverse[i];
         p.log = LOGS >> j & 1 ? t->linked[j]->log[i] : REAL_NAN;

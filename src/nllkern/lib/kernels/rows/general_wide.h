@@ -141,7 +141,7 @@ static void derive_row(general_batch *b, ptrdiff_t r, ptrdiff_t ahead)
     const nllk_rowwise *a = b->a;
     const row_options *o = b->options;
     ptrdiff_t n = a->classes, at = b->at_once ? r * b->padded : 0, i = b->first + r;
-    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, *hess = a->hess ? (REAL *)a->hess + i * n : NULL;
+    REAL *grad = element_of(a->grad, i * n), *hess = element_of(a->hess, i * n);
     if (b->block.weight[r] == 0) {
         if (grad)
             memset(grad, 0, n * sizeof *grad);

@@ -195,7 +195,7 @@ NLLK_INLINE double finish_each(const nllk_rowwise *a, ptrdiff_t i, row_target t,
 {
     ptrdiff_t n = a->classes;
     int lone = own == -REAL_INF && active == 0; /* no class is left */
-    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL;
+    REAL *grad = element_of(a->grad, i * n);
     double total = odd == 0 && own == own && !lone ? value + active * margin_rest : (double)REAL_NAN;
     if (grad && t.weight == 0)
         memset(grad, 0, n * sizeof *grad);
@@ -275,7 +275,7 @@ static double wide_hinge_of_each(const nllk_rowwise *a, ptrdiff_t i)
     const ptrdiff_t n = a->classes, whole = n & ~(ptrdiff_t)(LANES - 1);
     const row_target t = read_target(a, i);
     const REAL own = t.column < 0 ? 0 : z[t.column], unit = (REAL)(a->scale * t.weight);
-    REAL *grad = a->grad ? (REAL *)a->grad + i * n : NULL, unused[LANES], any = 0;
+    REAL *grad = element_of(a->grad, i * n), unused[LANES], any = 0;
     double value[LANES] = {0}, count[LANES] = {0}, low[2][LANES] = {{0}}, totals[2] = {0, 0};
     hinge_lanes s = {.odd = {0}};
     for (ptrdiff_t k = 0; k < n; k += CHUNK) {

@@ -225,7 +225,7 @@ static double gaussian_part(const nllk_vectors *a, ptrdiff_t index)
                 g[r] = m.factor[r] == 0 ? 0.0 : -m.factor[r] * g[r];
         }
         write_lanes(a->grad[0], first, count, d, m.g, &m);
-        REAL *h = (REAL *)a->hess[0] + first * d;
+        REAL *h = element_of(a->hess[0], first * d);
         for (ptrdiff_t r = 0; a->want >= WANT_HESS && r < count; r++)
             for (ptrdiff_t i = 0; i < d; i++)
                 h[r * d + i] = m.factor[r] == 0 ? R(0.0) : (REAL)(m.factor[r] * precision[i] + m.undefined[r]);
@@ -250,7 +250,7 @@ static void finish_shared(const nllk_vectors *a)
     const double undefined = one == one ? 0.0 : one;
     double squares[NLLK_VECTOR_MAX];
     for (ptrdiff_t i = 0; i < d; i++) {
-        REAL *to = (REAL *)a->grad[1] + i * d, *h = (REAL *)a->hess[1] + i * d;
+        REAL *to = (REAL *)a->grad[1] + i * d, *h = element_of(a->hess[1], i * d);
         const double product = sum_lanes(PART_PRODUCTS(total, pitch) + i * LANES), slope = one - product;
         for (ptrdiff_t j = 0; j < d; j++)
             to[j] = j < i ? (REAL)total[i * pitch + j] : R(0.0);

@@ -138,8 +138,8 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
     for (ptrdiff_t s = begin; s < end; s++) {
         const REAL *mu = (const REAL *)a->input[0] + s * d, *y = (const REAL *)a->target + s * d;
         const REAL *L = (const REAL *)a->input[1] + s * d * d;
-        REAL *grad[2] = {(REAL *)a->grad[0] + s * d, (REAL *)a->grad[1] + s * d * d};
-        REAL *hess[2] = {(REAL *)a->hess[0] + s * d, (REAL *)a->hess[1] + s * d * d};
+        REAL *grad[2] = {element_of(a->grad[0], s * d), element_of(a->grad[1], s * d * d)};
+        REAL *hess[2] = {element_of(a->hess[0], s * d), element_of(a->hess[1], s * d * d)};
         REAL weight = vector_weight(a, s);
         if (weight == 0) {
             if (a->loss)
@@ -175,7 +175,7 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
             backward_rows(L, d, &t, begin_rows, end_rows, b, g);
             for (ptrdiff_t i = begin_rows; i < end_rows; i++) {
                 const double gi = g[i - begin_rows], bw = b[i] * w[i];
-                REAL *to = grad[1] + i * d, *h = hess[1] + i * d;
+                REAL *to = grad[1] + i * d, *h = element_of(hess[1], i * d);
                 if (a->want >= WANT_HESS) {
                     double precision = over_theta_double(n[i], t.inverse[i], t.again[i]);
                     precision = over_theta_double(precision, t.inverse[i], t.again[i]) + nan_of(value);

@@ -269,8 +269,8 @@ NLLK_INLINE double triplet_samples(int kind, const nllk_vectors *a, ptrdiff_t be
                            (const REAL *)a->input[2] + s * d, d};
         REAL *grad[3], *hess[3], weight = vector_weight(a, s);
         for (int k = 0; k < 3; k++) {
-            grad[k] = (REAL *)a->grad[k] + s * d;
-            hess[k] = (REAL *)a->hess[k] + s * d;
+            grad[k] = element_of(a->grad[k], s * d);
+            hess[k] = element_of(a->hess[k], s * d);
         }
         vector_norm norms[2];
         power_norm powers[2];
