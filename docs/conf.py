@@ -36,6 +36,8 @@ plot_formats = [("png", 144)]
 plot_html_show_formats = False
 plot_html_show_source_link = False
 
+mathjax3_config = {"chtml": {"displayAlign": "left", "displayIndent": "1em"}}
+
 html_theme = "furo"
 html_title = f"nllkern {release}"
 html_static_path = ["static"]

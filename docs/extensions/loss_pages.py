@@ -8,15 +8,19 @@
 ``.. reference-losses::``        the docstrings of ``nllkern.reference``
 ``.. hard-points::``             how many hard points the accuracy tests have for each loss
 
-The build warns if a loss has no section, or a section no loss.
+Formulas in the docstrings of losses, which are literal text there, are typeset (formulas.py).  The
+build warns if one cannot be read, if a loss has no section, or a section no loss.
 """
 
 import inspect
+from importlib.resources import files
 from pathlib import Path
 
+import formulas
 from docutils import nodes
 from docutils.statemachine import StringList
 from numpydoc.docscrape_sphinx import SphinxDocString
+from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
@@ -57,6 +61,7 @@ class Losses(Generated):
         if not names:
             logger.warning("no loss of %s", self.arguments[0], location=self.get_location())
         for name in names:
+            self.env.note_dependency(str(files("nllkern") / "docstrings" / f"{name}.rst"))
             yield from ["", f".. _{name}:", "", name, "-" * len(name), ""]
             yield from [f".. autofunction:: nllkern.{name}", ""]
             for method in sorted(vars(type(LOSSES[name])).keys() - COMMON):
@@ -148,6 +153,38 @@ class Bars(SphinxTransform):
             node.replace_self(nodes.Text(node.rawsource))
 
 
+class Formulas(SphinxTransform):
+    """Literals in the docstring of a loss that are formulas are typeset."""
+
+    default_priority = 210  # after the bars
+
+    def apply(self):
+        for section in list(self.document.findall(addnodes.desc)):
+            if section[0].get("fullname") in LOSSES:
+                for node in list(section.findall(nodes.literal_block)):
+                    self.display(node)
+                for node in list(section.findall(nodes.literal)):
+                    self.typeset(node)
+
+    def display(self, node):
+        before = node.parent[node.parent.index(node) - 1]
+        if before.astext() == "Called with:":
+            return
+        try:
+            math = [nodes.math_block(x, x, number=None) for x in formulas.displayed(node.astext())]
+        except ValueError as error:
+            logger.warning("%s: %s", error, node.astext(), location=node)
+        else:
+            node.replace_self(math)
+
+    def typeset(self, node):
+        try:
+            latex = formulas.inline(node.astext())
+        except ValueError:
+            return  # code
+        node.replace_self(nodes.math(latex, latex))
+
+
 def missing(app, env):
     """Every loss has its section."""
     documented = env.domains["py"].objects
@@ -163,5 +200,6 @@ def setup(app):
     app.add_directive("reference-losses", ReferenceLosses)
     app.add_directive("hard-points", HardPoints)
     app.add_transform(Bars)
+    app.add_transform(Formulas)
     app.connect("env-check-consistency", missing)
     return {"parallel_read_safe": True}

@@ -122,10 +122,11 @@ def called(row: Loss) -> str:
 def links(row: Loss) -> str:
     """The table of the links that lead to the parameters."""
     linked = next((p for p in row.parameters if p.is_linked), row.parameters[0])
-    lines = [("link", "parameter", "raw number u")]
+    lines = [("link", "parameter", "raw number ``u``")]
     for link in LINKS:
         if link in linked.links and link.in_c:
-            lines.append((f'``"{link.name}"``', link.formula, (link.raw or linked.support).words))
+            raw = (link.raw or linked.support).words
+            lines.append((f'``"{link.name}"``', f"``{link.formula}``", raw))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = "  ".join("=" * n for n in widths)
     rows = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]

@@ -7,6 +7,7 @@ import re
 from importlib import resources
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -19,6 +20,14 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 REFERENCE = "\n".join(page.read_text() for page in sorted((DOCS / "api").glob("*.rst")))
 SECTIONS = ["Parameters", "Returns", "Raises", "Notes", "References", "Examples"]
+
+
+def module(path):
+    """The module of a file outside the package."""
+    spec = spec_from_file_location(path.stem, path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def section(text, title):
@@ -62,6 +71,63 @@ def test_links_are_documented(loss):
     for link in loss.links:
         assert f'``"{link}"``' in loss.__doc__
         assert f'"{link}"' in section(loss.__doc__, "Parameters")
+
+
+# The formulas of docstrings, as the pages typeset them.
+
+
+@pytest.fixture(scope="module")
+def formulas():
+    return module(DOCS / "extensions" / "formulas.py")
+
+
+@LOSSES
+def test_formulas_are_read(loss, formulas):
+    """Each displayed one, with its braces and brackets in pairs."""
+    called, *blocks = re.findall(r"::\n\n((?: {4}.*\n|\n)+)", loss.__doc__ + "\n")
+    assert called.startswith("    loss(")
+    assert blocks
+    for latex in (x for block in blocks for x in formulas.displayed(dedent(block))):
+        assert latex.count(r"\left") == latex.count(r"\right")
+        depth = 0
+        for brace in re.findall(r"[{}]", latex):
+            depth += 1 if brace == "{" else -1
+            assert depth >= 0
+        assert depth == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("-z / sigma", r"- z / \sigma"),
+        ("2 w z^2 nu / (nu + z^2)", r"2 w z^{2} \nu / (\nu + z^{2})"),
+        ("sum_k t_k", r"\sum_{k} t_{k}"),
+        ("max(0, |a - b|)", r"\max(0 ,\; |a - b|)"),
+        ("2 z_loss s'_k^2", r"2\,\mathrm{z\_loss}\,{s'_{k}}^{2}"),
+        ("|L^-1 e_i|^2", r"|L^{- 1} e_{i}|^{2}"),
+        ("sqrt(2) b", r"\sqrt{2} b"),
+        ("d2/dlogsigma2", r"\frac{\partial^2 \mathrm{value}}{\partial (\log \sigma)^2}"),
+        ("y z < 1, else 0", r"y z < 1 ,\; \text{else}\ 0"),
+    ],
+)
+def test_formulas_within_text(text, latex, formulas):
+    assert formulas.inline(text) == latex
+
+
+def test_fractions(formulas):
+    """x/y binds more than a product, x / y less; what they divide needs no parentheses."""
+    (found,) = formulas.displayed("value = (nu + 1)/2 log(z) + a b / (c - 1)    (only if full)\n")
+    value, half, last = r"\mathrm{value}", r"\frac{\nu + 1}{2}", r"\frac{a b}{c - 1}"
+    line = rf"{value} & = {half} \log(z) + {last} & \qquad & \text{{(only if full)}}"
+    assert found == rf"\begin{{aligned}}{line}\end{{aligned}}"
+
+
+@pytest.mark.parametrize(
+    "text", ["full", "full=False", '"log"', "loss.grad(...)", "sgima", "(a", "a )", "a * b"]
+)
+def test_code_is_no_formula(text, formulas):
+    with pytest.raises(ValueError, match=r"\w"):
+        formulas.inline(text)
 
 
 @LOSSES
@@ -157,9 +223,7 @@ def test_speed_table_was_measured():
 
 def test_losses_of_the_readme_are_those_of_the_rows():
     """Each line is what tools/loss_table.py writes; a newer loss may be missing."""
-    spec = spec_from_file_location("loss_table", ROOT / "tools" / "loss_table.py")
-    tool = module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = module(ROOT / "tools" / "loss_table.py")
     table = README.read_text().partition("<!-- losses -->\n")[2].partition("\n\n")[0].splitlines()
     assert len(table) > 20
     assert {*table[2:]} <= {tool.line(loss.row) for loss in nk.losses()}
