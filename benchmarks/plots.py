@@ -1,4 +1,4 @@
-"""The three plots: throughput against classes, speed-up per cell, error per loss."""
+"""The plots: time per loss, throughput against classes, speed-up per cell, error per loss."""
 
 import matplotlib
 
@@ -7,9 +7,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from .cells import SWEEP_ELEMENTS
+from .cells import SWEEP_ELEMENTS, Cell
 from .peers import COPY, OURS, PEERS
-from .summary import RIVALS, best_errors, by_family, fastest, lines
+from .summary import RIVALS, best_errors, by_family, fastest, in_order, lines
 
 STYLE = {
     "figure.dpi": 150,
@@ -30,6 +30,7 @@ def draw(results, folder):
         if results.get("sweep"):
             save(throughput(results), folder / "throughput.png")
         if any(line.speed_up for line in lines(results)):
+            save(overview(results), folder / "overview.png")
             save(speed_up(results), folder / "speedup.png")
         if results.get("errors"):
             save(errors(results), folder / "errors.png")
@@ -93,6 +94,44 @@ def throughput(results):
         + where(results["machine"])
     )
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def overview(results):
+    """A row a loss, at the middle one of its shapes: milliseconds of every library in float32."""
+    by_loss = {}
+    for result in in_order(results["table"]):
+        if result["cell"]["dtype"] == "float32":
+            by_loss.setdefault(result["cell"]["loss"], []).append(result)
+    rows = [cells[(len(cells) - 1) // 2] for cells in by_loss.values()]
+    figure, axes = plt.subplots(figsize=(8.5, 0.21 * len(rows) + 1.8), layout="constrained")
+    for name, marker in zip([OURS, *RIVALS], "osDv^P", strict=False):
+        runs = [(row, fastest(result, name)) for row, result in enumerate(rows)]
+        points = [(run["min"] * 1e3, row) for row, run in runs if run]
+        if points:
+            look = {"markersize": 8, "zorder": 4} if name == OURS else {"markersize": 5.5}
+            look |= {"color": PEERS[name].color, "label": PEERS[name].label}
+            axes.plot(*zip(*points, strict=True), marker, **look)
+    cells = [Cell.from_json(result["cell"]) for result in rows]
+    labels = [f"{cell.loss}, {' x '.join(map(str, cell.shape))}" for cell in cells]
+    axes.set_yticks(range(len(rows)), labels)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(plain_number))
+    axes.grid(axis="x", alpha=0.3)
+    axes.grid(axis="y", alpha=0.15)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("milliseconds for value and gradient (logarithmic; left is faster)")
+    machine = results["machine"]
+    versions = {name: machine["versions"].get(name, "") for name in ("nllkern", "torch", "jax")}
+    figure.suptitle(
+        f"Value and gradient in float32, {machine['threads']} threads, {machine['date']}\n"
+        f"{machine['cpu']}; " + ", ".join(f"{n} {v}" for n, v in versions.items() if v),
+        x=0.01,
+        ha="left",
+        fontsize=11,
+    )
+    figure.legend(loc="outside lower center", ncols=6, handletextpad=0.2, columnspacing=1.2)
     return figure
 
 

@@ -168,7 +168,7 @@ def displayed(text):
     for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
         lines = re.sub(r" += ", " = ", re.sub(r"^ +", "&", paragraph, flags=re.MULTILINE))
         rows = (re.split(r"\s{2,}", line.rstrip()) for line in lines.splitlines())
-        body = r" \\ ".join(r" & \qquad ".join(map(columns, row)) for row in rows)
+        body = r" \\[3pt] ".join(r" & \qquad ".join(map(columns, row)) for row in rows)
         yield rf"\begin{{aligned}}{body}\end{{aligned}}"
 
 
@@ -178,6 +178,6 @@ def columns(cell):
         return rf"& \text{{{cell}}}"
     left, equals, right = cell.partition(" = ")
     if not equals or re.search(rf"\b({TEXT})\b", left):
-        indent = r"\phantom{= {}}" if cell[0] == "&" else ""
+        indent = r"\phantom{{}={}}" if cell[0] == "&" else ""
         return rf"& {indent} {read(cell.strip('& '), tall=True)}"
     return " & = ".join(read(side, tall=True) for side in (left, right))

@@ -174,34 +174,40 @@ def test_functions_have_docstrings(function):
     assert function.__doc__
 
 
-# The README.
+# The README and the quick start.
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+def shown(page):
+    """The Python programs of a page; the output that it shows after each, if it does."""
+    pattern = r"^```python\n(.*?)^```$(?:\n\n^```\n(.*?)^```$)?"
+    return re.findall(pattern, page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_readme_runs(capsys):
+    ((program, output),) = shown(README)
+    exec(program, {})
+    assert capsys.readouterr().out == output
+    assert len([line for line in program.splitlines() if line]) <= 10
 
 
 def test_quick_start_runs():
-    quick = [b for b in blocks("python") if "sklearn" not in b]
-    assert len(quick) == 2
+    *programs, _ = shown(DOCS / "quickstart.md")
+    assert len(programs) == 2
     names = {}
-    for block in quick:
-        exec(block, names)
+    for program, _ in programs:
+        exec(program, names)
     assert names["d_mean"].shape == names["mean"].shape
     assert isinstance(names["d_raw"], float)
 
 
-def test_worked_example_prints_what_the_readme_shows(capsys):
+def test_worked_example_prints_what_is_shown(capsys):
     pytest.importorskip("sklearn")
-    (example,) = [b for b in blocks("python") if "sklearn" in b]
-    exec(example, {})
-    shown = re.search(re.escape(example) + r"```\n\n```\n(.*?)```", README.read_text(), re.DOTALL)[
-        1
-    ]
+    program, output = shown(DOCS / "quickstart.md")[-1]
+    exec(program, {})
     fit, difference = capsys.readouterr().out.splitlines()
-    assert fit == shown.splitlines()[0]
+    assert fit == output.splitlines()[0]
     assert float(difference.split()[-1]) < 1e-4  # its last digits are the optimizer's
-    assert float(shown.split()[-1]) < 1e-4
+    assert float(output.split()[-1]) < 1e-4
 
 
 def test_install_commands_are_marked():
@@ -212,15 +218,6 @@ def test_install_commands_are_marked():
         )
 
 
-def test_speed_table_was_measured():
-    """README's table is that of the last comparison."""
-    section = README.read_text().partition("\n## Measured\n")[2].partition("\n## ")[0]
-    table = [line for line in section.splitlines() if line.startswith("| ")]
-    assert len(table) > 20
-    measured = (ROOT / "benchmarks" / "results" / "compare.md").read_text().splitlines()
-    assert [line for line in table if line not in measured] == []
-
-
 def test_losses_of_the_readme_are_those_of_the_rows():
     """Each line is what tools/loss_table.py writes; a newer loss may be missing."""
     tool = module(ROOT / "tools" / "loss_table.py")
@@ -229,8 +226,8 @@ def test_losses_of_the_readme_are_those_of_the_rows():
     assert {*table[2:]} <= {tool.line(loss.row) for loss in nk.losses()}
 
 
-def test_every_public_function_is_in_the_readme():
-    text = README.read_text()
+def test_every_public_function_is_in_the_quick_start():
+    text = (DOCS / "quickstart.md").read_text()
     for name in {*nk.__all__} - {loss.name for loss in nk.losses()}:
         assert name in text or name.startswith("_")
 
