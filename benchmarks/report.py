@@ -82,7 +82,7 @@ def verdict(checks):
 
 
 def brief_table(results):
-    """A line for each loss and shape: time and error, beside the fastest rival's; as in README."""
+    """A line for each loss and shape: time and error, beside the fastest rival's."""
     best = best_errors(results)
     rows = {}
     for line in lines(results):
