@@ -25,6 +25,7 @@ SIGNS = {sign: sign for sign in "=<>+-"} | {
     **{"<=": r"\le", ">=": r"\ge", "!=": r"\ne", "~": r"\approx"},
     **{".": r"\cdot", ",": r",\;"},
 }
+TRANSPOSED = r"\mathsf{T}"
 FACTOR = "factor"  # nothing between two factors
 BINDING = {"+": 1, "-": 1, " /": 2, ".": 3, FACTOR: 3, "/": 4, "^": 5, "_": 5}  # of all others: 0
 LONG = "".join(f"{name}|" for name in sorted(NAMES, reverse=True) if "_" in name)
@@ -73,7 +74,7 @@ class Reader:
             elif infix == "^":
                 power = inside(self.formula(binding + 1))
                 left = f"{{{left}}}" if "'" in left else left  # a prime is an exponent
-                left += rf"^{{{power}}}" if power != "T" else r"^{\mathsf{T}}"
+                left += f"^{{{power.replace('T', TRANSPOSED)}}}"
             elif infix in ("/", " /"):
                 right = self.formula(binding + 1)
                 bar = rf"\frac{{{inside(left)}}}{{{inside(right)}}}"
@@ -150,9 +151,11 @@ def derivative(d, of, log, by, **_):
 
 
 def subscript(text):
-    """Letters are indices."""
+    """Two letters are two indices."""
     if text[0] == "{":
         return read(text[1:-1])
+    if len(text) > 2 and text not in WORDS:
+        raise ValueError(f"unexpected subscript {text!r} in a formula")
     return NAMES.get(text, text)
 
 

@@ -8,8 +8,8 @@
 ``.. reference-losses::``        the docstrings of ``nllkern.reference``
 ``.. hard-points::``             how many hard points the accuracy tests have for each loss
 
-Formulas in the docstrings of losses, which are literal text there, are typeset (formulas.py).  The
-build warns if one cannot be read, if a loss has no section, or a section no loss.
+Formulas of losses, which are literal text in their files, are typeset (formulas.py).  The build
+warns if one cannot be read, if a loss has no section, or a section no loss.
 """
 
 import inspect
@@ -110,6 +110,12 @@ class WhichLoss(Generated):
             yield from [f"     - :func:`{name}`{links}", f"     - {said['prediction']}"]
             yield f"     - {said['gradient']}"
 
+    def run(self):
+        table = super().run()
+        for node in [x for part in table for x in part.findall(nodes.literal)]:
+            typeset(node)
+        return table
+
 
 class LossTable(Generated):
     def lines(self):
@@ -164,7 +170,7 @@ class Formulas(SphinxTransform):
                 for node in list(section.findall(nodes.literal_block)):
                     self.display(node)
                 for node in list(section.findall(nodes.literal)):
-                    self.typeset(node)
+                    typeset(node)
 
     def display(self, node):
         before = node.parent[node.parent.index(node) - 1]
@@ -177,12 +183,14 @@ class Formulas(SphinxTransform):
         else:
             node.replace_self(math)
 
-    def typeset(self, node):
-        try:
-            latex = formulas.inline(node.astext())
-        except ValueError:
-            return  # code
-        node.replace_self(nodes.math(latex, latex))
+
+def typeset(node):
+    """Turn a literal that is a formula into one."""
+    try:
+        latex = formulas.inline(node.astext())
+    except ValueError:
+        return  # code
+    node.replace_self(nodes.math(latex, latex))
 
 
 def missing(app, env):

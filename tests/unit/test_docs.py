@@ -123,7 +123,8 @@ def test_fractions(formulas):
 
 
 @pytest.mark.parametrize(
-    "text", ["full", "full=False", '"log"', "loss.grad(...)", "sgima", "(a", "a )", "a * b"]
+    "text",
+    ["full", "full=False", '"log"', "loss.grad(...)", "sgima", "(a", "a )", "a * b", "log_cosh"],
 )
 def test_code_is_no_formula(text, formulas):
     with pytest.raises(ValueError, match=r"\w"):
