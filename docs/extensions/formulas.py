@@ -160,9 +160,9 @@ def subscript(text):
 
 
 def inline(text):
-    """The LaTeX of a formula within text; ValueError for what is code, as a lone argument."""
-    if text in WORDS or text.startswith('"'):
-        raise ValueError(f"{text!r} is a name or a value of an argument")
+    """The LaTeX of a formula within text; ValueError for what is code."""
+    if text in WORDS or re.search(r'\w=|"', text):
+        raise ValueError(f"{text!r} is an argument")
     return read(text)
 
 

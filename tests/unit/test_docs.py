@@ -124,7 +124,7 @@ def test_fractions(formulas):
 
 @pytest.mark.parametrize(
     "text",
-    ["full", "full=False", '"log"', "loss.grad(...)", "sgima", "(a", "a )", "a * b", "log_cosh"],
+    ["full", "delta=e", '"log"', "loss.grad(...)", "log_cosh", "sgima", "(a", "a )", "a * b"],
 )
 def test_code_is_no_formula(text, formulas):
     with pytest.raises(ValueError, match=r"\w"):
