@@ -5,7 +5,6 @@ cimport numpy as cnp
 from cpython.pycapsule cimport PyCapsule_New
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 import os
 import threading
@@ -22,6 +21,9 @@ cdef extern from "build_config.h":
     const char *NLLK_VERSION
     const char *NLLK_COMPILER
     const char *NLLK_KERNEL_FLAGS
+
+cdef extern from "os_threads.h" nogil:
+    int64_t nllk_now()
 
 
 cdef const nllk_level *levels = NULL
@@ -58,19 +60,13 @@ cdef enum:
     PATIENCE = 100_000_000  # nanoseconds between looks for signals: another thread may keep the GIL for 5 ms each time
 
 
-cdef int64_t clock() noexcept nogil:
-    cdef timespec t
-    clock_gettime(CLOCK_MONOTONIC, &t)
-    return <int64_t> t.tv_sec * 1_000_000_000 + t.tv_nsec
-
-
 cdef int handle_signals() noexcept with gil:
     return PyErr_CheckSignals()
 
 
 cdef int interrupted(void *looked) noexcept nogil:
     """Run Python's signal handlers now and then; whether one of them has raised.  `looked`: when that was last."""
-    cdef int64_t now = clock()
+    cdef int64_t now = nllk_now()
     if now - (<int64_t *> looked)[0] < PATIENCE:
         return 0
     (<int64_t *> looked)[0] = now
@@ -97,11 +93,12 @@ cdef int run(nllk_kernel kernel, const void *arguments, ptrdiff_t samples, ptrdi
     """
     cdef nllk_batch batch
     cdef nllk_team team
-    cdef int64_t looked = clock()
+    cdef int64_t looked
     cdef int status
     team.threads, team.parallel, team.context = nllk_thread_count(threads), parallel(), &looked
     team.interrupted = NULL
     if can_be_interrupted(samples * sample_size):
+        looked = nllk_now()
         team.interrupted = interrupted
     raise_for(nllk_batch_open(&batch, kernel, arguments, samples, sample_size, 0))
     with nogil:
@@ -119,7 +116,7 @@ cdef int compute(int loss, bint is_double, ptrdiff_t samples, ptrdiff_t size, co
     if samples * max(size, 1) < SHORT:
         return raise_for(nllk_compute(loss, is_double, samples, size, inputs, o, r))
     if can_be_interrupted(samples * max(size, 1)):
-        looked = clock()
+        looked = nllk_now()
         o.interrupted, o.context = interrupted, &looked
     with nogil:
         status = nllk_compute(loss, is_double, samples, size, inputs, o, r)

@@ -8,7 +8,7 @@ arrays like any others: they own their data, they can be resized, and tracemallo
 cimport numpy as cnp
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memmove, memset, strcpy
 
 import os
@@ -34,19 +34,15 @@ cdef extern from "numpy/arrayobject.h":
     object PyDataMem_SetHandler(object)
 
 
-cdef extern from * nogil:
-    """
-    #include <pthread.h>
+cdef extern from "os_threads.h" nogil:
+    ctypedef struct atomic_int:
+        pass
 
-    static pthread_mutex_t kept_mutex = PTHREAD_MUTEX_INITIALIZER;
-    static void lock(void) { pthread_mutex_lock(&kept_mutex); }
-    static void unlock(void) { pthread_mutex_unlock(&kept_mutex); }
-    /* A forked child finds the blocks as they are between two changes. */
-    static int watch_forks(void) { return pthread_atfork(lock, unlock, unlock); }
-    """
-    void lock()
-    void unlock()
-    int watch_forks()
+    void nllk_lock(atomic_int *)
+    void nllk_unlock(atomic_int *)
+    int nllk_watch_forks(void (*before)() noexcept nogil, void (*in_parent)() noexcept nogil,
+                         void (*in_child)() noexcept nogil)
+    int64_t nllk_memory()
 
 
 cdef enum:
@@ -62,6 +58,15 @@ cdef int count = 0
 cdef size_t total = 0  # bytes of them
 cdef size_t limit = 0
 cdef PyDataMemAllocator *numpys
+cdef atomic_int changing
+
+
+cdef void lock() noexcept nogil:
+    nllk_lock(&changing)
+
+
+cdef void unlock() noexcept nogil:
+    nllk_unlock(&changing)
 
 
 cdef size_t block_size(size_t size) noexcept nogil:
@@ -215,9 +220,9 @@ def default_limit(environ=os.environ):
         if not text.isdecimal():
             raise ValueError(f"NLLKERN_CACHE_BYTES: got {text!r}, expected a number of bytes, 0 to keep nothing")
         return min(int(text), 2**62)
-    return min(512 << 20, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 16)
+    return min(512 << 20, nllk_memory() // 16)
 
 
 limit = default_limit()
-if watch_forks() != 0:
+if nllk_watch_forks(lock, unlock, unlock) != 0:  # a forked child finds the blocks as they are between two changes
     limit = 0

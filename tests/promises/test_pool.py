@@ -13,6 +13,7 @@ import pytest
 from cases import Case, assert_same_bits, cases
 from fresh import run_python
 
+import nllkern as nk
 from nllkern import _engine
 
 TESTS = Path(__file__).parents[1]
@@ -255,7 +256,8 @@ def build_stress(folder, *options):
         pytest.skip("needs a C compiler and the source tree")
     program = folder / "stress"
     sources = [TESTS / "promises" / "pool_stress.c", CORE / "pool.c", CORE / "os_threads.c"]
-    flags = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{CORE}"]
+    flags = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror"]
+    flags += [f"-I{CORE}", f"-I{nk.get_include()}"]
     command = [compiler, *flags, *options, *sources, "-lpthread", "-o", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "-fsanitize=thread" in options and done.returncode:

@@ -5,7 +5,8 @@
 #include <string.h>
 
 static const nllk_level *levels;
-static int count, in_use;
+static int count;
+static atomic_int in_use;
 
 __attribute__((constructor)) static void choose_level(void)
 {

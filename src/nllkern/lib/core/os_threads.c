@@ -4,11 +4,10 @@
 #endif
 #include "os_threads.h"
 
-#ifdef NLLK_THREADS
-
 #ifdef _WIN32
 #include <windows.h>
 
+#ifdef NLLK_THREADS
 static DWORD WINAPI run_thread(void *run)
 {
     ((void (*)(void))run)();
@@ -22,6 +21,7 @@ int nllk_start_thread(void (*run)(void))
         CloseHandle(thread);
     return thread != NULL;
 }
+#endif
 
 static SRWLOCK lock = SRWLOCK_INIT;
 static CONDITION_VARIABLE changed = CONDITION_VARIABLE_INIT;
@@ -44,12 +44,25 @@ void nllk_wake(atomic_int *number, int count)
 
 void nllk_forget_sleepers(void) {}
 
+int nllk_watch_forks(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    (void)before, (void)in_parent, (void)in_child;
+    return 0;
+}
+
 int64_t nllk_now(void)
 {
     LARGE_INTEGER ticks, rate;
     QueryPerformanceCounter(&ticks);
     QueryPerformanceFrequency(&rate);
     return (int64_t)((double)ticks.QuadPart / (double)rate.QuadPart * 1e9);
+}
+
+int64_t nllk_memory(void)
+{
+    MEMORYSTATUSEX status = {.dwLength = sizeof status};
+    GlobalMemoryStatusEx(&status);
+    return (int64_t)status.ullTotalPhys;
 }
 
 int nllk_processors(void) { return (int)GetActiveProcessorCount(ALL_PROCESSOR_GROUPS); }
@@ -62,6 +75,7 @@ int nllk_this_processor(void) { return (int)GetCurrentProcessorNumber(); }
 #include <time.h>
 #include <unistd.h>
 
+#ifdef NLLK_THREADS
 static void *run_thread(void *run)
 {
     ((void (*)(void))run)();
@@ -81,6 +95,12 @@ int nllk_start_thread(void (*run)(void))
         pthread_detach(thread);
     return status == 0;
 }
+#endif
+
+int nllk_watch_forks(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+    return pthread_atfork(before, in_parent, in_child);
+}
 
 int64_t nllk_now(void)
 {
@@ -88,6 +108,8 @@ int64_t nllk_now(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
+
+int64_t nllk_memory(void) { return (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGE_SIZE); }
 
 #if defined(__linux__) && !defined(NLLK_NO_FUTEX)
 #include <linux/futex.h>
@@ -155,4 +177,17 @@ int nllk_this_processor(void) { return -1; }
 #endif
 #endif
 
-#endif
+/* 1: locked; 2: locked, and somebody may sleep until it is not. */
+void nllk_lock(atomic_int *lock)
+{
+    int free = 0;
+    if (!atomic_compare_exchange_strong(lock, &free, 1))
+        while (atomic_exchange(lock, 2))
+            nllk_sleep_while(lock, 2, 0);
+}
+
+void nllk_unlock(atomic_int *lock)
+{
+    if (atomic_exchange(lock, 0) == 2)
+        nllk_wake(lock, 1);
+}

@@ -3,31 +3,25 @@
 #include "os_threads.h"
 #include "pool.h"
 
-#include <stdlib.h>
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
 static _Thread_local int limit = 0; /* of the calling thread; 0: none */
-static int default_threads = 0;     /* 0: not set */
-static int threading = NLLK_THREADING_DEFAULT;
+static atomic_int default_threads;  /* 0: not set */
+static atomic_int threading = NLLK_THREADING_DEFAULT;
 static _Thread_local int preferred = NLLK_POOL;
 
 /* GCC's OpenMP hangs in a child that was forked after its parent had used threads, whoever used them, so a forked
  * child has the pool. */
 static int is_forked_child = 0;
 
-#if defined(__unix__) || defined(__APPLE__)
 static void after_fork(void)
 {
     is_forked_child = 1;
     nllk_pool_forget();
 }
-__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(0, 0, after_fork); }
-#endif
+__attribute__((constructor)) static void watch_forks(void) { nllk_watch_forks(0, 0, after_fork); }
 
 int nllk_openmp_version(void)
 {
@@ -57,8 +51,10 @@ int nllk_set_threading(int way)
 
 int nllk_get_threading(void)
 {
-    const int way = threading == NLLK_THREADING_DEFAULT ? preferred : threading;
-    return is_forked_child || !nllk_openmp_version() ? NLLK_POOL : way;
+    const int way = threading;
+    if (is_forked_child || !nllk_openmp_version())
+        return NLLK_POOL;
+    return way == NLLK_THREADING_DEFAULT ? preferred : way;
 }
 
 int nllk_prefer_threading(int way)
@@ -86,8 +82,9 @@ int nllk_thread_count(int asked)
         return asked;
     if (limit > 0)
         return limit;
-    if (default_threads > 0)
-        return default_threads;
+    const int count = default_threads;
+    if (count > 0)
+        return count;
 #ifdef _OPENMP
     return omp_get_max_threads();
 #else
