@@ -23,22 +23,22 @@ int nllk_start_thread(void (*run)(void))
 }
 #endif
 
-static SRWLOCK lock = SRWLOCK_INIT;
+static SRWLOCK sleepers = SRWLOCK_INIT;
 static CONDITION_VARIABLE changed = CONDITION_VARIABLE_INIT;
 
 void nllk_sleep_while(atomic_int *number, int seen, int nanoseconds)
 {
-    AcquireSRWLockExclusive(&lock);
+    AcquireSRWLockExclusive(&sleepers);
     if (atomic_load(number) == seen)
-        SleepConditionVariableSRW(&changed, &lock, nanoseconds ? (DWORD)(nanoseconds / 1000000 + 1) : INFINITE, 0);
-    ReleaseSRWLockExclusive(&lock);
+        SleepConditionVariableSRW(&changed, &sleepers, nanoseconds ? (DWORD)(nanoseconds / 1000000 + 1) : INFINITE, 0);
+    ReleaseSRWLockExclusive(&sleepers);
 }
 
 void nllk_wake(atomic_int *number, int count)
 {
     (void)number, (void)count;
-    AcquireSRWLockExclusive(&lock);
-    ReleaseSRWLockExclusive(&lock);
+    AcquireSRWLockExclusive(&sleepers);
+    ReleaseSRWLockExclusive(&sleepers);
     WakeAllConditionVariable(&changed);
 }
 
@@ -125,7 +125,7 @@ void nllk_wake(atomic_int *number, int count) { syscall(SYS_futex, number, FUTEX
 
 void nllk_forget_sleepers(void) {}
 #else
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t sleepers = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
 void nllk_sleep_while(atomic_int *number, int seen, int nanoseconds)
@@ -135,27 +135,27 @@ void nllk_sleep_while(atomic_int *number, int seen, int nanoseconds)
     const long sum = t.tv_nsec + nanoseconds;
     t.tv_sec += sum / 1000000000;
     t.tv_nsec = sum % 1000000000;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&sleepers);
     if (atomic_load(number) == seen) {
         if (nanoseconds)
-            pthread_cond_timedwait(&changed, &lock, &t);
+            pthread_cond_timedwait(&changed, &sleepers, &t);
         else
-            pthread_cond_wait(&changed, &lock);
+            pthread_cond_wait(&changed, &sleepers);
     }
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&sleepers);
 }
 
 void nllk_wake(atomic_int *number, int count)
 {
     (void)number, (void)count;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&sleepers);
     pthread_cond_broadcast(&changed);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&sleepers);
 }
 
 void nllk_forget_sleepers(void)
 {
-    pthread_mutex_init(&lock, NULL);
+    pthread_mutex_init(&sleepers, NULL);
     pthread_cond_init(&changed, NULL);
 }
 #endif

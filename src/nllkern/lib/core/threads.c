@@ -96,19 +96,23 @@ int nllk_thread_count(int asked)
 #endif
 }
 
+#ifdef _OPENMP
 static void openmp(int count, void (*work)(void *task, int k), void *task)
 {
 #pragma omp parallel for num_threads(count) schedule(static, 1)
     for (int k = 0; k < count; k++)
         work(task, k);
 }
+#endif
 
 void nllk_run_team(const nllk_team *team, int count, void (*work)(void *task, int k), void *task)
 {
     if (team->parallel)
         team->parallel(team->context, count, work, task);
+#ifdef _OPENMP
     else if (nllk_get_threading() == NLLK_OPENMP)
         openmp(count, work, task);
+#endif
     else
         nllk_pool_run(count, work, task);
 }
