@@ -18,6 +18,13 @@ sys.path[:0] = [str(HERE), str(HERE / "support")]  # for golden/ and the modules
 from thin import thin
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-run-parallel reads it
+def pytest_configure(config):
+    if config.pluginmanager.has_plugin("run-parallel"):
+        # A child process shares no threads with its siblings.
+        config.addinivalue_line("thread_unsafe_functions", "subprocess.*")
+
+
 @pytest.fixture(params=nk.simd_levels())
 def simd_level(request):
     """Runs the test once per SIMD level that this machine has, with that level in use."""

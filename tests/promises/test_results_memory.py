@@ -24,7 +24,10 @@ LARGE = 2 << 20  # float32 numbers: 8 MiB
 LIMIT = _results.default_limit()
 MIB = 1 << 20
 
-pytestmark = pytest.mark.skipif(LIMIT < 64 * MIB, reason="nothing, or next to nothing, is kept")
+pytestmark = [
+    pytest.mark.skipif(LIMIT < 64 * MIB, reason="nothing, or next to nothing, is kept"),
+    pytest.mark.thread_unsafe(reason="counts the bytes that the process keeps"),
+]
 
 
 @pytest.fixture(autouse=True)

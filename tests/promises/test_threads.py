@@ -106,6 +106,7 @@ def test_quota_and_affinity_set_the_default(monkeypatch, limit, expected):
 
 
 @needs_threads
+@pytest.mark.thread_unsafe(reason="sets the number of threads of the process")
 def test_set_and_limit():
     """set_num_threads is for the process; the with block for one thread, and nests."""
     before = nk.get_num_threads()
