@@ -54,6 +54,17 @@ def test_workflow_names_the_platforms():
     assert platforms == [*linux, "macosx_arm64", "macosx_x86_64", "win_amd64"]
 
 
+def test_headers_of_the_operating_system():
+    """os_threads.c alone includes them; the handler of JAX asks Linux for huge pages."""
+    source, header = ROOT / "src" / "nllkern", r"pthread|unistd|windows|time|sys/\w+|linux/\w+"
+    pattern = rf"#include <({header})\.h>|from (posix|libc\.time)\b"
+    files = [
+        path for path in source.rglob("*") if path.suffix in (".c", ".h", ".cc", ".pyx", ".pxd")
+    ]
+    found = {path.name for path in files if re.search(pattern, path.read_text("utf-8"))}
+    assert found == {"os_threads.c", "_jax_ffi.cc"}
+
+
 def test_tools_are_linted():
     assert set(PYPROJECT["tool"]["ruff"]["extend-include"]) == {
         f"tools/{path.name}"
