@@ -19,7 +19,7 @@ from nllkern._engine cimport (
 )
 from nllkern._inputs cimport Call
 from nllkern._loss cimport Loss
-from nllkern._results cimport new_array
+from nllkern._results cimport new_array, new_array_of
 
 import numpy as np
 
@@ -99,7 +99,7 @@ cdef class Bins:
         cdef nllk_sums sums
         cdef nllk_bins *c = &self.c
         cdef ptrdiff_t rows = cnp.PyArray_SIZE(logits) // c.bins
-        cdef cnp.ndarray result = np.empty(shape, np.float64 if t == cnp.NPY_DOUBLE else np.float32)
+        cdef cnp.ndarray result = new_array_of(shape, t)
         c.row_stride = row_stride(logits, t)
         if c.row_stride == NOT_ROWS:
             logits = as_input(logits, t)

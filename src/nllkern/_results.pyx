@@ -193,6 +193,14 @@ cdef cnp.ndarray new_array(int ndim, const cnp.npy_intp *shape, int t):
         PyDataMem_SetHandler(default)
 
 
+cdef cnp.ndarray new_array_of(tuple shape, int t):
+    cdef cnp.npy_intp sizes[64]  # NumPy's arrays have no more axes
+    cdef int k
+    for k in range(len(shape)):
+        sizes[k] = shape[k]
+    return new_array(<int> len(shape), sizes, t)
+
+
 def empty_cache():
     """Free the memory that is kept for results to come.
 

@@ -87,17 +87,19 @@ def test_no_page_faults():
 
 def test_every_kind_of_result():
     x = np.linspace(0.1, 3, LARGE, dtype=np.float32)
+    logits = np.zeros((LARGE, 2), np.float32)
     for _ in range(2):
         found = nk.gaussian_nll.value_grad_hess(x, x, x, reduction="none")
         bins = nk.binned_cross_entropy.encode(x, (0, 4), K=8)
-        arrays = [found[0], *found[1], *found[2], bins]
+        mean = nk.binned_cross_entropy.expectation(logits, (0, 4))
+        arrays = [found[0], *found[1], *found[2], bins, mean]
         assert all(a.flags.owndata for a in arrays)
         places = {address(a) for a in arrays}
-        del found, bins, arrays
+        del found, bins, mean, arrays
         if _results.kept_bytes() > 0:
             before, kept = places, _results.kept_bytes()
     assert places == before
-    assert kept >= 5 * x.nbytes + 8 * LARGE
+    assert kept >= 6 * x.nbytes + 8 * LARGE
 
 
 def test_sizes_that_are_almost_the_same_share_a_block():
