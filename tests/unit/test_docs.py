@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 REFERENCE = "\n".join(page.read_text() for page in sorted((DOCS / "api").glob("*.rst")))
+takes_stdout = pytest.mark.thread_unsafe(reason="doctest sets sys.stdout")
 SECTIONS = ["Parameters", "Returns", "Raises", "Notes", "References", "Examples"]
 
 
@@ -132,6 +133,7 @@ def test_code_is_no_formula(text, formulas):
 
 
 @LOSSES
+@takes_stdout
 def test_examples(loss):
     test = doctest.DocTestParser().get_doctest(loss.__doc__, {}, loss.name, None, 0)
     assert test.examples
@@ -147,6 +149,7 @@ PAGES = sorted(DOCS.rglob("*.rst"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@takes_stdout
 def test_examples_of_the_pages(page):
     log = []
     text = page.read_text()
