@@ -250,7 +250,7 @@ int nllk_open_call(nllk_work *c, const nllk_team *team)
         const size_t row = (size_t)a->classes * item_size(c);
         if (a->want == WANT_GRAD && a->classes > NLLK_STAGE && row <= SCRATCH_BYTES)
             scratch = row;
-        a->stream = (double)row * (double)c->samples >= STREAM_BYTES;
+        a->stream = (double)row * (double)c->samples >= (double)STREAM_BYTES;
     } else if (kind == NLLK_KIND_VECTORS && c->shared_factor) {
         status = open_parts(c);
     }

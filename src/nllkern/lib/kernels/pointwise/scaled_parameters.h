@@ -4,9 +4,6 @@
 
 #include "scaled.h"
 
-/* Buffers begin at cache lines: a register of 64 bytes that lies across two takes twice as long. */
-#define ALIGNED _Alignas(64)
-
 /* Samples that are set apart at a time: a long tile, two others. */
 #define APART_MAX PICK(256, 128)
 

@@ -34,15 +34,19 @@ static void copy_padded(const REAL *x, ptrdiff_t n, ptrdiff_t whole, REAL *to)
 /* found[j] becomes nonzero if any of x[j], x[j + LANES] ... is not in the range; NaN is. */
 NLLK_INLINE void find_columns(UBITS *restrict found, const REAL *restrict x, range r, ptrdiff_t n)
 {
+    REAL least[LANES], most[LANES];
+    for (int j = 0; j < LANES; j++)
+        least[j] = r.low, most[j] = r.high;
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
 #pragma omp simd
-    for (int j = 0; j < LANES; j++) {
-        REAL least = r.low, most = r.high;
-        for (ptrdiff_t i = 0; i < n; i += LANES) {
-            least = x[i + j] < least ? x[i + j] : least;
-            most = x[i + j] > most ? x[i + j] : most;
+        for (int j = 0; j < LANES; j++) {
+            least[j] = x[i + j] < least[j] ? x[i + j] : least[j];
+            most[j] = x[i + j] > most[j] ? x[i + j] : most[j];
         }
-        found[j] |= (UBITS)(bits_of(least) ^ bits_of(r.low)) | (UBITS)(bits_of(most) ^ bits_of(r.high));
     }
+#pragma omp simd
+    for (int j = 0; j < LANES; j++)
+        found[j] |= (UBITS)(bits_of(least[j]) ^ bits_of(r.low)) | (UBITS)(bits_of(most[j]) ^ bits_of(r.high));
 }
 
 static void find_outside(UBITS *found, const REAL *x, range r, ptrdiff_t n)
@@ -69,14 +73,13 @@ _Static_assert(TILE / LANES <= 8, "a lane has 8 bits");
 /* Mark what is not in the range.  Returns whether there is anything. */
 NLLK_INLINE uint64_t mark_columns(uint64_t *restrict mark, const REAL *restrict x, range r, ptrdiff_t n)
 {
-    ALIGNED UBITS lane[LANES];
+    ALIGNED UBITS lane[LANES] = {0};
     uint64_t any = 0;
+    UBITS bit = 1;
+    for (ptrdiff_t i = 0; i < n; i += LANES, bit += bit) {
 #pragma omp simd
-    for (int j = 0; j < LANES; j++) {
-        UBITS bits = 0, bit = 1;
-        for (ptrdiff_t i = 0; i < n; i += LANES, bit += bit)
-            bits |= outside(x[i + j], r) ? bit : 0;
-        lane[j] = bits;
+        for (int j = 0; j < LANES; j++)
+            lane[j] |= outside(x[i + j], r) ? bit : 0;
     }
     for (int w = 0; w < MARK_WORDS; w++) {
         uint64_t word = 0;
@@ -165,13 +168,17 @@ static void multiply(const REAL *weight, double scale, const REAL *x, ptrdiff_t 
 /* lanes[j] += the sum of x[j], x[j + LANES] ...; where n is a constant, in registers. */
 NLLK_INLINE void add_columns(double *restrict lanes, const REAL *restrict x, ptrdiff_t n)
 {
+    double sum[LANES];
+    for (int j = 0; j < LANES; j++)
+        sum[j] = x[j];
+    for (ptrdiff_t i = LANES; i < n; i += LANES) {
 #pragma omp simd
-    for (int j = 0; j < LANES; j++) {
-        double sum = x[j];
-        for (ptrdiff_t i = LANES; i < n; i += LANES)
-            sum += x[i + j];
-        lanes[j] += sum;
+        for (int j = 0; j < LANES; j++)
+            sum[j] += x[i + j];
     }
+#pragma omp simd
+    for (int j = 0; j < LANES; j++)
+        lanes[j] += sum[j];
 }
 
 static void add_lanes(double *lanes, const REAL *x, ptrdiff_t n)
@@ -187,13 +194,15 @@ static void add_lanes(double *lanes, const REAL *x, ptrdiff_t n)
 /* The same of weight[i] x[i]. */
 static void add_weighted(double *restrict lanes, const REAL *weight, const REAL *x, ptrdiff_t n)
 {
+    double sum[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
 #pragma omp simd
-    for (int j = 0; j < LANES; j++) {
-        double sum = 0;
-        for (ptrdiff_t i = 0; i < n; i += LANES)
-            sum += weighted(weight[i + j], x[i + j]);
-        lanes[j] += sum;
+        for (int j = 0; j < LANES; j++)
+            sum[j] += weighted(weight[i + j], x[i + j]);
     }
+#pragma omp simd
+    for (int j = 0; j < LANES; j++)
+        lanes[j] += sum[j];
 }
 
 #endif

@@ -49,7 +49,7 @@ NLLK_INLINE void clear_uncounted(const row_block *b, ptrdiff_t count, ptrdiff_t 
 
 NLLK_INLINE void block_max(const REAL *block, ptrdiff_t classes, int rows, REAL *top)
 {
-    REAL most[ROWS]; /* not `top`: its stores could not be delayed, as it might lie in the block */
+    ALIGNED REAL most[ROWS]; /* not `top`: its stores could not be delayed, as it might lie in the block */
     for (int r = 0; r < rows; r++)
         most[r] = block[r];
     for (ptrdiff_t k = 1; k < classes; k++) {

@@ -34,12 +34,14 @@ static double tau_unit(const nllk_rowwise *a)
 {
     const REAL *class_weight = a->class_weight;
     const double far = C(0x1p60, 0x1p500);
-    REAL most = 0;
+    BITS most = 0; /* positive numbers are ordered as their bits, whose maximum clang vectorises too */
     ptrdiff_t count = class_weight ? a->classes : 0;
 #pragma omp simd reduction(max : most)
-    for (ptrdiff_t k = 0; k < count; k++)
-        most = class_weight[k] > most && class_weight[k] <= REAL_MAX ? class_weight[k] : most;
-    double largest = class_weight ? most : 1;
+    for (ptrdiff_t k = 0; k < count; k++) {
+        BITS bits = class_weight[k] <= REAL_MAX ? bits_of(class_weight[k]) : 0;
+        most = bits > most ? bits : most;
+    }
+    double largest = class_weight ? real_of(most) : 1;
     largest = a->z_loss > largest ? a->z_loss : largest;
     if (largest == 0 || (largest < far && largest > 1 / far))
         return 1;
@@ -79,17 +81,17 @@ NLLK_INLINE REAL tau_of(const row_options *o, REAL t, REAL class_weight)
 /* ---- the stage ---- */
 
 #define PIECE 2048              /* numbers in an array of the stage */
-#define PIECE_SIZE (PIECE + 72) /* the arrays must not begin at one place of a page: loads would wait for stores */
+#define PIECE_SIZE (PIECE + 80) /* the arrays must not begin at one place of a page: loads would wait for stores */
 
 /* z: logits, or scores less that of the row's largest logit; tau; share: exp(s_k - top), lifted; slope, bend: both
  * derivatives of the score.  At last z becomes the gradient and tau the second derivatives. */
 typedef struct {
-    REAL z[PIECE_SIZE], tau[PIECE_SIZE], share[PIECE_SIZE], slope[PIECE_SIZE], bend[PIECE_SIZE];
+    ALIGNED REAL z[PIECE_SIZE], tau[PIECE_SIZE], share[PIECE_SIZE], slope[PIECE_SIZE], bend[PIECE_SIZE];
 } row_stage;
 
 /* Sums over the classes of up to WIDE_ROWS rows, LANES partial sums each; `low` as in wide_add. */
 typedef struct {
-    double high[WIDE_ROWS * LANES], low[WIDE_ROWS * LANES];
+    ALIGNED double high[WIDE_ROWS * LANES], low[WIDE_ROWS * LANES];
 } lane_sums;
 
 typedef struct {
@@ -115,7 +117,7 @@ static void clear_sums(row_sums *s, int rows)
 
 /* What the derivatives of a row need, for each lane. */
 typedef struct {
-    REAL rest[LANES], peak[LANES], others[LANES], pull[LANES], inverse[LANES], over[LANES], unit[LANES];
+    ALIGNED REAL rest[LANES], peak[LANES], others[LANES], pull[LANES], inverse[LANES], over[LANES], unit[LANES];
 } lane_terms;
 
 /* ---- scores and shares ---- */

@@ -13,12 +13,12 @@
 
 typedef struct {
     row_block row;
-    double others[ROWS]; /* sum of lifted e over the classes other than the target */
-    REAL logit[ROWS];    /* of the target class */
-    REAL own[ROWS];      /* e_t */
-    REAL factor[ROWS];   /* grad_k = factor * e_k */
-    REAL spike[ROWS];    /* grad_t */
-    row_views view;      /* of LOG_SIGMOID alone */
+    ALIGNED double others[ROWS]; /* sum of lifted e over the classes other than the target */
+    REAL logit[ROWS];            /* of the target class */
+    REAL own[ROWS];              /* e_t */
+    REAL factor[ROWS];           /* grad_k = factor * e_k */
+    REAL spike[ROWS];            /* grad_t */
+    row_views view;              /* of LOG_SIGMOID alone */
     BITS target[ROWS];
 } index_block;
 

@@ -12,7 +12,7 @@ NLLK_INLINE double narrow_block(int score, int rows, const nllk_rowwise *a, ptrd
     REAL *grad = a->grad, *loss = a->loss;
     ptrdiff_t n = a->classes;
     index_block b;
-    double low[ROWS];
+    ALIGNED double low[ROWS];
     transpose_in(logits + first * a->row_stride, a->row_stride, n, count, rows, e); /* brings the rows into cache */
     read_rows(a, first, rows, count, &b);
     clear_uncounted(&b.row, count, n, rows, e);
@@ -23,7 +23,7 @@ NLLK_INLINE double narrow_block(int score, int rows, const nllk_rowwise *a, ptrd
     memset(low, 0, sizeof low);
     for (ptrdiff_t k0 = 0; k0 < n; k0 += GROUP) {
         ptrdiff_t stop = n - k0 < GROUP ? n : k0 + GROUP;
-        REAL group[ROWS] = {0};
+        ALIGNED REAL group[ROWS] = {0};
         for (ptrdiff_t k = k0; k < stop; k++) {
 #pragma omp simd
             for (int r = 0; r < rows; r++) {
@@ -41,9 +41,12 @@ NLLK_INLINE double narrow_block(int score, int rows, const nllk_rowwise *a, ptrd
         memcpy(loss + first, b.row.loss, count * sizeof *loss);
     if (grad) {
         for (ptrdiff_t k = 0; k < n; k++) {
+            REAL *at = e + k * rows; /* else clang 14 scatters */
 #pragma omp simd
-            for (int r = 0; r < rows; r++)
-                e[k * rows + r] = (BITS)k == b.target[r] ? b.spike[r] : b.factor[r] * (ROW_UNLIFT_2 * e[k * rows + r]);
+            for (int r = 0; r < rows; r++) {
+                REAL other = b.factor[r] * (ROW_UNLIFT_2 * at[r]);
+                at[r] = (BITS)k == b.target[r] ? b.spike[r] : other;
+            }
         }
         transpose_out(e, n, count, rows, grad + first * n);
     }
@@ -55,7 +58,7 @@ NLLK_INLINE double narrow_block(int score, int rows, const nllk_rowwise *a, ptrd
 
 NLLK_INLINE double narrow_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, ptrdiff_t end)
 {
-    REAL e[NARROW * ROWS];
+    ALIGNED REAL e[NARROW * ROWS];
     double sum = 0;
     ptrdiff_t first = begin;
     if (end - begin < ROWS) /* rows past the end do not count, but are computed */

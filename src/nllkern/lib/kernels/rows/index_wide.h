@@ -18,6 +18,14 @@ NLLK_INLINE ptrdiff_t columns_to_line(const REAL *row)
     return -((uintptr_t)row / sizeof(REAL)) % (64 / sizeof(REAL));
 }
 
+/* The number of lane j, as wide as REAL: of a counter of floats clang would compare 64 bits, in twice as many registers. */
+#if NLLK_BITS == 32
+static const BITS lane_numbers[LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+#define LANE(j) lane_numbers[j]
+#else
+#define LANE(j) ((BITS)(j))
+#endif
+
 /* LANES columns of a gradient: out = factor * e, by stream_line. */
 NLLK_INLINE void stream_lanes(const REAL *e, REAL *out, REAL factor)
 {
@@ -36,13 +44,10 @@ NLLK_INLINE void row_scale(const REAL *e, REAL *out, ptrdiff_t n, REAL first, RE
 #pragma omp simd
     for (int j = 0; j < LANES; j++)
         tail[j] = first * e[n - LANES + j] * second;
-    for (ptrdiff_t i = 0; i + LANES <= n; i += LANES) {
 #pragma omp simd
-        for (int j = 0; j < LANES; j++)
-            out[i + j] = first * e[i + j] * second;
-    }
-    for (int j = 0; j < LANES; j++)
-        out[n - LANES + j] = tail[j];
+    for (ptrdiff_t i = 0; i < (n & ~(ptrdiff_t)(LANES - 1)); i++)
+        out[i] = first * e[i] * second;
+    memcpy(out + n - LANES, tail, sizeof tail);
 }
 
 static void row_stream(const REAL *e, REAL *out, ptrdiff_t n, REAL factor)
@@ -130,7 +135,7 @@ NLLK_INLINE void row_pass(int score, int work, const row_work *w)
                 REAL kept, x = share_of(score, z[i + j], top, base, unit, &kept);
                 if (all)
                     m[j] = max_(next[i + j], m[j]);
-                lanes[j] += (BITS)j == own ? 0 : x;
+                lanes[j] += LANE(j) == own ? 0 : x;
                 if (all && !stream)
                     out[i + j] = factor * before[i + j];
                 if (keep)
@@ -144,7 +149,7 @@ NLLK_INLINE void row_pass(int score, int work, const row_work *w)
                 REAL kept, x = share_of(score, tail[j], top, base, unit, &kept);
                 if (keep)
                     e[n - LANES + j] = kept;
-                lanes[j] += (BITS)j < seen || (BITS)j == own ? 0 : x;
+                lanes[j] += LANE(j) < seen || LANE(j) == own ? 0 : x;
             }
         }
         wide_add(high, low, lanes, LANES);
@@ -218,8 +223,9 @@ NLLK_INLINE double wide_rows(int score, const nllk_rowwise *a, ptrdiff_t begin, 
     ptrdiff_t n = a->classes, stride = a->row_stride;
     ptrdiff_t size = n * WIDE_ROWS <= STAGE ? WIDE_ROWS : n <= STAGE ? STAGE / n : 1;
     int stream = a->stream && n > STAGE && scratch != NULL;
-    REAL stage[STAGE], tops[WIDE_ROWS * LANES];
-    double sums[WIDE_ROWS * LANES];
+    ALIGNED REAL stage[STAGE];
+    ALIGNED REAL tops[WIDE_ROWS * LANES];
+    ALIGNED double sums[WIDE_ROWS * LANES];
     row_batch batches[2];
     double sum = 0;
     memset(tops, 0, sizeof tops);

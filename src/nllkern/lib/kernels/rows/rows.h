@@ -36,7 +36,7 @@ NLLK_INLINE REAL exp_lifted_(REAL x)
 
 /* Weights and options may be far outside the range of REAL: what is formed of them, once per row, is double. */
 typedef struct {
-    REAL top[ROWS], rest[ROWS];
+    ALIGNED REAL top[ROWS], rest[ROWS];
     REAL weight[ROWS]; /* sample weight; 0: the row does not count */
     REAL loss[ROWS];   /* weighted */
     REAL over[ROWS];   /* 1 / total */

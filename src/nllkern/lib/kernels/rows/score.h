@@ -51,7 +51,7 @@ NLLK_INLINE row_view view_of(int score, REAL peak, REAL softcap)
 
 /* The same of up to ROWS rows side by side. */
 typedef struct {
-    REAL peak[ROWS], top[ROWS], base[ROWS], unit[ROWS], ratio[ROWS], head[ROWS];
+    ALIGNED REAL peak[ROWS], top[ROWS], base[ROWS], unit[ROWS], ratio[ROWS], head[ROWS];
     REAL origin[ROWS]; /* what the stage holds, less this, is the score less the top (general.h) */
 } row_views;
 
