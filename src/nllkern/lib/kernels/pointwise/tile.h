@@ -168,17 +168,13 @@ static void multiply(const REAL *weight, double scale, const REAL *x, ptrdiff_t 
 /* lanes[j] += the sum of x[j], x[j + LANES] ...; where n is a constant, in registers. */
 NLLK_INLINE void add_columns(double *restrict lanes, const REAL *restrict x, ptrdiff_t n)
 {
-    double sum[LANES];
-    for (int j = 0; j < LANES; j++)
-        sum[j] = x[j];
-    for (ptrdiff_t i = LANES; i < n; i += LANES) {
 #pragma omp simd
-        for (int j = 0; j < LANES; j++)
-            sum[j] += x[i + j];
+    for (int j = 0; j < LANES; j++) {
+        double sum = x[j];
+        for (ptrdiff_t i = LANES; i < n; i += LANES)
+            sum += x[i + j];
+        lanes[j] += sum;
     }
-#pragma omp simd
-    for (int j = 0; j < LANES; j++)
-        lanes[j] += sum[j];
 }
 
 static void add_lanes(double *lanes, const REAL *x, ptrdiff_t n)
@@ -194,15 +190,13 @@ static void add_lanes(double *lanes, const REAL *x, ptrdiff_t n)
 /* The same of weight[i] x[i]. */
 static void add_weighted(double *restrict lanes, const REAL *weight, const REAL *x, ptrdiff_t n)
 {
-    double sum[LANES] = {0};
-    for (ptrdiff_t i = 0; i < n; i += LANES) {
 #pragma omp simd
-        for (int j = 0; j < LANES; j++)
-            sum[j] += weighted(weight[i + j], x[i + j]);
+    for (int j = 0; j < LANES; j++) {
+        double sum = 0;
+        for (ptrdiff_t i = 0; i < n; i += LANES)
+            sum += weighted(weight[i + j], x[i + j]);
+        lanes[j] += sum;
     }
-#pragma omp simd
-    for (int j = 0; j < LANES; j++)
-        lanes[j] += sum[j];
 }
 
 #endif

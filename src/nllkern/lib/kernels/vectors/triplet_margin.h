@@ -134,13 +134,13 @@ NLLK_INLINE void close_norm(int kind, int again, const norm_lanes *s, vector_nor
 NLLK_INLINE int share_a_lane(const norm_lanes *s, const vector_norm *norms)
 {
     const double near = norms[0].inverse * norms[0].inverse, far = norms[1].inverse * norms[1].inverse;
-    int found = 0;
-#pragma omp simd reduction(| : found)
+    double most = 0;
+#pragma omp simd reduction(max : most)
     for (int k = 0; k < LANES; k++) {
         double u = s[0].sum[k] * near, w = s[1].sum[k] * far, least = u < w ? u : w;
-        found |= least > 0.5;
+        most = least > most ? least : most;
     }
-    return found;
+    return most > 0.5;
 }
 
 NLLK_INLINE void find_norms(int kind, const triplet *x, vector_norm *norms, norm_lanes *s)
