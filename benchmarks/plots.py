@@ -104,7 +104,7 @@ def overview(results):
         if result["cell"]["dtype"] == "float32":
             by_loss.setdefault(result["cell"]["loss"], []).append(result)
     rows = [cells[(len(cells) - 1) // 2] for cells in by_loss.values()]
-    figure, axes = plt.subplots(figsize=(8.5, 0.21 * len(rows) + 1.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.5, 0.21 * len(rows) + 2.0), layout="constrained")
     for name, marker in zip([OURS, *RIVALS], "osDv^P", strict=False):
         runs = [(row, fastest(result, name)) for row, result in enumerate(rows)]
         points = [(run["min"] * 1e3, row) for row, run in runs if run]
@@ -126,7 +126,7 @@ def overview(results):
     versions = {name: machine["versions"].get(name, "") for name in ("nllkern", "torch", "jax")}
     figure.suptitle(
         f"Value and gradient in float32, {machine['threads']} threads, {machine['date']}\n"
-        f"{machine['cpu']}; " + ", ".join(f"{n} {v}" for n, v in versions.items() if v),
+        f"{machine['cpu']}\n" + ", ".join(f"{n} {v}" for n, v in versions.items() if v),
         x=0.01,
         ha="left",
         fontsize=11,

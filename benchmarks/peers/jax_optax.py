@@ -1,6 +1,7 @@
 """JAX: jit of value_and_grad, losses from optax and jax.scipy.stats."""
 
 import functools
+import os
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,9 @@ jax.config.update("jax_enable_x64", True)
 
 
 def versions():
-    return {"jax": jax.__version__, "optax": optax.__version__}
+    flags = os.environ.get("XLA_FLAGS")
+    version = f"{jax.__version__} ({flags})" if flags else jax.__version__
+    return {"jax": version, "optax": optax.__version__}
 
 
 @functools.cache

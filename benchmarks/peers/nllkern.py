@@ -4,10 +4,11 @@ import numpy as np
 
 import nllkern as nk
 from nllkern import __version__
+from nllkern._engine import simd_level
 
 
 def versions():
-    return {"nllkern": __version__}
+    return {"nllkern": f"{__version__} ({simd_level()})"}
 
 
 def build(work, args, out, threads):

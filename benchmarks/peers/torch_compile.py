@@ -11,7 +11,7 @@ torch._dynamo.config.accumulated_recompile_limit = 10000
 
 
 def versions():
-    return {"torch": torch.__version__}
+    return {"torch": f"{torch.__version__} ({torch.backends.cpu.get_cpu_capability()})"}
 
 
 @functools.cache

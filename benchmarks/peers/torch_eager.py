@@ -7,7 +7,7 @@ from .formulas_torch import FORMULAS, tensors
 
 
 def versions():
-    return {"torch": torch.__version__}
+    return {"torch": f"{torch.__version__} ({torch.backends.cpu.get_cpu_capability()})"}
 
 
 def by_autograd(formula, leaves, others):
