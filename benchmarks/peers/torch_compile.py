@@ -5,13 +5,10 @@ import functools
 import torch
 
 from .formulas_torch import FORMULAS, tensors
+from .torch_eager import versions as versions
 
 torch._dynamo.config.recompile_limit = 1000
 torch._dynamo.config.accumulated_recompile_limit = 10000
-
-
-def versions():
-    return {"torch": f"{torch.__version__} ({torch.backends.cpu.get_cpu_capability()})"}
 
 
 @functools.cache

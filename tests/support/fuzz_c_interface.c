@@ -88,13 +88,14 @@ static void spoil_options(call *c)
     nllk_options *o = &c->o;
     int *const members[] = {&o->want,   &o->reduction, &o->link[0],     &o->link[1],          &o->link[2],
                             &o->target, &o->variant,   &o->num_threads, &o->has_ignore_index, &o->check};
-    double *const numbers[] = {&o->normalizer, &o->label_smoothing, &o->z_loss, &o->softcap, &o->margin,
-                               &o->p,          &o->extra_value,     NULL};
+    double *const numbers[] = {
+        &o->normalizer, &o->label_smoothing, &o->z_loss, &o->softcap, &o->margin, &o->p, &o->extra_value,
+    };
     for (int times = take(3); times > 0; times--)
         switch (take(5)) {
         case 0: *members[take(sizeof members / sizeof *members)] = integer(); break;
         case 1: {
-            double *x = numbers[take(7)];
+            double *x = numbers[take(sizeof numbers / sizeof *numbers)];
             *x = number();
             break;
         }
@@ -218,7 +219,7 @@ static void expect_untouched(const call *c, int also_outputs)
         EXPECT((is_output(c, k) && !also_outputs) || memcmp(arrays[k].data, arrays[k].copy, arrays[k].bytes) == 0);
 }
 
-/* The places of what was asked for; the others are never written, and so have to differ between two fillings. */
+/* Whether a place is one of a result that was asked for; what is in the others does not matter. */
 static int is_result(const call *c, const char *data)
 {
     for (int k = 0; k < c->info->count; k++) {
@@ -288,7 +289,6 @@ static void encode(void)
 {
     const int is_double = take(2), own_edges = take(2);
     const ptrdiff_t samples = rarely(20) ? -take(3) : take(200), bins = rarely(20) ? integer() : 1 + take(90);
-    const ptrdiff_t small = bins >= 0 && bins < 1000 ? bins : 0;
     double low = number(), high = number();
     if (!own_edges && rarely(2) && low > high) {
         const double x = low;
@@ -297,7 +297,7 @@ static void encode(void)
     }
     const array *numbers = new_numbers(samples, is_double);
     double *edges = NULL;
-    if (own_edges && small == bins) {
+    if (own_edges && bins >= 0 && bins < 1000) {
         array *a = new_numbers(bins + 1, 1);
         edges = (double *)(void *)a->data;
         for (ptrdiff_t k = 1; k <= bins && take(2); k++)
