@@ -27,6 +27,8 @@ FAMILIES = {
 class Work:
     """One loss with the keywords and data that it is measured with.
 
+    `functions` are exp and logarithms, by their names in `functions.inc`, without gamma functions.
+
     `draw(rng, shape, dtype)` makes its positional arguments, predictions first; `shapes` are those
     of the speed table, `quick` those of the smoke test.
     """
@@ -37,11 +39,11 @@ class Work:
     predictions: int = 1  # how many arguments, from the first, get a gradient
     keywords: dict = field(default_factory=dict)
     goal: float = 3.0  # times faster than the best peer
+    functions: dict = field(default_factory=dict)  # how many a number of the first argument needs
     shapes: tuple = FLAT
     quick: tuple = FLAT_QUICK
     small: tuple = (1, 10)
     small_in_table: bool = False  # whether the speed table has the small call
-    copy_goal: float | None = None  # of the copy limit, where rows are wide
     shapes32: tuple = ()  # of the speed table, in float32 only
     joint: bool = False  # a sample's loss depends on the other samples of the batch
 
@@ -143,6 +145,8 @@ def mu_law_edges(count, mu=MU):
 
 
 SOFTPLUS = {"link": "softplus"}
+SIGMOIDS = {"exp_nonpositive": 1, "log1p_unit": 1}  # also softplus
+SCALE = {**SIGMOIDS, "log_normal": 1}  # softplus and its logarithm
 TEMPERATURE = 0.1
 TWO_ROWS = ((4096, 10), (512, 1000))
 
@@ -151,16 +155,17 @@ _ALL = [
         "cross_entropy",
         "classes",
         indices,
+        functions={"exp_nonpositive": 1},
         shapes=((262144, 10), (65536, 100), (8192, 1000), (1024, 32000), (256, 128256)),
         quick=TWO_ROWS,
         small_in_table=True,
-        copy_goal=0.5,
     ),
-    Work("binary_cross_entropy", "classes", each(normal, unit)),
+    Work("binary_cross_entropy", "classes", each(normal, unit), functions=SIGMOIDS),
     Work(
         "normalized_sigmoid_nll",
         "classes",
         indices,
+        functions={"exp_nonpositive": 1},
         shapes=((262144, 10), (65536, 100), (8192, 1000)),
         quick=TWO_ROWS,
     ),
@@ -169,6 +174,7 @@ _ALL = [
         "classes",
         probabilities,
         keywords={"link": "softmax"},
+        functions={"exp_nonpositive": 1, "log_normal": 1},
         shapes=((262144, 10), (65536, 100), (8192, 1000)),
         quick=TWO_ROWS,
     ),
@@ -177,6 +183,7 @@ _ALL = [
         "classes",
         bins,
         keywords={"edges": (-1.0, 1.0)},
+        functions={"exp_nonpositive": 1},
         shapes=((65536, BINS),),
         quick=((1024, BINS),),
         small=(1, BINS),
@@ -186,6 +193,7 @@ _ALL = [
         "classes",
         bins,
         keywords={"edges": mu_law_edges(BINS)},
+        functions={"exp_nonpositive": 1},
         shapes=((65536, BINS),),
         quick=((1024, BINS),),
         small=(1, BINS),
@@ -193,10 +201,18 @@ _ALL = [
     Work("squared_error", "regression", each(normal, normal)),
     Work("absolute_error", "regression", each(normal, normal)),
     Work("huber", "regression", each(normal, normal), keywords={"delta": 1.0}),
-    Work("log_cosh", "regression", each(normal, normal)),
-    Work("gaussian_nll", "likelihoods", each(normal, normal, unit), 2, SOFTPLUS, 8.0),
-    Work("laplace_nll", "likelihoods", each(normal, normal, normal), 2, SOFTPLUS),
-    Work("student_t_nll, df=4", "likelihoods", each(normal, normal, 4.0, normal), 2, SOFTPLUS, 8.0),
+    Work("log_cosh", "regression", each(normal, normal), functions=SIGMOIDS),
+    Work("gaussian_nll", "likelihoods", each(normal, normal, unit), 2, SOFTPLUS, 8.0, SCALE),
+    Work("laplace_nll", "likelihoods", each(normal, normal, normal), 2, SOFTPLUS, 8.0, SCALE),
+    Work(
+        "student_t_nll, df=4",
+        "likelihoods",
+        each(normal, normal, 4.0, normal),
+        2,
+        SOFTPLUS,
+        8.0,
+        {**SCALE, "log1p": 1},
+    ),
     Work(
         "student_t_nll, df predicted",
         "likelihoods",
@@ -204,11 +220,36 @@ _ALL = [
         3,
         {"link": "softplus", "df_link": "softplus"},
         8.0,
+        {"exp_nonpositive": 2, "log1p_unit": 2, "log_normal": 1, "log1p": 1},
     ),
-    Work("exponential_nll", "likelihoods", each(normal, positive), 1, SOFTPLUS),
-    Work("gamma_nll", "likelihoods", each(normal, normal, unit), 2, SOFTPLUS, 8.0),
-    Work("poisson_nll, log", "likelihoods", each(normal, counts), 1, {"link": "log"}, 8.0),
-    Work("poisson_nll, softplus", "likelihoods", each(normal, counts), 1, SOFTPLUS, 8.0),
+    Work("exponential_nll", "likelihoods", each(normal, positive), 1, SOFTPLUS, 8.0, SCALE),
+    Work(
+        "gamma_nll",
+        "likelihoods",
+        each(normal, normal, unit),
+        2,
+        SOFTPLUS,
+        8.0,
+        {"exp_nonpositive": 2, "log1p_unit": 2, "log_normal": 2},
+    ),
+    Work(
+        "poisson_nll, log",
+        "likelihoods",
+        each(normal, counts),
+        1,
+        {"link": "log"},
+        8.0,
+        {"exp": 1, "log_normal": 1},
+    ),
+    Work(
+        "poisson_nll, softplus",
+        "likelihoods",
+        each(normal, counts),
+        1,
+        SOFTPLUS,
+        8.0,
+        {**SIGMOIDS, "log_normal": 2},
+    ),
     Work(
         "multivariate_gaussian_nll",
         "likelihoods",
@@ -251,7 +292,6 @@ _ALL = [
         each(normal, normal),
         2,
         {"temperature": TEMPERATURE, "normalize": True},
-        goal=1.0,  # no slower than forming the matrix of similarities, which takes 10 x the memory
         shapes=((2048, 128),),
         shapes32=((8192, 256),),
         quick=((256, 64),),
@@ -263,7 +303,6 @@ _ALL = [
         each(normal, normal),
         2,
         {"temperature": TEMPERATURE, "normalize": True, "form": "nt_xent"},
-        goal=1.0,
         shapes=((512, 64),),
         quick=((128, 64),),
         joint=True,

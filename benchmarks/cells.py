@@ -7,7 +7,6 @@ import numpy as np
 from .catalogue import WORKS
 
 SMALL_GOAL_SECONDS = 1.5e-6
-WIDE_ROW = 1000
 SWEEP_ELEMENTS = 1 << 24
 SWEEP_CLASSES = [2**i for i in range(1, 18)]
 
@@ -41,10 +40,6 @@ class Cell:
     def goal(self):
         """How many times faster than the best peer, or None for the small call."""
         return self.work.goal if self.out else None
-
-    @property
-    def copy_goal(self):
-        return self.work.copy_goal if self.out and self.shape[-1] >= WIDE_ROW else None
 
     def data(self, seed=0):
         """Positional arguments of the loss."""

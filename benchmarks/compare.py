@@ -19,7 +19,7 @@ from . import accuracy, plots, report
 from .catalogue import WORKS, Work
 from .cells import memory_cells, sweep_cells, table_cells
 from .harness import ask_all, machine, measure, peak_memory, start_workers
-from .peers import COPY, OURS, PEERS
+from .peers import LIMITS, OURS, PEERS
 
 BUSY = 0.5  # load average before the start that deserves a warning
 TOLERATED = {"float32": 2e-4, "float64": 1e-7}  # between libraries; float32 sums of 4M terms differ
@@ -58,7 +58,7 @@ def chosen(items, words, workers):
 
 def one_a_peer(workers, options):
     """The worker of every library where no time is taken: any malloc serves."""
-    workers = [w for w in workers if w.peer != COPY and w.threads == options.threads]
+    workers = [w for w in workers if w.peer not in LIMITS and w.threads == options.threads]
     return list({w.peer: w for w in reversed(workers)}.values())[::-1]
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .builds import THIS_BUILD
-from .peers import COPY, OURS, PEERS
+from .peers import LIMITS, OURS, PEERS
 
 ROOT = Path(__file__).resolve().parent.parent
 QUIET_SECONDS = 0.01  # lets the threads of the process before fall asleep
@@ -171,7 +171,7 @@ def disagreement(answers):
         f"{w.peer}: {name}": result
         for w, answer in answers.items()
         for name, result in answer["results"].items()
-        if w.peer != COPY
+        if w.peer not in LIMITS
     }
     if not results:
         return {}

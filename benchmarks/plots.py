@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .cells import SWEEP_ELEMENTS, Cell
-from .peers import COPY, OURS, PEERS
+from .peers import LIMITS, OURS, PEERS
 from .summary import RIVALS, best_errors, by_family, fastest, in_order, lines
 
 STYLE = {
@@ -63,10 +63,10 @@ def throughput(results):
                 )
         if not points:
             continue
-        if name == COPY:
+        if name in LIMITS:
             limit = max(rate for _, rate in points)
             axes.axhline(limit, color=peer.color, linestyle="--", linewidth=1.2)
-            note = f"copy of the same bytes: {limit:.0f} GB/s"
+            note = f"{peer.label}: {limit:.0f} GB/s"
             axes.annotate(
                 note, (points[-1][0], limit), (0, 4), textcoords="offset points", ha="right"
             )

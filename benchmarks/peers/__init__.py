@@ -23,7 +23,7 @@ class Peer:
 
 
 OURS = "nllkern"
-COPY = "copy_limit"
+COPY, BARE = LIMITS = "copy_bytes", "bare_functions"  # no loss: what the machine allows
 PEERS = {  # in the order of tables and plots
     OURS: Peer("nllkern", "#c1121f", allocates=False),
     "torch_eager": Peer("PyTorch eager", "#ee964b"),
@@ -32,6 +32,7 @@ PEERS = {  # in the order of tables and plots
     "sklearn_loss": Peer("scikit-learn _loss", "#457b9d", allocates=False),
     "numpy_scipy": Peer("NumPy/SciPy", "#8d99ae"),
     COPY: Peer("copy of the same bytes", "#222222", allocates=False),
+    BARE: Peer("bare functions", "#222222", allocates=False),
 }
 
 

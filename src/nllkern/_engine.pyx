@@ -165,8 +165,8 @@ def vecmath_table():
     ]
 
 
-def vecmath(str name, x, str level=None):
-    """A function of functions.inc over a float32 or float64 array, for the tests."""
+def vecmath(str name, x, str level=None, int repeat=1):
+    """A function of functions.inc over a float32 or float64 array, for the tests; `repeat`edly, to be timed."""
     cdef cnp.ndarray source = np.ascontiguousarray(x)
     cdef cnp.ndarray result = np.empty_like(source)
     cdef int which = [row[0] for row in vecmath_table()].index(name)
@@ -175,7 +175,12 @@ def vecmath(str name, x, str level=None):
     if not is_double and source.dtype != np.float32:
         raise TypeError(f"x: got dtype {source.dtype}, expected float32 or float64")
     cdef const nllk_table *kernels = levels[k].f64 if is_double else levels[k].f32
-    kernels.vector[which](cnp.PyArray_DATA(source), cnp.PyArray_DATA(result), source.size)
+    cdef const void *read = cnp.PyArray_DATA(source)
+    cdef void *written = cnp.PyArray_DATA(result)
+    cdef Py_ssize_t size = source.size
+    with nogil:
+        for _ in range(repeat):
+            kernels.vector[which](read, written, size)
     return result
 
 
