@@ -57,7 +57,7 @@ static void use_formula(const pointwise_loss *loss, const scaled_samples *x, ptr
         }
     }
     if (loss->alone >= 0)
-        loss->compute_alone(&p[loss->alone], &alone, WANT_HESS, n);
+        loss->compute_alone(loss->alone == TARGET_ALONE ? t.target : p[loss->alone].value, &alone, WANT_HESS, n);
     loss->samples[WANT_HESS][1](&t, n);
     for (int j = 0; j < loss->count; j++) {
         const int is_result = loss->direct || !(loss->linked >> j & 1);

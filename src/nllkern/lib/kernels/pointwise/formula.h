@@ -18,8 +18,8 @@
 #define ORDINARY_REAL_BITS PICK(40, 400)
 #define ORDINARY_TARGET_BITS PICK(40, 400)
 
-/* What a formula needs of one parameter alone: four numbers, which NAME_alone computes in a loop of its own, and
- * only once if all samples share the parameter. */
+/* What a formula needs of one parameter alone, or of the target alone: up to four numbers, which NAME_alone computes in a
+ * loop of its own, and only once if all samples share the parameter. */
 typedef struct {
     REAL value, d1, d2, d2_log;
 } alone_terms;
@@ -29,7 +29,6 @@ typedef struct {
     REAL e;              /* under the logit link: exp(-|raw|) */
     REAL value, inverse; /* under other links: theta and 1 / theta */
     REAL log;            /* log(theta), NaN for a parameter that LOGS does not name */
-    alone_terms alone;   /* of the parameter ALONE */
 } parameter;
 
 typedef struct {
@@ -37,8 +36,11 @@ typedef struct {
     REAL target;
     REAL log_target; /* NaN if LOGS has no LOG_TARGET */
     REAL extra;      /* the loss's own option: pos_weight, delta */
+    alone_terms alone;
     int full;        /* keep the constants */
 } sample;
+
+#define TARGET_ALONE NLLK_MAX_PARAMETERS /* as ALONE: terms of the target */
 
 #define LOG_TARGET (1 << NLLK_MAX_PARAMETERS) /* in LOGS, beside the bits of the parameters */
 

@@ -11,7 +11,7 @@
  * The header of the formula may define
  *
  *   LOGS               the bit set of the logarithms that it reads (default: of all linked parameters)
- *   ALONE              the parameter of NAME_alone(theta)
+ *   ALONE              the parameter of NAME_alone(theta), or TARGET_ALONE
  *   HAS_SCALED         that there is NAME_scaled
  *   ZERO_TARGET_APART  1 if a target of 0 is not ordinary (default: if LOGS has LOG_TARGET)
  *   THETA_BITS, REAL_BITS, TARGET_BITS   narrower ranges of ordinary numbers (formula.h)
@@ -59,10 +59,6 @@ NLLK_INLINE parameter read_parameter(int j, const tile *t, ptrdiff_t i)
         p.inverse = t->linked[j]->inverse[i];
         p.log = LOGS >> j & 1 ? t->linked[j]->log[i] : REAL_NAN;
     }
-#ifdef ALONE
-    if (j == ALONE)
-        p.alone = (alone_terms){t->alone->value[i], t->alone->d1[i], t->alone->d2[i], t->alone->d2_log[i]};
-#endif
     return p;
 }
 
@@ -91,11 +87,14 @@ NLLK_INLINE void write_derivatives(int j, int want, int general, const tile *t, 
 
 NLLK_INLINE void run_sample(int want, int general, const tile *t, ptrdiff_t i)
 {
-    const sample s = {.p = {read_parameter(0, t, i), read_parameter(1, t, i), read_parameter(2, t, i)},
-                      .target = t->target[i],
-                      .log_target = LOGS & LOG_TARGET ? t->log_target[i] : REAL_NAN,
-                      .extra = general ? t->extra[i] : t->extra[0],
-                      .full = t->full};
+    sample s = {.p = {read_parameter(0, t, i), read_parameter(1, t, i), read_parameter(2, t, i)},
+                .target = t->target[i],
+                .log_target = LOGS & LOG_TARGET ? t->log_target[i] : REAL_NAN,
+                .extra = general ? t->extra[i] : t->extra[0],
+                .full = t->full};
+#ifdef ALONE
+    s.alone = (alone_terms){t->alone->value[i], t->alone->d1[i], t->alone->d2[i], t->alone->d2_log[i]};
+#endif
     result r;
     FORMULA(&s, &r);
     t->value[i] = r.value;
@@ -122,9 +121,9 @@ static void grad_general(const tile *t, ptrdiff_t n) { run_samples(WANT_GRAD, 1,
 static void hess_general(const tile *t, ptrdiff_t n) { run_samples(WANT_HESS, 1, t, n); }
 
 #ifdef ALONE
-NLLK_INLINE void alone_sample(int want, const prepared *p, alone_arrays *to, ptrdiff_t i)
+NLLK_INLINE void alone_sample(int want, const REAL *x, alone_arrays *to, ptrdiff_t i)
 {
-    const alone_terms terms = PASTE(LOSS, _alone)(p->value[i]);
+    const alone_terms terms = PASTE(LOSS, _alone)(x[i]);
     to->value[i] = terms.value;
     if (want >= WANT_GRAD)
         to->d1[i] = terms.d1;
@@ -134,20 +133,20 @@ NLLK_INLINE void alone_sample(int want, const prepared *p, alone_arrays *to, ptr
     to->d2_log[i] = terms.d2_log;
 }
 
-NLLK_INLINE void alone_samples(int want, const prepared *p, alone_arrays *to, ptrdiff_t n)
+NLLK_INLINE void alone_samples(int want, const REAL *x, alone_arrays *to, ptrdiff_t n)
 {
     n &= ~(ptrdiff_t)(LANES - 1);
 #pragma omp simd
     for (ptrdiff_t i = 0; i < n; i++)
-        alone_sample(want, p, to, i);
+        alone_sample(want, x, to, i);
 }
 
-static void compute_alone(const prepared *p, alone_arrays *to, int want, ptrdiff_t n)
+static void compute_alone(const REAL *x, alone_arrays *to, int want, ptrdiff_t n)
 {
-    switch (want) {
-    case WANT_VALUE: alone_samples(WANT_VALUE, p, to, n); break;
-    case WANT_GRAD: alone_samples(WANT_GRAD, p, to, n); break;
-    default: alone_samples(WANT_HESS, p, to, n);
+    switch (ALONE == TARGET_ALONE ? WANT_VALUE : want) {
+    case WANT_VALUE: alone_samples(WANT_VALUE, x, to, n); break;
+    case WANT_GRAD: alone_samples(WANT_GRAD, x, to, n); break;
+    default: alone_samples(WANT_HESS, x, to, n);
     }
 }
 #endif

@@ -61,7 +61,7 @@ static void prepare_parameter(run *r, int j, ptrdiff_t n)
     if (link->prepare)
         link->prepare(r->input[j], n, r->a->want, loss->logs >> j & 1, &r->linked[j]);
     if (loss->alone == j)
-        loss->compute_alone(&r->linked[j], &r->alone, r->a->want, n);
+        loss->compute_alone(r->linked[j].value, &r->alone, r->a->want, n);
 }
 
 /* The same of a parameter that all samples share. */
@@ -145,6 +145,8 @@ static void compute_tile(run *r, REAL *const *to)
     }
     if (r->loss->logs & LOG_TARGET)
         compute_logs(r->input[TARGET], r->whole, r->log_target);
+    if (r->loss->alone == TARGET_ALONE)
+        r->loss->compute_alone(r->input[TARGET], &r->alone, r->a->want, r->whole);
     ask_for_next_tile(r);
     r->samples(t, r->whole);
     for (int j = 0; j < r->count; j++)

@@ -39,7 +39,7 @@ typedef struct {
 typedef struct {
     int count, linked;     /* parameters, and the bit set of those with a link */
     int logs;              /* the bit set of the logarithms that it needs */
-    int alone;             /* the parameter of `compute_alone`, or -1 */
+    int alone;             /* the parameter of `compute_alone`, TARGET_ALONE, or -1 */
     int zero;              /* the bit set of the parameters that may be 0, as a limit */
     int direct;            /* the formula's derivatives are those by the raw numbers: its loop writes the results */
     int target;            /* the support of the target */
@@ -49,7 +49,7 @@ typedef struct {
     int value_bits; /* or 0: no loss of an ordinary sample overflows */
     /* Plain; general: with arrays of factors and extra inputs. */
     void (*samples[WANT_COUNT][2])(const tile *t, ptrdiff_t n);
-    void (*compute_alone)(const prepared *p, alone_arrays *to, int want, ptrdiff_t n);
+    void (*compute_alone)(const REAL *x, alone_arrays *to, int want, ptrdiff_t n);
 #if NLLK_BITS == 32
     nllk_kernel in_double; /* the same loss, for samples that are not ordinary */
 #else

@@ -35,10 +35,10 @@ NLLK_INLINE void gamma_nll(const sample *s, result *to)
     /* log(y / a), or log(y^2 / a) / 2 */
     const REAL power = s->full ? y : R(1.0), quotient = power * shape->inverse;
     const REAL log = log_ordinary_(a < GAMMA_SPLIT ? quotient : quotient * power);
-    to->value = shape->alone.value + mixed + (a < GAMMA_SPLIT ? log : R(0.5) * log);
-    to->d1[0] = mul_add(-a, ratio.log, shape->alone.d1);
-    to->d2[0] = shape->alone.d2;
-    to->d2_log[0] = mul_add(-a, ratio.log, shape->alone.d2_log);
+    to->value = s->alone.value + mixed + (a < GAMMA_SPLIT ? log : R(0.5) * log);
+    to->d1[0] = mul_add(-a, ratio.log, s->alone.d1);
+    to->d2[0] = s->alone.d2;
+    to->d2_log[0] = mul_add(-a, ratio.log, s->alone.d2_log);
     to->d1[1] = excess;
     to->d2[1] = a;
     to->d2_log[1] = by;

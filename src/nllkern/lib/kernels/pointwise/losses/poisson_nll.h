@@ -10,18 +10,27 @@
 #include "functions/gamma.h"
 
 #define LOGS 0
+#define ALONE TARGET_ALONE
 #define POISSON_LEAST C(0x1p-70, 0x1p-400)
+
+/* A count that is 0, or nearly, adds less to b than its rounding, and so does POISSON_LEAST. */
+NLLK_INLINE REAL poisson_count(REAL y) { return y < POISSON_LEAST ? POISSON_LEAST : y; }
+
+NLLK_INLINE alone_terms poisson_nll_alone(REAL target)
+{
+    const REAL y = poisson_count(target);
+    return (alone_terms){.value = poisson_saturated_of(y, log_ordinary_(y))};
+}
 
 NLLK_INLINE void poisson_nll(const sample *s, result *to)
 {
-    /* A count that is 0, or nearly, adds less to b than its rounding, and so does POISSON_LEAST. */
-    const REAL b = s->p[0].value, least = POISSON_LEAST, y = least > s->target ? least : s->target;
+    const REAL b = s->p[0].value, y = poisson_count(s->target);
     const REAL inverse = R(1.0) / y, excess = b - y, near = excess * inverse;
     const REAL x = mul_add(mul_add(-near, y, excess), inverse, near); /* excess / y to the last bit or so */
     const REAL full = s->full ? R(1.0) : R(0.0);
     const log_ratio ratio = log_ratio_(full > R(0.0) ? b * inverse : b, full > R(0.0) ? x : b - R(1.0));
     const REAL gap = x < LOG_RATIO_SMALL ? x - ratio.log : -ratio.remainder; /* r - 1 - log r */
-    const REAL whole = mul_add(y, gap, poisson_saturated_of(y, log_ordinary_(y)));
+    const REAL whole = mul_add(y, gap, s->alone.value);
     to->value = full > R(0.0) ? whole : b - s->target * ratio.log;
     to->d1[0] = b - s->target;
     to->d2[0] = s->target;

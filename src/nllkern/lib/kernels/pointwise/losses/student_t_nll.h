@@ -37,16 +37,16 @@ NLLK_INLINE void student_t_nll(const sample *x, result *to)
     /* sigma^2 (1 + q), and what student_smooth_ leaves out */
     const REAL spread = mul_add(difference * difference, nu->inverse, sigma->value * sigma->value);
     const REAL log_spread = log_ordinary_(nu->value < STUDENT_SPLIT ? spread * nu->inverse : spread);
-    const REAL rest = nu->alone.value + (x->full ? HALF_LOG_2PI : R(0.0));
+    const REAL rest = x->alone.value + (x->full ? HALF_LOG_2PI : R(0.0));
     to->value = mul_add(R(0.5), mul_add(nu->value, log1p_q, log_spread), rest);
     to->d1[0] = -(difference * pull) * r; /* where z is subnormal, z / sigma has lost digits */
     to->d2[0] = pull * ((r - s) * r);
     to->d1[1] = mul_add(-z, z, R(1.0)) * r;
     to->d2[1] = mul_add(r, mul_add(R(2.0), a + s, R(-1.0)), a);
     to->d2_log[1] = R(2.0) * (a + s) * r;
-    to->d1[2] = mul_add(R(0.5), nu_h - s, nu->alone.d1);
-    to->d2[2] = mul_add(R(0.5), mul_add(s, r, s - a * s), nu->alone.d2);
-    to->d2_log[2] = mul_add(R(0.5), mul_add(s, r, nu_h - a * s), nu->alone.d2_log);
+    to->d1[2] = mul_add(R(0.5), nu_h - s, x->alone.d1);
+    to->d2[2] = mul_add(R(0.5), mul_add(s, r, s - a * s), x->alone.d2);
+    to->d2_log[2] = mul_add(R(0.5), mul_add(s, r, nu_h - a * s), x->alone.d2_log);
 }
 
 #define HAS_SCALED
