@@ -71,7 +71,11 @@ static void read_rows_to_lanes(const REAL *x, const REAL *y, ptrdiff_t n, ptrdif
 
 static void read_differences(const nllk_vectors *a, ptrdiff_t first, ptrdiff_t count, lanes_work *m)
 {
-    const ptrdiff_t d = a->dimension;
+    const ptrdiff_t d = a->dimension, next = (first + LANES) * d;
+    fetch((const REAL *)a->target + next, LANES * d, 0);
+    fetch((const REAL *)a->input[0] + next, LANES * d, 0);
+    if (a->grad[0])
+        fetch((const REAL *)a->grad[0] + next, LANES * d, 1);
     for (ptrdiff_t r = 0; r < LANES; r++)
         m->weight[r] = r < count ? vector_weight(a, first + r) : R(0.0);
     for (int r = 0; r < LANES; r++)

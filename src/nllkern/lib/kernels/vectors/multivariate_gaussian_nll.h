@@ -104,6 +104,9 @@ static double gaussian_lanes(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t e
     for (ptrdiff_t first = begin; first < end; first += LANES) {
         ptrdiff_t count = end - first < LANES ? end - first : LANES;
         read_differences(a, first, count, &m);
+        fetch((const REAL *)a->input[1] + (first + LANES) * size, LANES * size, 0);
+        if (a->grad[1])
+            fetch((const REAL *)a->grad[1] + (first + LANES) * size, LANES * size, 1);
         read_rows_to_lanes((const REAL *)a->input[1] + first * size, NULL, size, count, &m, L);
         memset(L + size * LANES, 0, ((rows * d - size) + 4) * LANES * sizeof *L); /* rows past the end */
         for (ptrdiff_t i = 0; i < d; i++)
@@ -157,6 +160,9 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
             raw[i] = L[i * d + i];
             w[i] = (double)y[i] - (double)mu[i];
         }
+        if (grad[1])
+            for (ptrdiff_t i = d > ROWS_AHEAD ? d - ROWS_AHEAD : 0; i < d; i++)
+                fetch(grad[1] + i * d, d, 1);
         link_diagonal(a->link, raw, d, &t);
         forward_rows(L, d, &t, w);
         const double value = gaussian_value(a, 0.5 * dot_squares(w, d), sum_logs(t.log, d), weight);
@@ -173,6 +179,8 @@ static double gaussian_rows(const nllk_vectors *a, ptrdiff_t begin, ptrdiff_t en
             const ptrdiff_t begin_rows = (end_rows - 1) & ~(ptrdiff_t)3;
             double g[4];
             backward_rows(L, d, &t, begin_rows, end_rows, b, g);
+            for (ptrdiff_t i = begin_rows - ROWS_AHEAD; i < end_rows - ROWS_AHEAD && i >= 0; i++)
+                fetch(grad[1] + i * d, d, 1);
             for (ptrdiff_t i = begin_rows; i < end_rows; i++) {
                 const double gi = g[i - begin_rows], bw = b[i] * w[i];
                 REAL *to = grad[1] + i * d, *h = element_of(hess[1], i * d);

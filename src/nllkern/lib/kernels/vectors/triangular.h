@@ -186,12 +186,25 @@ NLLK_INLINE void dot_four(const REAL *L, ptrdiff_t pitch, const double *w, ptrdi
     FOUR dot[q] = sum_lanes(s[q]);
 }
 
+/* Rows of a triangle are read and written in part, which the processor does not foresee: so many rows ahead are asked for. */
+#define ROWS_AHEAD 32
+
+/* Four rows of a triangle, up to the diagonal, the first of which is row i. */
+NLLK_INLINE void fetch_four(const REAL *L, ptrdiff_t d, ptrdiff_t i)
+{
+    for (ptrdiff_t q = 0; q < 4; q++)
+        for (ptrdiff_t j = 0; j <= i + q; j += 64 / sizeof(REAL))
+            __builtin_prefetch(L + (i + q) * d + j, 0, 3);
+}
+
 /* w := L^-1 w; rows of L are d numbers, w has LANES more. */
 NLLK_INLINE void forward_rows(const REAL *L, ptrdiff_t d, const diagonal *t, double *w)
 {
     for (ptrdiff_t i = 0; i < d; i += 4) {
-        const ptrdiff_t end = i + 4 < d ? i + 4 : d;
+        const ptrdiff_t end = i + 4 < d ? i + 4 : d, ahead = i + ROWS_AHEAD;
         double dot[4];
+        fetch_four(ahead < d ? L : L + d * d, d,
+                   ahead < d ? ahead : ahead - d); /* this factor's, then the next one's */
         if (end - i == 4)
             dot_four(L + i * d, d, w, i, (d - i - 3) * d, dot);
         else
