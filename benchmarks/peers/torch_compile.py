@@ -1,11 +1,19 @@
 """torch.compile: forward and backward apart (autograd), and in one graph (torch.func)."""
 
 import functools
+import os
+import tempfile
+from pathlib import Path
 
 import torch
 
 from .formulas_torch import FORMULAS, tensors
 from .torch_eager import versions as versions
+
+# PyTorch takes compiled code for AVX-512 from its cache where it is held to AVX2, and the other way
+# round, which gives wrong numbers or a crash (2.13): a cache each.
+_CACHE = Path(tempfile.gettempdir()) / f"inductor_{torch.backends.cpu.get_cpu_capability()}"
+os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(_CACHE))
 
 torch._dynamo.config.recompile_limit = 1000
 torch._dynamo.config.accumulated_recompile_limit = 10000
