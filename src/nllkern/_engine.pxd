@@ -92,6 +92,9 @@ cdef extern from "kernels.h" nogil:
         NLLK_QUANTILE
         NLLK_ADD_COLUMNS
         NLLK_COLUMN_SOFTMAX
+        NLLK_UNIT_ROWS
+        NLLK_UNIT_GRADIENTS
+        NLLK_SCALE_ROWS
 
     ctypedef struct nllk_sums:
         ptrdiff_t bad
@@ -122,6 +125,16 @@ cdef extern from "kernels.h" nogil:
         const void *scale
         void *result
 
+    ctypedef struct nllk_units:
+        const void *rows
+        void *result
+        ptrdiff_t columns
+        double *norm
+        double *scale
+        const double *factor
+        double one_factor
+        double divisor
+
     ctypedef void (*nllk_kernel)(const void *, ptrdiff_t, ptrdiff_t, void *, nllk_sums *) noexcept nogil
     ctypedef void (*nllk_vector_function)(const void *, void *, ptrdiff_t) noexcept nogil
 
@@ -136,6 +149,7 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct nllk_table:
         nllk_kernel bins[3]
         nllk_kernel columns[2]
+        nllk_kernel units[3]
         nllk_vector_function vector[1]
 
     ctypedef struct nllk_level:
@@ -166,6 +180,7 @@ cdef extern from "call.h" nogil:
     int nllk_thread_count(int asked)
     int nllk_limit_threads(int limit)
     int nllk_prefer_threading(int way)
+    int nllk_use_pool_only(int want)
     int nllk_openmp_version()
     int nllk_has_threads()
 

@@ -32,8 +32,27 @@ def run_columns(
     others: NDArray[Any] | None,
     scale: NDArray[Any] | None,
     result: NDArray[Any] | None,
-    begin: int,
-    end: int,
+    threads: int,
+) -> None: ...
+def pool_only() -> AbstractContextManager[None]: ...
+def unit_rows(
+    rows: NDArray[Any], result: NDArray[Any], threads: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def unit_gradients(
+    units: NDArray[Any],
+    grad: NDArray[Any],
+    norms: tuple[NDArray[np.float64], NDArray[np.float64]],
+    factor: NDArray[np.float64] | None,
+    one_factor: float,
+    threads: int,
+) -> None: ...
+def scale_rows(
+    rows: NDArray[Any],
+    result: NDArray[Any],
+    factor: NDArray[np.float64] | None,
+    one_factor: float,
+    divisor: float,
+    threads: int,
 ) -> None: ...
 def c_functions() -> list[tuple[str, str, int]]: ...
 

@@ -132,16 +132,60 @@ def thread_count(int asked):
     return nllk_thread_count(asked)
 
 
-def run_columns(bint softmax, cnp.ndarray rows, ptrdiff_t first, top, others, scale, result, ptrdiff_t begin,
-                ptrdiff_t end):
-    """A kernel of nllk_columns over columns `begin` to `end` of C-contiguous arrays; `others` is float64."""
+@contextmanager
+def pool_only():
+    """Calls of this thread have the pool's threads, whoever was asked for."""
+    cdef int before = nllk_use_pool_only(1)
+    try:
+        yield
+    finally:
+        nllk_use_pool_only(before)
+
+
+def run_columns(bint softmax, cnp.ndarray rows, ptrdiff_t first, top, others, scale, result, int threads):
+    """A kernel of nllk_columns over C-contiguous arrays; `others` is float64."""
     cdef nllk_columns c
+    cdef nllk_sums unused
     cdef nllk_kernel kernel = table(cnp.PyArray_TYPE(rows) == cnp.NPY_DOUBLE).columns[
         NLLK_COLUMN_SOFTMAX if softmax else NLLK_ADD_COLUMNS]
     c.rows, c.row_count, c.columns, c.first = data(rows), cnp.PyArray_DIM(rows, 0), cnp.PyArray_DIM(rows, 1), first
     c.top, c.others, c.scale, c.result = data(top), <double *> data(others), data(scale), data(result)
-    with nogil:
-        kernel(&c, begin, end, NULL, NULL)
+    run(kernel, &c, c.columns, c.row_count, threads, &unused)
+
+
+cdef int run_units(int which, cnp.ndarray rows, cnp.ndarray result, norm, scale, factor, double one_factor,
+                   double divisor, int threads) except -1:
+    """A kernel of nllk_units over C-contiguous matrices; the vectors are float64 or None."""
+    cdef nllk_units u
+    cdef nllk_sums unused
+    cdef nllk_kernel kernel = table(cnp.PyArray_TYPE(rows) == cnp.NPY_DOUBLE).units[which]
+    u.rows, u.result, u.columns = data(rows), data(result), cnp.PyArray_DIM(rows, 1)
+    u.norm, u.scale, u.factor = <double *> data(norm), <double *> data(scale), <double *> data(factor)
+    u.one_factor, u.divisor = one_factor, divisor
+    run(kernel, &u, cnp.PyArray_DIM(rows, 0), u.columns, threads, &unused)
+    return 0
+
+
+def unit_rows(rows, result, int threads):
+    """Each row over its Euclidean norm, into `result`; a row of zeros stays one.
+
+    Returns (norm, scale): of the row times `scale`, a power of two, so that no square over- or
+    underflows.  Of a row of zeros the scale is 0.
+    """
+    norm, scale = np.empty(len(rows)), np.empty(len(rows))
+    run_units(NLLK_UNIT_ROWS, rows, result, norm, scale, None, 1, 1, threads)
+    return norm, scale
+
+
+def unit_gradients(units, grad, norms, factor, double one_factor, int threads):
+    """Gradients by unit vectors made those by the rows that they came from, in place, times factors."""
+    norm, scale = norms
+    run_units(NLLK_UNIT_GRADIENTS, units, grad, norm, scale, factor, one_factor, 1, threads)
+
+
+def scale_rows(rows, result, factor, double one_factor, double divisor, int threads):
+    """Rows times factor (one a row, or None) times one_factor / divisor, in float64 and rounded once."""
+    run_units(NLLK_SCALE_ROWS, rows, result, None, None, factor, one_factor, divisor, threads)
 
 
 def c_functions():

@@ -5,13 +5,12 @@ The products are NumPy's, the softmax of a row is ``cross_entropy``, that of a c
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any
 
 import numpy as np
 
-from ._blocks import Array, Columns, Team, pieces, short_pieces, unit_rows
-from ._engine import thread_count
+from ._blocks import Array, Columns, pieces
+from ._engine import pool_only, scale_rows, thread_count, unit_gradients, unit_rows
 
 # Rows of similarities in a block: a 16th of all, more where that is little memory (products of few
 # rows are slow), fewer where it is much.  The gradient of the keys grows by quarters, or pieces of
@@ -54,8 +53,9 @@ def info_nce(
     elif reduction == 0:
         denominator = float(len(queries) if weight is None else np.sum(weight, dtype=np.float64))
     counts = denominator != 0 and len(queries) > 0
-    with closing(Team(thread_count(threads))) as team, np.errstate(all="ignore"):
-        batch = Batch(queries, keys, weight, results, more, denominator, team)
+    # OpenMP's threads would fight for the cores with those of the matrix products, which spin.
+    with pool_only(), np.errstate(all="ignore"):
+        batch = Batch(queries, keys, weight, results, more, denominator, thread_count(threads))
         if counts:
             batch.run(form)
         else:
@@ -106,12 +106,12 @@ class Batch:
         grads: list[Array],
         more: dict[str, Any],
         denominator: float,
-        team: Team,
+        threads: int,
     ) -> None:
         from ._losses import loss_named
 
         self.softmax: Any = loss_named("cross_entropy")
-        self.vectors, self.grads, self.team = [queries, keys], grads, team
+        self.vectors, self.grads, self.threads = [queries, keys], grads, threads
         self.temperature: float = more.get("temperature", 0.1)
         self.normalize: bool = more.get("normalize", True)
         one = np.broadcast_to(1.0, len(queries))  # takes no memory
@@ -147,7 +147,7 @@ class Batch:
         x = self.vectors[k]
         if self.normalize:
             self.vectors[k] = np.empty_like(x) if into is None else into
-            self.norms[k] = unit_rows(x, self.vectors[k])
+            self.norms[k] = unit_rows(x, self.vectors[k], self.threads)
         elif any(np.may_share_memory(x, grad) for grad in written or ()):
             self.vectors[k] = x.copy()
         return self.vectors[k]
@@ -170,11 +170,19 @@ class Batch:
     def buffer(self, blocks: list[tuple[int, int]], columns: int) -> Array:
         return np.empty((blocks[0][1], columns), self.dtype)
 
-    def scale_rows(self, x: Array, factor: Array | float, out: Array | None = None) -> Array:
-        """Rows times a factor, or one each, in float64 and rounded once."""
-        factor = factor if isinstance(factor, float) else factor[:, None]
+    def scale_rows(
+        self,
+        x: Array,
+        factor: Array | None,
+        one_factor: float = 1.0,
+        divisor: float = 1.0,
+        out: Array | None = None,
+    ) -> Array:
+        """Rows times factor (one each) times one_factor / divisor, rounded once."""
         out = np.empty_like(x) if out is None else out
-        return np.multiply(x, factor, out=out, dtype=np.float64, casting="same_kind")
+        factor = None if factor is None else np.ascontiguousarray(factor)
+        scale_rows(x, out, factor, one_factor, divisor, self.threads)
+        return out
 
     def relative_weights(self) -> tuple[Array, float]:
         """Scale over its largest, which keeps it in range of the inputs' dtype; and the largest."""
@@ -185,12 +193,11 @@ class Batch:
         return np.where(self.weight == 0, 0, self.scale / largest), largest
 
     def over_temperature(self, x: Array) -> Array:
-        out = np.empty_like(x)
-        return np.divide(x, self.temperature, out=out, dtype=np.float64, casting="same_kind")
+        return self.scale_rows(x, None, divisor=self.temperature)
 
     def weighted(self, k: int, a: int, b: int) -> Array:
         """Rows of vectors times their weight over the temperature; 0 for those of weight 0."""
-        left = self.scale_rows(self.vectors[k][a:b], self.scale[a:b] / self.temperature)
+        left = self.scale_rows(self.vectors[k][a:b], self.scale[a:b], divisor=self.temperature)
         left[self.weight[a:b] == 0] = 0
         return left
 
@@ -199,20 +206,12 @@ class Batch:
 
         `out` receives the derivatives; those of rows of weight 0 are 0.
         """
-        target, losses = np.arange(first, first + b - a), np.empty(b - a, self.dtype)
+        target = np.arange(first, first + b - a)
         counts = None if self.counts is None else self.counts[a:b]
-
-        def some(c: int, d: int) -> None:
-            weight = None if counts is None else counts[c:d]
-            own = {"sample_weight": weight, "reduction": "none", "num_threads": 1}
-            if out is None:
-                losses[c:d] = self.softmax(rows[c:d], target[c:d], **own)
-            else:
-                call = self.softmax.value_and_grad
-                losses[c:d] = call(rows[c:d], target[c:d], out=out[c:d], **own)[0]
-
-        self.team.share(some, b - a, rows.shape[1])
-        return losses
+        own = {"sample_weight": counts, "reduction": "none", "num_threads": self.threads}
+        if out is None:
+            return np.asarray(self.softmax(rows, target, **own))
+        return np.asarray(self.softmax.value_and_grad(rows, target, out=out, **own)[0])
 
     def spread(self, k: int, derivatives: Array, left: Array, first: bool) -> None:
         """Add derivatives^T left to the gradient of the queries (0) or keys (1), or begin it."""
@@ -229,16 +228,13 @@ class Batch:
         It is multiplied by a factor, or one for each row, and overwritten.
         """
         norms = self.norms[k]
+        one = factor if isinstance(factor, float) else 1.0
+        each = None if isinstance(factor, float) else np.ascontiguousarray(factor)
         if norms is None:
-            return self.scale_rows(grad, factor, out=grad)
-        for c, d in short_pieces(b - a, grad.shape[1]):
-            norm, scale = (x[a + c : a + d, None] for x in norms)
-            unit = self.vectors[k][a + c : a + d].astype(np.float64)
-            part = grad[c:d].astype(np.float64)
-            part -= unit * np.sum(unit * part, axis=1, keepdims=True)
-            part *= (factor if isinstance(factor, float) else factor[c:d, None]) / norm
-            part *= scale
-            grad[c:d] = part
+            return self.scale_rows(grad, each, one, out=grad)
+        norm, scale = norms
+        units = self.vectors[k][a:b]
+        unit_gradients(units, grad, (norm[a:b], scale[a:b]), each, one, self.threads)
         return grad
 
     def by_queries(self) -> None:
@@ -264,7 +260,7 @@ class Batch:
         queries, keys = self.prepare_both()
         blocks = self.blocks(len(queries), len(keys), buffers=2)
         block = self.buffer(blocks, len(keys))
-        columns = Columns(len(keys), self.dtype, self.team)
+        columns = Columns(len(keys), self.dtype, self.threads)
         for a, b in blocks:
             rows = np.matmul(self.over_temperature(queries[a:b]), keys.T, out=block[: b - a])
             columns.add(rows, a)

@@ -91,6 +91,7 @@ NLLK_API int nllk_thread_count(int asked);
 NLLK_API int nllk_limit_threads(int limit);
 /* The way of threading of the calling thread's calls, where the process has chosen none; returns the one before. */
 NLLK_API int nllk_prefer_threading(int way);
+NLLK_API int nllk_use_pool_only(int want); /* whatever was set; of the calling thread */
 /* Year and month of the OpenMP specification, 0 without it. */
 NLLK_API int nllk_openmp_version(void);
 /* Whether the library was built with threads. */

@@ -11,6 +11,7 @@ static _Thread_local int limit = 0; /* of the calling thread; 0: none */
 static atomic_int default_threads;  /* 0: not set */
 static atomic_int threading = NLLK_THREADING_DEFAULT;
 static _Thread_local int preferred = NLLK_POOL;
+static _Thread_local int pool_only = 0;
 
 /* GCC's OpenMP hangs in a child that was forked after its parent had used threads, whoever used them, so a forked
  * child has the pool. */
@@ -52,7 +53,7 @@ int nllk_set_threading(int way)
 int nllk_get_threading(void)
 {
     const int way = threading;
-    if (is_forked_child || !nllk_openmp_version())
+    if (pool_only || is_forked_child || !nllk_openmp_version())
         return NLLK_POOL;
     return way == NLLK_THREADING_DEFAULT ? preferred : way;
 }
@@ -61,6 +62,13 @@ int nllk_prefer_threading(int way)
 {
     const int before = preferred;
     preferred = way;
+    return before;
+}
+
+int nllk_use_pool_only(int want)
+{
+    const int before = pool_only;
+    pool_only = want;
     return before;
 }
 

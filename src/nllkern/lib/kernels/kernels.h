@@ -88,6 +88,19 @@ typedef struct {
     void *result;
 } nllk_columns;
 enum { NLLK_ADD_COLUMNS, NLLK_COLUMN_SOFTMAX, NLLK_COLUMNS_COUNT };
+
+/* Rows of `columns` numbers made unit vectors, gradients by unit vectors (`rows`) made those by what they came from, and rows
+ * times factor one_factor / divisor.  The kernels count rows. */
+typedef struct {
+    const void *rows;
+    void *result; /* may be the rows; of the gradients they are read too */
+    ptrdiff_t columns;
+    double *norm, *scale; /* units.h: written by NLLK_UNIT_ROWS, read by NLLK_UNIT_GRADIENTS */
+    const double *factor; /* one a row, or NULL for 1 */
+    double one_factor, divisor;
+} nllk_units;
+enum { NLLK_UNIT_ROWS, NLLK_UNIT_GRADIENTS, NLLK_SCALE_ROWS, NLLK_UNITS_COUNT };
+
 /* Losses whose samples are vectors of d numbers.  A matrix that all samples share is prepared once and worked on in parts,
  * whose sums are added at the end: NLLK_PREPARE and NLLK_FINISH are calls of the same kernel. */
 #define NLLK_VECTOR_MAX 256 /* d at most, where a matrix is involved */
@@ -141,6 +154,7 @@ typedef struct {
     nllk_kernel survey[2]; /* of row-wise and of pointwise losses: to be run before the loss */
     nllk_kernel bins[NLLK_BINS_COUNT];
     nllk_kernel columns[NLLK_COLUMNS_COUNT];
+    nllk_kernel units[NLLK_UNITS_COUNT];
     nllk_vector_function vector[NLLK_VECFN_COUNT];
 } nllk_table;
 

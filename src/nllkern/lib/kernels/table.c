@@ -28,6 +28,9 @@ KERNEL(expectation_of_bins);
 KERNEL(quantiles_of_bins);
 KERNEL(add_columns);
 KERNEL(column_softmax);
+KERNEL(unit_rows);
+KERNEL(unit_gradients);
+KERNEL(scale_rows);
 
 #define NLLK_LOSS(NAME) [NLLK_LOSS_##NAME] = SYMBOL(NAME),
 #define NLLK_VECFN(NAME, ...) [NLLK_VECFN_##NAME] = vector_##NAME,
@@ -39,6 +42,7 @@ const nllk_table SYMBOL(table) = {
     .survey = {SYMBOL(survey_rowwise), SYMBOL(survey_pointwise)},
     .bins = {SYMBOL(encode_bins), SYMBOL(expectation_of_bins), SYMBOL(quantiles_of_bins)},
     .columns = {SYMBOL(add_columns), SYMBOL(column_softmax)},
+    .units = {SYMBOL(unit_rows), SYMBOL(unit_gradients), SYMBOL(scale_rows)},
     .vector =
         {
 #include "functions.inc"

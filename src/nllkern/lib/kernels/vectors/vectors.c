@@ -1,7 +1,8 @@
-/* The kernels of the losses of vectors. */
+/* The kernels of the losses of vectors, and of unit vectors. */
 #include "multivariate_gaussian_nll.h"
 #include "symbol.h"
 #include "triplet_margin.h"
+#include "units.h"
 
 KERNEL(multivariate_gaussian_nll)
 {
@@ -13,4 +14,22 @@ KERNEL(triplet_margin)
 {
     (void)scratch;
     sums->value = triplet_margin(arguments, begin, end);
+}
+
+KERNEL(unit_rows)
+{
+    (void)scratch, (void)sums;
+    unit_rows(arguments, begin, end);
+}
+
+KERNEL(unit_gradients)
+{
+    (void)scratch, (void)sums;
+    unit_gradients(arguments, begin, end);
+}
+
+KERNEL(scale_rows)
+{
+    (void)scratch, (void)sums;
+    scale_rows(arguments, begin, end);
 }
