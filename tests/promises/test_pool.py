@@ -50,6 +50,7 @@ def test_concurrent_callers(case, threading_way):
 
 @needs_threads
 @needs_tasks
+@pytest.mark.thread_unsafe(reason="adds up the time of all threads of the process")
 @pytest.mark.parametrize("threading_way", ["pool"], indirect=True)
 def test_workers_work(threading_way):
     """The threads of the pool take part, as soon as the machine lets them."""
