@@ -16,7 +16,7 @@ from ._accuracy import LIMIT, Array, Table, errors, flat, float_error, load
 from ._engine import simd_levels, use_simd_level
 from ._losses import loss_named
 from ._selfcheck_data import DTYPES, Problem, problems
-from .reference.sampled import judge
+from .reference.sampled import IS_WIDER, judge
 from .tables import LOSSES, Loss
 
 ROUNDED = 8.0  # the limit of float64 where the reference is of float64 itself
@@ -80,7 +80,8 @@ def check_problem(row: Loss, dtype: str, problem: Problem) -> Iterator[Result]:
     """Without reduction, and as a weighted mean."""
     loss: Any = loss_named(row.name)
     options = problem.options
-    limit = ROUNDED if dtype == "float64" and row.kind != "pointwise" else LIMIT
+    wider = dtype == "float32" or (IS_WIDER and row.kind == "pointwise")
+    limit = LIMIT if wider else ROUNDED
     judged = [(f, b) for f, b in judge(row.name, problem.args, options)]
     names = [
         "value",
@@ -101,8 +102,9 @@ def check_problem(row: Loss, dtype: str, problem: Problem) -> Iterator[Result]:
         weighs = row.kind != "contrastive"  # there the samples see each other
         for k, (f, bound) in enumerate(judged):
             scaled = share.reshape(-1, *[1] * (np.ndim(f) - 1))
-            with np.errstate(invalid="ignore"):  # 0 times the bound of what nothing is asked of
+            with np.errstate(invalid="ignore"):  # 0 times what nothing is asked of
                 of_mean = scaled * f, scaled * (bound + np.abs(f))
+            of_mean = of_mean[0], np.where(np.isinf(bound), np.inf, of_mean[1])
             if k == 0:
                 of_mean = of_mean[0].sum(), of_mean[1].sum()
             compared = (plain[k], (f, bound), ""), (mean[k], of_mean, " of the mean")

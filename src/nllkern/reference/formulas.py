@@ -69,15 +69,9 @@ def student_t_nll(f, mean, scale, df, target, full):
         rest = (df + 1) * (f.log1p(df / (z * z)) - f.log(df)) * 0.5
         return (df + 1) * f.log(f.abs(d)) - df * f.log(scale) + rest
 
-    def small():
-        return f.lgamma(x + 1) - f.lgamma(x + 0.5) - (f.log(df) - f.log_2) * 0.5
-
-    def large():
-        return f.stirling(x) - f.stirling(x + 0.5) - x * f.log1pmx(0.5 / x)
-
     def student():
         core = f.where(z.value * z.value < df.value, near, far)
-        return core + f.where(df.value < 32, small, large)
+        return core + f.lgamma_half_step(x, f.log(df) - f.log_2)
 
     value = f.where(infinite, lambda: f.log(scale) + z * z * 0.5, student)
     return value + (f.half_log_2pi if full else 0)
