@@ -40,6 +40,7 @@ class Work:
     keywords: dict = field(default_factory=dict)
     goal: float = 3.0  # times faster than the best peer
     functions: dict = field(default_factory=dict)  # how many a number of the first argument needs
+    products: Callable = lambda *args: ()  # of matrices, a x b by b x c: (a, b, c) each
     shapes: tuple = FLAT
     quick: tuple = FLAT_QUICK
     small: tuple = (1, 10)
@@ -142,6 +143,22 @@ def mu_law_edges(count, mu=MU):
     """Edges in [-1, 1] that are evenly spaced after sign(y) log(1 + mu |y|) / log(1 + mu)."""
     even = np.linspace(-1.0, 1.0, count + 1)
     return np.sign(even) * np.expm1(np.abs(even) * np.log1p(mu)) / mu
+
+
+def similarity_products(queries, keys, both=1):
+    """Q K^T, S K and S^T Q; of all pairs of both sets where they are one."""
+    rows, d = both * len(queries), queries.shape[1]
+    return (rows, d, rows), (rows, rows, d), (rows, rows, d)
+
+
+def pair_products(queries, keys):
+    return similarity_products(queries, keys, 2)
+
+
+def factor_products(mean, factor, target):
+    """(y - mu) L^-T, that times L^-1, and the gradient by L."""
+    rows, d = mean.shape
+    return (rows, d, d), (rows, d, d), (d, rows, d)
 
 
 SOFTPLUS = {"link": "softplus"}
@@ -265,6 +282,7 @@ _ALL = [
         vectors_of_one_factor,
         2,
         {"link": "identity"},
+        products=factor_products,
         shapes=((65536, 32),),
         quick=((2048, 32),),
     ),
@@ -292,6 +310,7 @@ _ALL = [
         each(normal, normal),
         2,
         {"temperature": TEMPERATURE, "normalize": True},
+        products=similarity_products,
         shapes=((2048, 128),),
         shapes32=((8192, 256),),
         quick=((256, 64),),
@@ -303,6 +322,7 @@ _ALL = [
         each(normal, normal),
         2,
         {"temperature": TEMPERATURE, "normalize": True, "form": "nt_xent"},
+        products=pair_products,
         shapes=((512, 64),),
         quick=((128, 64),),
         joint=True,

@@ -44,8 +44,8 @@ written (class indices left out).
 
 The limit is what no loop can beat: the copy of the same number of bytes, half read, half written,
 or the bare functions, as many exponentials and logarithms as the loss needs, of numbers in the
-first cache, whichever takes longer.  A cell is met at the speed-up aimed at, or within
-{LIMIT_GOAL:g} of the limit."""
+first cache (with NumPy's products of matrices for the losses that are made of them), whichever
+takes longer.  A cell is met at the speed-up aimed at, or within {LIMIT_GOAL:g} of the limit."""
 
 
 def table(header, rows):

@@ -32,7 +32,7 @@ PEERS = {  # in the order of tables and plots
     "sklearn_loss": Peer("scikit-learn _loss", "#457b9d", allocates=False),
     "numpy_scipy": Peer("NumPy/SciPy", "#8d99ae"),
     COPY: Peer("copy of the same bytes", "#222222", allocates=False),
-    BARE: Peer("bare functions", "#222222", allocates=False),
+    BARE: Peer("bare functions and products", "#222222", allocates=False),
 }
 
 
