@@ -12,12 +12,12 @@ cnp.import_array()
 
 cdef object as_array(x, str loss, str name):
     """`x` as NumPy sees it, without a copy where it lends its memory."""
-    if type(x) is np.ndarray:
+    if cnp.PyArray_CheckExact(x):
         return x
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(f"{loss}: {name} is a masked array, whose mask would be ignored: pass its data, "
                         f"and 0 in sample_weight for the masked samples")
-    if isinstance(x, np.ndarray):
+    if cnp.PyArray_Check(x):
         return x
     if hasattr(x, "__dlpack__") and not hasattr(x, "__array__"):
         return np.from_dlpack(x)
@@ -130,7 +130,7 @@ cdef object integer(x, str loss, str name, str words):
 
 cdef int expect_out(out, int ndim, const cnp.npy_intp *shape, int t, str loss, str name) except -1:
     cdef cnp.ndarray a
-    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+    if not cnp.PyArray_CheckExact(out) and (not cnp.PyArray_Check(out) or isinstance(out, np.ma.MaskedArray)):
         raise TypeError(f"{loss}: {name} is {type(out).__name__}, expected a NumPy array")
     a = out
     if cnp.PyArray_TYPE(a) != t or not a.dtype.isnative:

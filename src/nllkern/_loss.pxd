@@ -14,6 +14,14 @@ cdef class Slot:
     cdef int parameters  # of a link: the bit set of the parameters that it belongs to
 
 
+cdef class Method:
+    cdef Loss loss
+    cdef str name
+    cdef int want
+    cdef bint has_value  # beside the derivatives
+    cdef object __weakref__
+
+
 cdef class Loss:
     cdef readonly str name
     cdef readonly object row

@@ -77,37 +77,41 @@ cdef class Slot:
                 self.words = f"one of {', '.join(self.numbers)}"
 
 
-class Method:
+cdef class Method:
     """A method of a loss, with the signature of that loss."""
 
-    def __init__(self, loss, name):
-        self.__self__, self.__name__, self.__doc__ = loss, name, getattr(type(loss), name).__doc__
-        self.__qualname__ = f"{loss.name}.{name}"
+    def __cinit__(self, Loss loss, str name, int want, bint has_value):
+        self.loss, self.name, self.want, self.has_value = loss, name, want, has_value
+
+    def __call__(self, *args, **kwargs):
+        cdef tuple found = self.loss.run(args, kwargs, self.want)
+        return found if self.has_value else found[1]
+
+    @property
+    def __self__(self):
+        return self.loss
+
+    @property
+    def __name__(self):
+        return self.name
+
+    @property
+    def __qualname__(self):
+        return f"{self.loss.name}.{self.name}"
+
+    @property
+    def __doc__(self):
+        return getattr(type(self.loss), self.name).__doc__
 
     @property
     def __signature__(self):
-        return self.__self__.__signature__
+        return self.loss.__signature__
 
     def __repr__(self):
         return f"<nllkern.{self.__qualname__}>"
 
     def __reduce__(self):
-        return getattr, (self.__self__, self.__name__)
-
-
-class ValueAndGrad(Method):
-    def __call__(self, *args, **kwargs):
-        return (<Loss> self.__self__).run(args, kwargs, NLLK_GRADIENT)
-
-
-class Grad(Method):
-    def __call__(self, *args, **kwargs):
-        return (<Loss> self.__self__).run(args, kwargs, NLLK_GRADIENT)[1]
-
-
-class ValueGradHess(Method):
-    def __call__(self, *args, **kwargs):
-        return (<Loss> self.__self__).run(args, kwargs, NLLK_HESSIAN)
+        return getattr, (self.loss, self.name)
 
 
 cdef class Loss:
@@ -123,7 +127,11 @@ cdef class Loss:
         self.inputs = Row(row)
         self.is_binned = "real" in row.targets
         self.run_in_python = run_in_python
-        self.methods = ValueAndGrad(self, "value_and_grad"), Grad(self, "grad"), ValueGradHess(self, "value_grad_hess")
+        self.methods = (
+            Method(self, "value_and_grad", NLLK_GRADIENT, True),
+            Method(self, "grad", NLLK_GRADIENT, False),
+            Method(self, "value_grad_hess", NLLK_HESSIAN, True),
+        )
 
     @property
     def __doc__(self):
