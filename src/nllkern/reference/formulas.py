@@ -65,12 +65,16 @@ def student_t_nll(f, mean, scale, df, target, full):
         q = z * z / df
         return f.log(scale) + (z * z + q + (df + 1) * f.log1pmx(q)) * 0.5
 
+    def middle():  # for large nu what far is made of, nu log nu, would cancel here
+        return f.log(scale) + (df + 1) * f.log1p(z * z / df) * 0.5
+
     def far():  # log(1 + q) = log q + log(1 + 1/q): what cancels is left out
         rest = (df + 1) * (f.log1p(df / (z * z)) - f.log(df)) * 0.5
         return (df + 1) * f.log(f.abs(d)) - df * f.log(scale) + rest
 
     def student():
-        core = f.where(z.value * z.value < df.value, near, far)
+        q = z.value * z.value / df.value
+        core = f.where(q < 1, near, lambda: f.where(q < 4, middle, far))
         return core + f.lgamma_half_step(x, f.log(df) - f.log_2)
 
     value = f.where(infinite, lambda: f.log(scale) + z * z * 0.5, student)
