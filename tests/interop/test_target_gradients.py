@@ -11,7 +11,10 @@ from nllkern.tables import LOSSES as ROWS
 
 SAMPLES, CLASSES = 2, 4
 TRIGAMMA = 2e-9  # torch.polygamma(1, x) of a double is wrong by 5e-10 of itself
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning"),
+    pytest.mark.thread_unsafe(reason="sets the digits of mpmath, which are the process's"),
+]
 
 
 def problems():

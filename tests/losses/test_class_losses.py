@@ -117,6 +117,7 @@ def test_divergence_is_cross_entropy_less_entropy(dtype, classes, simd_level):
 
 @each_width
 @each_dtype
+@pytest.mark.thread_unsafe(reason="sets the digits of mpmath, which are the process's")
 def test_small_divergence_keeps_its_digits(dtype, classes, simd_level):
     """A prediction next to the target: the entropies are 1e8 times the divergence, or more."""
     mpmath = pytest.importorskip("mpmath")

@@ -210,6 +210,7 @@ def exact_info_nce(queries, keys, **options):
 
 @each_dtype
 @each_form
+@pytest.mark.thread_unsafe(reason="sets the digits of mpmath, which are the process's")
 @pytest.mark.parametrize("shift", [0, 1], ids=["itself", "the next"])
 @pytest.mark.parametrize("name", HARD)
 def test_hard_points(name, shift, form, dtype):
@@ -285,6 +286,7 @@ def test_same_bits_for_any_number_of_threads(form, dtype):
 
 
 @each_form
+@pytest.mark.thread_unsafe(reason="counts the memory of the process")
 @pytest.mark.parametrize("method", ["value", "value_and_grad"])
 def test_memory(form, method):
     """Under a tenth of the matrix of similarities, besides the results."""

@@ -180,6 +180,7 @@ def test_any_number_of_threads(dtype, n, d, link, shared):
     assert_same_on_threads(gaussian(n, d, dtype, link, shared).with_weights())
 
 
+@pytest.mark.thread_unsafe(reason="counts the memory of the process")
 def test_memory_of_a_shared_factor():
     """The sums of the parts are bounded, whatever the batch."""
     peaks = []

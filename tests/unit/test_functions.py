@@ -177,11 +177,13 @@ def test_float64(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.thread_unsafe(reason="sets the digits of mpmath, which are the process's")
 def test_float64_against_mpmath(name):
     check(name, *in_mpmath(name, 1000))
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.thread_unsafe(reason="sets the digits of mpmath, which are the process's")
 def test_references_against_mpmath(name):
     x, high, rest = in_mpmath(name, 1000)
     keep = np.isfinite(high)
@@ -222,6 +224,7 @@ def test_float32_over_the_whole_domain(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.thread_unsafe(reason="sets the digits of mpmath, which are the process's")
 def test_float64_against_mpmath_at_20000_points(name):
     x, high, rest = in_mpmath(name, 20_000)
     assert x.size >= 20_000

@@ -16,6 +16,8 @@ from mpmath import mp, mpf  # noqa: E402
 
 from nllkern.reference import exact  # noqa: E402
 
+pytestmark = pytest.mark.thread_unsafe(reason="sets the digits of mpmath, which are the process's")
+
 POINTWISE = [row for row in LOSSES if row.kind == "pointwise"]
 DIGITS = 100
 H = mpf(10) ** -25

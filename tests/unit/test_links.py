@@ -14,6 +14,8 @@ from nllkern.tables import LINKS, LOSSES
 mpmath = pytest.importorskip("mpmath")
 from mpmath import mp, mpf  # noqa: E402
 
+pytestmark = pytest.mark.thread_unsafe(reason="sets the digits of mpmath, which are the process's")
+
 THETA = {
     "identity": lambda u: u,
     "softplus": lambda u: mp.log1p(mp.exp(u)),
