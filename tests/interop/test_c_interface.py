@@ -311,6 +311,7 @@ def test_threads_are_those_of_python():
     assert nk.ctypes_function("nllk_get_num_threads")() == before
 
 
+@pytest.mark.thread_unsafe(reason="sets whose threads the process uses")
 def test_threading_is_that_of_python(threading_way):
     names = ["", "pool", "openmp"]
     assert nk.ctypes_function("nllk_get_threading")() == names.index(threading_way)
