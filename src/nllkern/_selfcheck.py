@@ -102,9 +102,10 @@ def check_problem(row: Loss, dtype: str, problem: Problem) -> Iterator[Result]:
         weighs = row.kind != "contrastive"  # there the samples see each other
         for k, (f, bound) in enumerate(judged):
             scaled = share.reshape(-1, *[1] * (np.ndim(f) - 1))
+            asked: Any
             with np.errstate(invalid="ignore"):  # 0 times what nothing is asked of
-                of_mean = scaled * f, scaled * (bound + np.abs(f))
-            of_mean = of_mean[0], np.where(np.isinf(bound), np.inf, of_mean[1])
+                asked = np.where(np.isinf(bound), np.inf, scaled * (bound + np.abs(f)))
+                of_mean = scaled * f, asked
             if k == 0:
                 of_mean = of_mean[0].sum(), of_mean[1].sum()
             compared = (plain[k], (f, bound), ""), (mean[k], of_mean, " of the mean")

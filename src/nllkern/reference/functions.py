@@ -261,7 +261,7 @@ class Functions:
             second = -first * sums[0]
             step = value, first, second, first * sums[1] - second * sums[0]
             total = [c + low * d for c, d in zip(total, step, strict=True)]
-        z = x + n.choose(low, lambda: 0 * v + FAR, lambda: 0 * v)
+        z: Jet = x + n.choose(low, lambda: 0 * v + FAR, lambda: 0 * v)
         far = self.stirling(z) - self.stirling(z + 0.5) - z * self.log1pmx(0.5 / z)
 
         def first_step() -> Jet:
