@@ -9,6 +9,7 @@ from .tables import LOSSES, Loss, Option
 
 ROWS = {row.name: row for row in LOSSES}
 ARRAY_KINDS = ("sample_weight", "per_class", "per_sample")  # of options that may be arrays
+_POWERS = {"number": 0, "classes": 1, "vector": 1, "factor": 2}
 
 
 class Spec(NamedTuple):
@@ -44,6 +45,13 @@ class Spec(NamedTuple):
     def places(self) -> list[int]:
         """The numbers of the inputs whose gradients are wanted."""
         return [*self.differentiable(), *[len(self.row.parameters)] * self.by_target]
+
+    @property
+    def in_c(self) -> bool:
+        """Whether C has the loss and all its options."""
+        row = self.row
+        needed = any(option.default is ... for option in row.options)
+        return row.in_c and not needed and len(self.differentiable()) == len(row.parameters)
 
     def expect_gradients(self, moving: Sequence[bool], names: Sequence[str], cut: str) -> None:
         """Refuse to differentiate by what has no gradient; ``cut`` is how a library avoids it."""
@@ -103,6 +111,14 @@ def is_shared(row: Loss, shapes: Sequence[tuple[int, ...]], k: int) -> bool:
         return not shapes[k] and any(shapes)
     is_factor = k < len(row.parameters) and row.parameters[k].kind == "factor"
     return row.kind == "contrastive" or (is_factor and len(shapes[k]) < len(shapes[0]) + 1)
+
+
+def powers(row: Loss, has_classes: bool) -> list[int]:
+    """Elements per sample of each input, as a power of the classes or of the dimension."""
+    kinds = [p.kind for p in row.parameters]
+    if row.target is not None:
+        kinds.append("classes" if has_classes else "vector" if row.kind == "vectors" else "number")
+    return [_POWERS[kind] for kind in kinds]
 
 
 def times_upstream(grad: Any, upstream: Any) -> Any:

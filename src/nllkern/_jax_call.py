@@ -1,12 +1,6 @@
 """The losses as a custom call of XLA, or through Python where there is none."""
 
-import hashlib
 import math
-import os
-import shlex
-import shutil
-import subprocess
-import tempfile
 from ctypes import CDLL
 from functools import cache, partial
 from pathlib import Path
@@ -17,22 +11,20 @@ import jax.ffi
 import jax.numpy as jnp
 import numpy as np
 
-from . import lowlevel
-from ._adapters import ARRAY_KINDS, Spec, is_shared, loss_shape
-from ._config import ANSWERS
+from . import _compiled, lowlevel
+from ._adapters import ARRAY_KINDS, Spec, is_shared, loss_shape, powers
 from ._losses import loss_named
-from ._show import __version__, get_include
 from .tables import LOSSES
-
-ELEMENTS = {"number": 0, "classes": 1, "vector": 1, "factor": 2}  # of an input: a power of the size
 
 
 @cache
 def using_ffi() -> bool:
     """Whether the custom call of XLA is there; the first call compiles it if it has to."""
+    if _compiled.way() == "0":
+        return False
     try:
         library = CDLL(str(_library()))
-    except (OSError, subprocess.CalledProcessError):
+    except OSError:
         return False
     jax.ffi.register_ffi_target(
         "nllkern_loss", jax.ffi.pycapsule(library.nllkern_jax), platform="cpu"
@@ -42,43 +34,11 @@ def using_ffi() -> bool:
 
 def _library() -> Path:
     """The compiled handler, from the cache if it is there."""
-    source = Path(__file__).parent / "_jax_ffi.cc"
-    compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
-    if compiler is None:
-        raise OSError("no C++ compiler")
-    header = Path(get_include()) / "nllkern" / "nllkern.h"
-    parts = (
-        source.read_text(),
-        header.read_text(),
-        jax.__version__,
-        __version__,
-        __file__,
-        compiler,
-    )
-    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-    cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    target = Path(cache_home) / "nllkern" / f"jax-{key}.so"
-    if target.exists():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        built = Path(folder) / target.name
-        flags = ["-std=c++17", "-O2", "-shared", "-fPIC", f"-I{jax.ffi.include_dir()}"]
-        flags += [ANSWERS["cflags"][0], str(source), "-o", str(built), *ANSWERS["libs"][0].split()]
-        command = [*shlex.split(compiler), *flags]
-        subprocess.run(command, check=True, capture_output=True)
-        built.replace(target)  # at once: others may be compiling too
-    return target
+    flags = ("-std=c++17", "-O2", f"-I{jax.ffi.include_dir()}")
+    return _compiled.compile_now(_compiled.program("_jax_ffi.cc", "jax", jax.__version__, flags))
 
 
 # ---- what the custom call is told ----
-
-
-def _in_c(spec: Spec) -> bool:
-    """Whether C has the loss and all its options."""
-    row = spec.row
-    needed = any(option.default is ... for option in row.options)
-    return row.in_c and not needed and len(spec.differentiable()) == len(row.parameters)
 
 
 def _outputs(spec: Spec, inputs: tuple[Any, ...], want: bool) -> list[jax.ShapeDtypeStruct]:
@@ -91,7 +51,7 @@ def _outputs(spec: Spec, inputs: tuple[Any, ...], want: bool) -> list[jax.ShapeD
 def run(spec: Spec, inputs: tuple[Any, ...], arrays: dict[str, Any], want: bool) -> tuple[Any, ...]:
     """(value, gradients if they are wanted), traced; dtypes and shapes have been checked."""
     results = _outputs(spec, inputs, want)
-    if _in_c(spec) and using_ffi():
+    if spec.in_c and using_ffi():
         return tuple(_custom_call(spec, inputs, arrays, want, results))
     call = partial(_by_numpy, spec, want)
     found = jax.pure_callback(call, results, inputs, arrays, vmap_method="sequential")
@@ -106,10 +66,7 @@ def _custom_call(
     results: list[jax.ShapeDtypeStruct],
 ) -> Any:
     row, shapes, target = spec.row, [x.shape for x in inputs], inputs[-1]
-    kinds = [p.kind for p in row.parameters]
-    if row.target is not None:
-        has_classes = row.targets and jnp.issubdtype(target.dtype, jnp.floating)
-        kinds.append("classes" if has_classes else "vector" if row.kind == "vectors" else "number")
+    has_classes = bool(row.targets) and jnp.issubdtype(target.dtype, jnp.floating)
     by_kind = {row.option(key).kind: x for key, x in arrays.items()}  # type: ignore[union-attr]
     given = [kind for kind in ARRAY_KINDS if kind in by_kind]
     shared = [is_shared(row, shapes, k) for k in range(len(inputs))]
@@ -126,7 +83,7 @@ def _custom_call(
         0 if row.kind == "pointwise" else shapes[0][-1],
         len(results[0].shape),
         sum(1 << ARRAY_KINDS.index(kind) for kind in given),
-        *(ELEMENTS[kind] + 4 * s for kind, s in zip(kinds, shared, strict=True)),
+        *(power + 4 * s for power, s in zip(powers(row, has_classes), shared, strict=True)),
     ]
     return jax.ffi.ffi_call("nllkern_loss", results, vmap_method="expand_dims")(
         *inputs,

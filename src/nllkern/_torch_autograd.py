@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch._functorch.utils import unwrap_dead_wrappers
-from torch.library import custom_op
 
 from . import _second_order as second_order
+from . import _torch_extension as extension
 from ._adapters import ARRAY_KINDS, ROWS, Spec, option_of, plain, times_upstream
 from ._engine import get_num_threads, prefer_openmp
 from ._losses import loss_named
@@ -116,12 +116,19 @@ def _compute(spec: Spec, tensors: Sequence[torch.Tensor], want: bool) -> list[to
     return [value, *grads]
 
 
-@custom_op("nllkern::loss", mutates_args=(), device_types="cpu")
+# This kernel serves where there is none for the CPU: until the extension has been loaded.
+_OPERATORS = torch.library.Library("nllkern", "FRAGMENT")
+_OPERATORS.define(
+    "loss(str spec, Tensor[] tensors, bool want) -> Tensor[]", tags=(torch.Tag.pt2_compliant_tag,)
+)
+
+
+@torch.library.impl(_OPERATORS, "loss", "CompositeExplicitAutograd")
 def _op(spec: str, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tensor]:
     return _compute(_spec(spec), tensors, want)
 
 
-@_op.register_fake
+@torch.library.register_fake("nllkern::loss", lib=_OPERATORS)
 def _(spec: str, tensors: Sequence[torch.Tensor], want: bool) -> list[torch.Tensor]:
     call = _spec(spec)
     floats = [x for x in tensors if x.dtype in FLOATS]
@@ -336,3 +343,18 @@ class _Plain(torch.autograd.Function):
 
 # apply() less its provisions for torch.func, which take 5 us where the whole call takes 30.
 plain_apply = super(torch.autograd.Function, _Plain).apply
+
+
+# ---- what the extension calls ----
+
+
+def _again(
+    spec: str, tensors: tuple[torch.Tensor, ...], needs: tuple[bool, ...], upstream: torch.Tensor
+) -> list[Any]:
+    """The gradients by the parameters anew, times the upstream one: they can be differentiated."""
+    grads = _WithGrads.apply(_spec(spec), *tensors)[1:]
+    found = [times_upstream(g, upstream) if x else None for g, x in zip(grads, needs, strict=False)]
+    return found + [None] * (len(needs) - len(found))
+
+
+extension.connect(_again, _op)

@@ -9,6 +9,7 @@ from torch._C._functorch import TransformType
 from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from torch.autograd import forward_ad
 
+from . import _torch_extension as extension
 from ._adapters import (
     ARRAY_KINDS,
     ROWS,
@@ -51,6 +52,10 @@ def _function(row: Loss) -> Callable[..., torch.Tensor]:
     has_target_gradient = row.has_target_gradient
 
     def call(*inputs: Any, **keywords: Any) -> torch.Tensor:
+        if not torch.compiler.is_compiling():
+            found = _by_extension(name, inputs, keywords)
+            if found is not None:
+                return found
         expect_count(row, inputs)
         want = False
         for k, x in enumerate(inputs):
@@ -90,6 +95,22 @@ def _function(row: Loss) -> Callable[..., torch.Tensor]:
     call.__module__ = "nllkern.torch"
     call.__doc__ = f"``nllkern.{name}`` of CPU tensors, differentiable.  See its documentation."
     return call
+
+
+def _by_extension(
+    name: str, inputs: tuple[Any, ...], keywords: dict[str, Any]
+) -> torch.Tensor | None:
+    """The value if the extension serves the call: it is there, and the call an ordinary one."""
+    attempt = extension.attempt
+    if attempt is None:
+        if not extension.asked:
+            extension.start()
+        return None
+    if _is_transformed() or forward_ad._current_level >= 0:
+        return None
+    plan, arrays = extension.plan_of_call(name, keywords)
+    found: torch.Tensor | None = plan and attempt(plan, *inputs, *arrays)
+    return found
 
 
 def _expect_one_forward(name: str) -> None:

@@ -20,6 +20,7 @@ except ImportError as error:
         "nllkern.torch needs PyTorch 2.6 or newer: pip install 'nllkern[torch]'"
     ) from error
 
+from ._torch_extension import compile_extension, using_extension
 from ._torch_functions import FUNCTIONS
 from ._torch_modules import (
     BCEWithLogitsLoss,
@@ -58,5 +59,7 @@ __all__ = [
     "SmoothL1Loss",
     "SoftMarginLoss",
     "TripletMarginLoss",
+    "compile_extension",
+    "using_extension",
     *FUNCTIONS,
 ]

@@ -1,0 +1,432 @@
+// Calls of the losses with PyTorch's tensors, compiled on first use against the installed torch: a function for Python that
+// autograd knows, and the operator nllkern::loss on the CPU, for torch.compile.
+//
+// Both serve ordinary calls: contiguous tensors of one dtype whose shapes go together.  Python's code serves all others,
+// and says what is wrong with a call: it is asked whenever Compute returns false, and for derivatives of gradients.
+#define PY_SSIZE_T_CLEAN
+#include <torch/csrc/autograd/python_variable.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/saved_variable.h>
+#include <torch/library.h>
+#include <ATen/EmptyTensor.h>
+#include <ATen/Parallel.h>
+
+#include <nllkern/nllkern.h>
+
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+extern "C" int nllk_prefer_threading(int way); // of the calling thread, where the user has chosen none
+
+namespace
+{
+
+using at::Tensor;
+using torch::autograd::Node;
+using NodePtr = decltype(torch::autograd::Edge::function); // of PyTorch: std::shared_ptr, or since 2.13 its own
+
+constexpr size_t MAX_INPUTS = NLLK_MAX_PARAMETERS + 1;
+constexpr int64_t LARGE = int64_t{1} << 22; // bytes: results from here on come from memory that Python's code keeps
+constexpr int64_t SHORT = 4096;             // elements: a shorter call is not worth releasing the GIL
+
+enum { TAKES_INDEX = 1, TAKES_PROBABILITIES = 2 };
+enum { SAMPLE_WEIGHT, PER_CLASS, PER_SAMPLE }; // kinds of options that are arrays
+
+// What is constant in a call.  Tensors: the inputs, then the arrays.
+struct Plan {
+    std::string spec; // the same for Python
+    nllk_options options;
+    int loss, parameters, targets;
+    std::string powers; // of each input: elements per sample as a power of the classes or the dimension
+    std::string arrays; // the kinds of those that there are
+
+    size_t inputs() const { return powers.size(); }
+    bool is_pointwise() const { return powers[0] == 0; }
+};
+
+using PlanPtr = std::shared_ptr<const Plan>;
+
+PyObject *again, *compute, *plan_of; // functions of Python
+
+// A tensor like any other on the CPU, whose numbers lie one after the other.
+bool IsOrdinary(const Tensor &x)
+{
+    using c10::DispatchKey;
+    constexpr c10::DispatchKeySet ordinary{DispatchKey::CPU, DispatchKey::AutogradCPU, DispatchKey::ADInplaceOrView,
+                                           DispatchKey::AutocastCPU};
+    return ordinary.has_all(x.key_set()) && x.is_contiguous();
+}
+
+// Whether the sizes are those of `shape` and then `power` times `size`.
+bool HasShape(c10::IntArrayRef own, c10::IntArrayRef shape, int64_t size, int power)
+{
+    if (own.size() != shape.size() + static_cast<size_t>(power) || own.slice(0, shape.size()) != shape)
+        return false;
+    for (int64_t n : own.slice(shape.size()))
+        if (n != size)
+            return false;
+    return true;
+}
+
+// Whether an array only has to be repeated to have the shape.
+bool Repeats(c10::IntArrayRef own, c10::IntArrayRef shape)
+{
+    if (own.empty() || own.size() > shape.size())
+        return false;
+    while (!own.empty() && own[0] == 1)
+        own = own.slice(1);
+    return own == shape.slice(shape.size() - own.size());
+}
+
+Tensor Empty(c10::IntArrayRef sizes, at::ScalarType type)
+{
+    return Tensor(at::detail::empty_cpu(sizes, type, false, std::nullopt));
+}
+
+void Put(const Tensor &to, double x)
+{
+    if (to.scalar_type() == at::kDouble)
+        *static_cast<double *>(to.data_ptr()) = x;
+    else
+        *static_cast<float *>(to.data_ptr()) = static_cast<float>(x);
+}
+
+// The value and, if they are wanted, the gradients; false: Python's code has to serve the call.
+bool Compute(const Plan &plan, at::TensorList x, bool want, std::vector<Tensor> *results)
+{
+    const size_t count = plan.inputs();
+    if (x.size() != count + plan.arrays.size())
+        return false;
+    const at::ScalarType real = x[0].scalar_type();
+    if (real != at::kFloat && real != at::kDouble)
+        return false;
+    const int64_t large = LARGE / (real == at::kDouble ? 8 : 4);
+    for (const Tensor &a : x)
+        if (!IsOrdinary(a) || a.numel() >= large)
+            return false;
+
+    c10::IntArrayRef shape = x[0].sizes(); // of the losses of the samples
+    int64_t size = 0;
+    if (!plan.is_pointwise()) {
+        if (shape.empty() || shape.back() == 0)
+            return false;
+        size = shape.back();
+        shape = shape.slice(0, shape.size() - 1);
+    }
+    for (size_t k = 1; plan.is_pointwise() && shape.empty() && k < count; k++)
+        shape = x[k].sizes();
+    nllk_options options = plan.options;
+    const void *inputs[MAX_INPUTS];
+    for (size_t k = 0; k < count; k++) {
+        const Tensor &a = x[k];
+        const int power = plan.powers[k];
+        const bool is_target = static_cast<int>(k) >= plan.parameters, is_32 = a.scalar_type() == at::kInt;
+        inputs[k] = a.data_ptr();
+        if (is_target && plan.targets & TAKES_INDEX && (is_32 || a.scalar_type() == at::kLong)) {
+            if (a.sizes() != shape)
+                return false;
+            options.target = is_32 ? NLLK_TARGET_INT32 : NLLK_TARGET_INT64;
+        } else if (a.scalar_type() != real || (is_target && plan.targets && !(plan.targets & TAKES_PROBABILITIES))) {
+            return false;
+        } else if (HasShape(a.sizes(), shape, size, power)) {
+            if (is_target && plan.targets)
+                options.target = NLLK_TARGET_PROBABILITIES;
+        } else if (power != 1 && HasShape(a.sizes(), {}, size, power)) {
+            options.shared |= 1 << k;
+        } else {
+            return false;
+        }
+    }
+    for (size_t k = 0; k < plan.arrays.size(); k++) {
+        const Tensor &a = x[count + k];
+        const int kind = plan.arrays[k];
+        const bool good = kind == SAMPLE_WEIGHT ? a.sizes() == shape
+                          : kind == PER_CLASS   ? HasShape(a.sizes(), {}, size, 1)
+                                                : Repeats(a.sizes(), shape);
+        if (!good || a.scalar_type() != real)
+            return false;
+        if (kind == PER_SAMPLE)
+            options.extra_period = std::max<int64_t>(a.numel(), 1);
+        (kind == SAMPLE_WEIGHT ? options.sample_weight
+         : kind == PER_CLASS   ? options.class_weight
+                               : options.extra) = a.data_ptr();
+    }
+
+    const bool reduces = options.reduction != NLLK_NONE;
+    if (want && !reduces && options.shared) // each sample has a gradient of its own by what all share
+        return false;
+    nllk_results r = NLLK_RESULTS;
+    results->clear();
+    results->push_back(Empty(reduces ? c10::IntArrayRef() : shape, real));
+    if (!reduces)
+        r.loss = results->front().data_ptr();
+    const auto is_sum = [&](int k) { return plan.is_pointwise() && (options.shared >> k & 1); };
+    for (int k = 0; want && k < plan.parameters; k++) {
+        results->push_back(Empty(x[static_cast<size_t>(k)].sizes(), real));
+        if (!is_sum(k))
+            r.grad[k] = results->back().data_ptr();
+    }
+    options.want = want ? NLLK_GRADIENT : NLLK_VALUE;
+    if (options.num_threads == 0)
+        options.num_threads = std::min(at::get_num_threads(), nllk_get_num_threads());
+    int64_t samples = 1;
+    for (int64_t n : shape)
+        samples *= n;
+    const int before = nllk_prefer_threading(NLLK_OPENMP); // PyTorch has woken its threads
+    const int status =
+        nllk_compute(plan.loss, real == at::kDouble, static_cast<ptrdiff_t>(samples), size, inputs, &options, &r);
+    nllk_prefer_threading(before);
+    if (status != NLLK_OK)
+        return false;
+    if (reduces)
+        Put(results->front(), r.value);
+    for (int k = 0; want && k < plan.parameters; k++)
+        if (is_sum(k))
+            Put((*results)[static_cast<size_t>(k) + 1], r.grad_sum[k]);
+    return true;
+}
+
+// ---- calls of Python ----
+
+py::tuple Tuple(at::TensorList x)
+{
+    py::tuple found(x.size());
+    for (size_t k = 0; k < x.size(); k++)
+        found[k] = py::reinterpret_steal<py::object>(THPVariable_Wrap(x[k]));
+    return found;
+}
+
+// What the function returns, a sequence of tensors and None.
+template <class... Arguments> std::vector<Tensor> Ask(PyObject *function, Arguments &&...arguments)
+{
+    const py::object found = py::reinterpret_borrow<py::object>(function)(std::forward<Arguments>(arguments)...);
+    std::vector<Tensor> tensors;
+    for (py::handle x : found)
+        tensors.push_back(x.is_none() ? Tensor() : THPVariable_Unpack(x.ptr()));
+    return tensors;
+}
+
+constexpr const char *PLAN = "nllkern plan";
+
+PlanPtr PlanIn(PyObject *capsule)
+{
+    const auto *plan = static_cast<PlanPtr *>(PyCapsule_GetPointer(capsule, PLAN));
+    if (plan == nullptr)
+        throw python_error();
+    return *plan;
+}
+
+// ---- autograd ----
+
+struct Loss : Node {
+    PlanPtr plan;
+    std::vector<torch::autograd::SavedVariable> saved; // the inputs, whose versions are looked at when they are read
+    std::vector<Tensor> arrays;
+    std::vector<Tensor> grads; // given away, so that autograd need not copy them; a second call computes them anew
+
+    using Node::Node;
+
+    std::string name() const override { return "NllkernLoss"; }
+
+    void release_variables() override
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        for (auto &x : saved)
+            x.reset_data();
+        arrays.clear();
+        grads.clear();
+    }
+
+    std::vector<Tensor> apply(std::vector<Tensor> &&upstreams) override
+    {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        const Tensor &upstream = upstreams[0];
+        std::vector<Tensor> found(plan->inputs());
+        if (!upstream.defined())
+            return found;
+        if (grads.empty() || c10::GradMode::is_enabled())
+            return Again(upstream);
+        const bool is_ordinary = IsOrdinary(upstream);
+        const bool is_one = is_ordinary && upstream.dim() == 0 &&
+                            (upstream.scalar_type() == at::kDouble ? *upstream.const_data_ptr<double>() == 1
+                                                                   : *upstream.const_data_ptr<float>() == 1);
+        for (size_t k = 0; k < grads.size(); k++) {
+            if (!task_should_compute_output(k))
+                continue;
+            found[k] = std::move(grads[k]);
+            if (is_one)
+                continue;
+            std::vector<c10::SymInt> sizes = upstream.sym_sizes().vec();
+            sizes.resize(static_cast<size_t>(found[k].dim()), 1);
+            const Tensor factor = upstream.dim() ? upstream.reshape_symint(sizes) : upstream;
+            found[k] = is_ordinary ? found[k].mul_(factor) : found[k].mul(factor);
+        }
+        grads.clear();
+        return found;
+    }
+
+  private:
+    std::vector<Tensor> Again(const Tensor &upstream)
+    {
+        std::vector<Tensor> tensors;
+        for (auto &x : saved)
+            tensors.push_back(x.unpack());
+        tensors.insert(tensors.end(), arrays.begin(), arrays.end());
+        const py::gil_scoped_acquire gil;
+        py::tuple needs(saved.size());
+        for (size_t k = 0; k < saved.size(); k++)
+            needs[k] = task_should_compute_output(k);
+        try {
+            return Ask(again, plan->spec, Tuple(tensors), needs,
+                       py::reinterpret_steal<py::object>(THPVariable_Wrap(upstream)));
+        } catch (py::error_already_set &error) {
+            error.restore();
+            python_error raised;
+            raised.persist();
+            throw raised;
+        }
+    }
+};
+
+template <class Pointer> Pointer Share(Loss *node)
+{
+    if constexpr (std::is_same_v<Pointer, std::shared_ptr<Node>>)
+        return Pointer(node);
+    else
+        return Pointer::unsafe_steal_from_new(node);
+}
+
+// ---- what Python sees ----
+
+// attempt(plan, *tensors): the value, or None if Python's code has to serve the call.
+PyObject *Attempt(PyObject *, PyObject *const *arguments, Py_ssize_t count)
+{
+    HANDLE_TH_ERRORS
+    const PlanPtr plan = PlanIn(arguments[0]);
+    std::vector<Tensor> tensors;
+    tensors.reserve(static_cast<size_t>(count) - 1);
+    bool want = false, elsewhere = false;
+    for (Py_ssize_t k = 1; k < count; k++) {
+        if (!THPVariable_CheckExact(arguments[k]))
+            Py_RETURN_NONE;
+        const Tensor &x = THPVariable_Unpack(arguments[k]);
+        if (x.requires_grad())
+            (k <= plan->parameters ? want : elsewhere) = true;
+        tensors.push_back(x);
+    }
+    want = want && c10::GradMode::is_enabled();
+    if (elsewhere || tensors.size() < plan->inputs())
+        Py_RETURN_NONE;
+    std::vector<Tensor> results;
+    {
+        std::optional<py::gil_scoped_release> released;
+        if (tensors[0].numel() >= SHORT)
+            released.emplace();
+        if (!Compute(*plan, tensors, want, &results))
+            results.clear();
+    }
+    if (results.empty())
+        Py_RETURN_NONE;
+    if (want) {
+        const auto inputs = at::TensorList(tensors).slice(0, plan->inputs());
+        auto *node = new Loss(torch::autograd::collect_next_edges(inputs[0]));
+        const NodePtr shared = Share<NodePtr>(node);
+        for (size_t k = 1; k < inputs.size(); k++)
+            node->add_next_edge(torch::autograd::impl::gradient_edge(inputs[k]));
+        node->plan = plan;
+        node->saved.reserve(inputs.size());
+        for (const Tensor &x : inputs)
+            node->saved.emplace_back(x, false);
+        node->arrays.assign(tensors.begin() + static_cast<ptrdiff_t>(inputs.size()), tensors.end());
+        node->grads.assign(std::make_move_iterator(results.begin() + 1), std::make_move_iterator(results.end()));
+        torch::autograd::set_history(results[0], shared);
+    }
+    return THPVariable_Wrap(results[0]);
+    END_HANDLE_TH_ERRORS
+}
+
+// plan(spec, options, loss, parameters, targets, powers, arrays)
+PyObject *MakePlan(PyObject *, PyObject *arguments)
+{
+    const char *spec, *options, *powers, *arrays;
+    Py_ssize_t spec_size, options_size, powers_size, arrays_size;
+    Plan plan;
+    if (!PyArg_ParseTuple(arguments, "s#y#iiiy#y#", &spec, &spec_size, &options, &options_size, &plan.loss,
+                          &plan.parameters, &plan.targets, &powers, &powers_size, &arrays, &arrays_size))
+        return nullptr;
+    if (options_size != sizeof plan.options || powers_size < 1 || powers_size > static_cast<Py_ssize_t>(MAX_INPUTS)) {
+        PyErr_SetString(PyExc_ValueError, "plan: compiled for another version of nllkern");
+        return nullptr;
+    }
+    std::memcpy(&plan.options, options, sizeof plan.options);
+    plan.spec.assign(spec, static_cast<size_t>(spec_size));
+    plan.powers.assign(powers, static_cast<size_t>(powers_size));
+    plan.arrays.assign(arrays, static_cast<size_t>(arrays_size));
+    return PyCapsule_New(new PlanPtr(std::make_shared<const Plan>(std::move(plan))), PLAN, [](PyObject *capsule) {
+        delete static_cast<PlanPtr *>(PyCapsule_GetPointer(capsule, PLAN));
+    });
+}
+
+// connect(again, compute, plan_of): functions of Python that are called where this file does not know further.
+PyObject *Connect(PyObject *, PyObject *arguments)
+{
+    if (!PyArg_ParseTuple(arguments, "OOO", &again, &compute, &plan_of))
+        return nullptr;
+    for (PyObject *function : {again, compute, plan_of})
+        Py_INCREF(function);
+    Py_RETURN_NONE;
+}
+
+// The plan of a spec; nullptr: Python's code serves all its calls.
+PlanPtr Find(const std::string &spec)
+{
+    static std::mutex changing;
+    static std::unordered_map<std::string, PlanPtr> plans;
+    {
+        const std::lock_guard<std::mutex> lock(changing);
+        if (const auto found = plans.find(spec); found != plans.end())
+            return found->second;
+    }
+    PlanPtr plan;
+    {
+        const py::gil_scoped_acquire gil;
+        const py::object capsule = py::reinterpret_borrow<py::object>(plan_of)(spec);
+        if (!capsule.is_none())
+            plan = PlanIn(capsule.ptr());
+    }
+    const std::lock_guard<std::mutex> lock(changing);
+    return plans[spec] = plan;
+}
+
+std::vector<Tensor> Operator(const std::string &spec, at::TensorList tensors, bool want)
+{
+    const PlanPtr plan = Find(spec);
+    std::vector<Tensor> results;
+    if (plan && Compute(*plan, tensors, want, &results))
+        return results;
+    const py::gil_scoped_acquire gil;
+    return Ask(compute, spec, Tuple(tensors), want);
+}
+
+template <class Function> PyCFunction AsPython(Function function)
+{
+    return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+} // namespace
+
+TORCH_LIBRARY_IMPL(nllkern, CPU, m) { m.impl("loss", Operator); }
+
+PyMODINIT_FUNC PyInit__torch_call()
+{
+    static PyMethodDef functions[] = {{"attempt", AsPython(Attempt), METH_FASTCALL, nullptr},
+                                      {"plan", MakePlan, METH_VARARGS, nullptr},
+                                      {"connect", Connect, METH_VARARGS, nullptr},
+                                      {nullptr, nullptr, 0, nullptr}};
+    static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "nllkern._torch_call", nullptr, -1, functions,
+                                     nullptr,               nullptr,               nullptr, nullptr};
+    return PyModule_Create(&definition);
+}
