@@ -4,7 +4,12 @@ from pathlib import Path
 
 # Set before NumPy and OpenMP start.  pytest -n runs a process on each core: threads that spin while
 # they wait made the matrix products of the references ten times slower.
-for name, value in {"OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}.items():
+# What nllkern.torch compiles is waited for; NLLKERN_COMPILE=0 tests what serves without it.
+for name, value in {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "NLLKERN_COMPILE": "wait",
+}.items():
     os.environ.setdefault(name, value)
 
 import pytest

@@ -16,6 +16,7 @@ from ._engine import get_num_threads, prefer_openmp
 from ._losses import loss_named
 
 FLOATS = {torch.float32, torch.float64}
+_BATCHED = torch._C._dispatch_key_parse("Batched")  # of is_grads_batched=True
 
 
 # ---- calls of nllkern ----
@@ -334,7 +335,8 @@ class _Plain(torch.autograd.Function):
             spec, arrays = split(name, keywords)
             spec = spec._replace(by_target=by_target)
             grads = list(_WithGrads.apply(spec, *ctx.saved_tensors, *arrays)[1:])
-        if differentiate or upstream.ndim > 0 or upstream.item() != 1:
+        is_batch = torch._C._dispatch_keys(upstream).has(_BATCHED)
+        if differentiate or is_batch or upstream.ndim > 0 or upstream.item() != 1:
             grads = [times_upstream(grad, upstream) for grad in grads]
         first = len(grads) - by_target  # between them: those without a gradient
         grads[first:first] = [None] * (len(needs) - len(grads))

@@ -49,7 +49,7 @@ struct Plan {
 
 using PlanPtr = std::shared_ptr<const Plan>;
 
-PyObject *again, *compute, *plan_of; // functions of Python
+PyObject *ask_again, *ask_python, *ask_plan; // functions of Python
 
 // A tensor like any other on the CPU, whose numbers lie one after the other.
 bool IsOrdinary(const Tensor &x)
@@ -124,7 +124,7 @@ bool Compute(const Plan &plan, at::TensorList x, bool want, std::vector<Tensor> 
         const Tensor &a = x[k];
         const int power = plan.powers[k];
         const bool is_target = static_cast<int>(k) >= plan.parameters, is_32 = a.scalar_type() == at::kInt;
-        inputs[k] = a.data_ptr();
+        inputs[k] = a.const_data_ptr();
         if (is_target && plan.targets & TAKES_INDEX && (is_32 || a.scalar_type() == at::kLong)) {
             if (a.sizes() != shape)
                 return false;
@@ -152,7 +152,7 @@ bool Compute(const Plan &plan, at::TensorList x, bool want, std::vector<Tensor> 
             options.extra_period = std::max<int64_t>(a.numel(), 1);
         (kind == SAMPLE_WEIGHT ? options.sample_weight
          : kind == PER_CLASS   ? options.class_weight
-                               : options.extra) = a.data_ptr();
+                               : options.extra) = a.const_data_ptr();
     }
 
     const bool reduces = options.reduction != NLLK_NONE;
@@ -280,7 +280,7 @@ struct Loss : Node {
         for (size_t k = 0; k < saved.size(); k++)
             needs[k] = task_should_compute_output(k);
         try {
-            return Ask(again, plan->spec, Tuple(tensors), needs,
+            return Ask(ask_again, plan->spec, Tuple(tensors), needs,
                        py::reinterpret_steal<py::object>(THPVariable_Wrap(upstream)));
         } catch (py::error_already_set &error) {
             error.restore();
@@ -365,19 +365,8 @@ PyObject *MakePlan(PyObject *, PyObject *arguments)
     plan.spec.assign(spec, static_cast<size_t>(spec_size));
     plan.powers.assign(powers, static_cast<size_t>(powers_size));
     plan.arrays.assign(arrays, static_cast<size_t>(arrays_size));
-    return PyCapsule_New(new PlanPtr(std::make_shared<const Plan>(std::move(plan))), PLAN, [](PyObject *capsule) {
-        delete static_cast<PlanPtr *>(PyCapsule_GetPointer(capsule, PLAN));
-    });
-}
-
-// connect(again, compute, plan_of): functions of Python that are called where this file does not know further.
-PyObject *Connect(PyObject *, PyObject *arguments)
-{
-    if (!PyArg_ParseTuple(arguments, "OOO", &again, &compute, &plan_of))
-        return nullptr;
-    for (PyObject *function : {again, compute, plan_of})
-        Py_INCREF(function);
-    Py_RETURN_NONE;
+    return PyCapsule_New(new PlanPtr(std::make_shared<const Plan>(std::move(plan))), PLAN,
+                         [](PyObject *capsule) { delete static_cast<PlanPtr *>(PyCapsule_GetPointer(capsule, PLAN)); });
 }
 
 // The plan of a spec; nullptr: Python's code serves all its calls.
@@ -393,7 +382,7 @@ PlanPtr Find(const std::string &spec)
     PlanPtr plan;
     {
         const py::gil_scoped_acquire gil;
-        const py::object capsule = py::reinterpret_borrow<py::object>(plan_of)(spec);
+        const py::object capsule = py::reinterpret_borrow<py::object>(ask_plan)(spec);
         if (!capsule.is_none())
             plan = PlanIn(capsule.ptr());
     }
@@ -408,7 +397,21 @@ std::vector<Tensor> Operator(const std::string &spec, at::TensorList tensors, bo
     if (plan && Compute(*plan, tensors, want, &results))
         return results;
     const py::gil_scoped_acquire gil;
-    return Ask(compute, spec, Tuple(tensors), want);
+    return Ask(ask_python, spec, Tuple(tensors), want);
+}
+
+// connect(again, compute, plan_of): functions of Python that are called where this file does not know further.
+PyObject *Connect(PyObject *, PyObject *arguments)
+{
+    if (!PyArg_ParseTuple(arguments, "OOO", &ask_again, &ask_python, &ask_plan))
+        return nullptr;
+    for (PyObject *function : {ask_again, ask_python, ask_plan})
+        Py_INCREF(function);
+    // Not before: from here on other threads' compiled code calls it.
+    static auto *library =
+        new torch::Library(torch::Library::IMPL, "nllkern", c10::DispatchKey::CPU, __FILE__, __LINE__);
+    library->impl("loss", Operator);
+    Py_RETURN_NONE;
 }
 
 template <class Function> PyCFunction AsPython(Function function)
@@ -418,15 +421,18 @@ template <class Function> PyCFunction AsPython(Function function)
 
 } // namespace
 
-TORCH_LIBRARY_IMPL(nllkern, CPU, m) { m.impl("loss", Operator); }
-
 PyMODINIT_FUNC PyInit__torch_call()
 {
     static PyMethodDef functions[] = {{"attempt", AsPython(Attempt), METH_FASTCALL, nullptr},
                                       {"plan", MakePlan, METH_VARARGS, nullptr},
                                       {"connect", Connect, METH_VARARGS, nullptr},
                                       {nullptr, nullptr, 0, nullptr}};
-    static PyModuleDef definition = {PyModuleDef_HEAD_INIT, "nllkern._torch_call", nullptr, -1, functions,
-                                     nullptr,               nullptr,               nullptr, nullptr};
-    return PyModule_Create(&definition);
+    static PyModuleDef definition = {
+        PyModuleDef_HEAD_INIT, "nllkern._torch_call", nullptr, -1, functions, nullptr, nullptr, nullptr, nullptr};
+    PyObject *module = PyModule_Create(&definition);
+#ifdef Py_GIL_DISABLED
+    if (module != nullptr)
+        PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#endif
+    return module;
 }

@@ -49,8 +49,9 @@ def _load(path: Path) -> None:
             raise OSError(f"{path} is no extension module")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        _module = module
         module.connect(*_connected)
-        _module, attempt = module, module.attempt
+        attempt = module.attempt
 
 
 def connect(again: Callable[..., Any], compute: Callable[..., Any]) -> None:
@@ -88,8 +89,8 @@ def _follow(what: _compiled.Program) -> None:
 def compile_extension() -> None:
     """Compile the calls of the losses in C++ now, and use them from now on.
 
-    Otherwise the first call of a loss has them compiled by another process, and Python's code serves
-    calls until then.  What is compiled is kept in the user's cache folder.
+    Otherwise the first call of a loss has them compiled by another process, and Python's code
+    serves calls until then.  What is compiled is kept in the user's cache folder.
 
     Raises
     ------
