@@ -15,25 +15,68 @@ from .worker import batch_size, timings
 SHAPES = ((1, 10), (32, 10), (1024, 100), (8192, 1000), (1024, 32000))
 
 
+def torch_steps(logits, target, threads, ours, theirs):
+    """Forward and backward, each of a leaf of its own, so that none frees another's gradient."""
+    import torch
+
+    torch.set_num_threads(threads)
+    t = torch.from_numpy(target)
+
+    def step(loss):
+        z = torch.from_numpy(logits).clone().requires_grad_()
+
+        def run():
+            z.grad = None
+            loss(z, t).backward()
+
+        return run
+
+    return {
+        "adapter": step(ours),
+        "framework": step(theirs),
+        "direct": lambda: nk.cross_entropy.value_and_grad(logits, target),
+    }
+
+
 def torch_cases(logits, target, threads):
-    """Forward and backward of cross-entropy on leaf tensors."""
+    """The calls in C++."""
+    from torch.nn.functional import cross_entropy
+
+    import nllkern.torch
+
+    nllkern.torch.compile_extension()
+    return torch_steps(logits, target, threads, nllkern.torch.cross_entropy, cross_entropy)
+
+
+def torch_python_cases(logits, target, threads):
+    """The calls in Python, which serve where there is no compiler."""
+    from torch.nn.functional import cross_entropy
+
+    import nllkern.torch
+    from nllkern import _torch_extension as extension
+
+    def in_python(z, t):
+        attempt, extension.attempt, extension.asked = extension.attempt, None, True
+        value = nllkern.torch.cross_entropy(z, t)
+        extension.attempt = attempt
+        return value
+
+    return torch_steps(logits, target, threads, in_python, cross_entropy)
+
+
+def torch_compile_cases(logits, target, threads):
+    """Both inside torch.compile."""
     import torch
 
     import nllkern.torch
 
-    torch.set_num_threads(threads)
-    z = torch.from_numpy(logits).clone().requires_grad_()
-    t = torch.from_numpy(target)
-
-    def step(loss):
-        z.grad = None
-        loss(z, t).backward()
-
-    return {
-        "adapter": lambda: step(nllkern.torch.cross_entropy),
-        "framework": lambda: step(torch.nn.functional.cross_entropy),
-        "direct": lambda: nk.cross_entropy.value_and_grad(logits, target),
-    }
+    nllkern.torch.compile_extension()
+    torch._dynamo.reset()  # or a new shape is compiled for all shapes
+    ours, theirs = (
+        torch.compile(lambda z, t, loss=loss: loss(z, t), fullgraph=True)
+        for loss in (nllkern.torch.cross_entropy, torch.nn.functional.cross_entropy)
+    )
+    return torch_steps(logits, target, threads, ours, theirs)
 
 
 def jax_cases(logits, target, threads):
@@ -86,6 +129,8 @@ def xgboost_cases(logits, target, threads):
 
 ADAPTERS = {
     "nllkern.torch": torch_cases,
+    "nllkern.torch without a compiler": torch_python_cases,
+    "nllkern.torch in torch.compile": torch_compile_cases,
     "nllkern.jax": jax_cases,
     "nllkern.boosting": boosting_cases,
     "nllkern.boosting in xgboost.train": xgboost_cases,

@@ -237,8 +237,9 @@ def adapter_table(results):
         )
     text = """## Adapters
 
-Cross-entropy in float32: value and gradient by a forward and a backward call (nllkern.torch), by
-the jitted value_and_grad (nllkern.jax, beside optax), or gradient and second derivative
+Cross-entropy in float32: value and gradient by a forward and a backward call (nllkern.torch, as it
+is, without its calls in C++, and beside PyTorch's own loss in torch.compile, both compiled), by the
+jitted value_and_grad (nllkern.jax, beside optax), or gradient and second derivative
 (nllkern.boosting, whose libraries do not lend their own objectives; so a round of training with
 either, too); minimum.  Directly: the same on NumPy arrays, results allocated."""
     header = ["adapter", "shape", "through it", "framework's own", "speed-up", "directly"]

@@ -47,19 +47,20 @@ class Program(NamedTuple):
         return Path(f"{self.target}.failed")
 
 
-def program(source: str, name: str, version: str, flags: Sequence[str]) -> Program:
+def program(name: str, version: str, flags: Sequence[str], source: str, *headers: str) -> Program:
     """A file of this package, compiled with flags against a version of what it is for."""
     compiler = os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")
     if compiler is None or shutil.which(shlex.split(compiler)[0]) is None:
         raise OSError(f"{source}: no C++ compiler; got CXX={compiler!r}")
-    path = Path(__file__).parent / source
-    header = Path(get_include()) / "nllkern" / "nllkern.h"
+    folder = Path(__file__).parent
+    read = [folder / name for name in (source, *headers)]
+    read.append(Path(get_include()) / "nllkern" / "nllkern.h")
     command = (
         *shlex.split(compiler),
-        *("-shared", "-fPIC", str(path), ANSWERS["cflags"][0], *flags),
+        *("-shared", "-fPIC", str(read[0]), ANSWERS["cflags"][0], *flags),
         *ANSWERS["libs"][0].split(),
     )
-    parts = (path.read_text(), header.read_text(), version, __version__, *command)
+    parts = (*(path.read_text() for path in read), version, __version__, *command)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     cache_home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Program(str(Path(cache_home) / "nllkern" / f"{name}-{key}.so"), command)

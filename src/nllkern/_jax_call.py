@@ -35,7 +35,7 @@ def using_ffi() -> bool:
 def _library() -> Path:
     """The compiled handler, from the cache if it is there."""
     flags = ("-std=c++17", "-O2", f"-I{jax.ffi.include_dir()}")
-    return _compiled.compile_now(_compiled.program("_jax_ffi.cc", "jax", jax.__version__, flags))
+    return _compiled.compile_now(_compiled.program("jax", jax.__version__, flags, "_jax_ffi.cc"))
 
 
 # ---- what the custom call is told ----

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 import sysconfig
 import threading
 from collections.abc import Callable, Sequence
@@ -35,8 +36,10 @@ def _program() -> _compiled.Program:
         f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
         *(f"-L{folder / 'lib'}", "-ltorch_python", "-ltorch_cpu", "-lc10"),
     ]
+    if sys.platform == "darwin":
+        flags += ["-undefined", "dynamic_lookup"]
     version = f"{torch.__version__} {sysconfig.get_config_var('SOABI')}"
-    return _compiled.program("_torch_call.cc", "torch", version, flags)
+    return _compiled.program("torch", version, flags, "_torch_call.cc", "_torch_compute.h")
 
 
 def _load(path: Path) -> None:

@@ -106,7 +106,7 @@ def _by_extension(
         if not extension.asked:
             extension.start()
         return None
-    if _is_transformed() or forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0:
         return None
     plan, arrays = extension.plan_of_call(name, keywords)
     found: torch.Tensor | None = plan and attempt(plan, *inputs, *arrays)

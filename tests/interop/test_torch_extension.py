@@ -168,6 +168,29 @@ def test_unusual_calls(call, in_python):
     assert found.requires_grad == want.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, of torch.jit
+def test_where_python_serves_all_calls():
+    """What sees each operation sees those of Python's code: torch.func, modes, torch.jit."""
+    plan, _ = extension.plan_of_call("squared_error", {})
+    seen = []
+
+    def function(z):
+        seen.append(extension.attempt(plan, Z, Z) is None)
+        return z.sum()
+
+    class Mode(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            return function(*args, **(kwargs or {}))
+
+    function(Z)
+    torch.func.grad(function)(Z)
+    torch.func.vmap(function)(Z)
+    torch.jit.trace(function, Z, check_trace=False)
+    with Mode():
+        function(Z)
+    assert seen == [False, True, True, True, True]
+
+
 WRONG = {
     "index": lambda: nt.cross_entropy(Z, T + 3),
     "no target": lambda: nt.cross_entropy(Z),
