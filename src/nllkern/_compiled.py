@@ -105,6 +105,8 @@ def compile_now(what: Program, wait: bool = True) -> Path:
 
 def compile_in_background(what: Program) -> subprocess.Popen[bytes]:
     """The same by a process of low priority, which goes on if this one ends."""
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise OSError("no Python interpreter that could be started")
     return subprocess.Popen(
         [sys.executable, "-m", __name__, what.target, *what.command],
         stdin=subprocess.DEVNULL,
