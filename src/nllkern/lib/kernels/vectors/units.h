@@ -16,19 +16,17 @@
     for (ptrdiff_t i = 0; i < whole; i += LANES) {                                                                     \
         _Pragma("omp simd") for (int j = 0; j < LANES; j++) lanes[j] = f(lanes[j], i + j);                             \
     }                                                                                                                  \
-    for (int j = 0; j < (n)-whole; j++)                                                                                \
+    for (int j = 0; j < (n) - whole; j++)                                                                              \
         lanes[j] = f(lanes[j], whole + j);                                                                             \
     return sum_lanes(lanes);
 
-NLLK_INLINE double scaled_square(const REAL *x, ptrdiff_t n, double power)
-{
+NLLK_INLINE double scaled_square(const REAL *x, ptrdiff_t n, double power){
 #define ADD_SQUARE(sum, i) mul_add_double((double)x[i] * power, (double)x[i] * power, sum)
     LANE_SUM(n, ADD_SQUARE)
 #undef ADD_SQUARE
 }
 
-NLLK_INLINE double row_product(const REAL *x, const REAL *y, ptrdiff_t n)
-{
+NLLK_INLINE double row_product(const REAL *x, const REAL *y, ptrdiff_t n){
 #define ADD_PRODUCT(sum, i) mul_add_double((double)x[i], (double)y[i], sum)
     LANE_SUM(n, ADD_PRODUCT)
 #undef ADD_PRODUCT
