@@ -37,7 +37,7 @@ typedef struct {
     REAL log_target; /* NaN if LOGS has no LOG_TARGET */
     REAL extra;      /* the loss's own option: pos_weight, delta */
     alone_terms alone;
-    int full;        /* keep the constants */
+    int full; /* keep the constants */
 } sample;
 
 #define TARGET_ALONE NLLK_MAX_PARAMETERS /* as ALONE: terms of the target */

@@ -9,27 +9,35 @@
 
 #include "vectors.h"
 
-/* The sum of f(i), i < n, in LANES fixed lanes. */
-#define LANE_SUM(n, f)                                                                                                 \
-    double lanes[LANES] = {0};                                                                                         \
-    const ptrdiff_t whole = (n) & ~(ptrdiff_t)(LANES - 1);                                                             \
-    for (ptrdiff_t i = 0; i < whole; i += LANES) {                                                                     \
-        _Pragma("omp simd") for (int j = 0; j < LANES; j++) lanes[j] = f(lanes[j], i + j);                             \
-    }                                                                                                                  \
-    for (int j = 0; j < (n) - whole; j++)                                                                              \
-        lanes[j] = f(lanes[j], whole + j);                                                                             \
-    return sum_lanes(lanes);
+/* sum = f(0) + f(1) ... of n numbers, in LANES fixed lanes: f(lane, i) adds number i to a lane. */
+#define LANE_SUM(sum, n, f)                                                                                            \
+    do {                                                                                                               \
+        double lanes[LANES] = {0};                                                                                     \
+        const ptrdiff_t whole = (n) & ~(ptrdiff_t)(LANES - 1);                                                         \
+        for (ptrdiff_t i = 0; i < whole; i += LANES) {                                                                 \
+            _Pragma("omp simd") for (int j = 0; j < LANES; j++) lanes[j] = f(lanes[j], i + j);                         \
+        }                                                                                                              \
+        for (ptrdiff_t i = whole; i < (n); i++)                                                                        \
+            lanes[i - whole] = f(lanes[i - whole], i);                                                                 \
+        sum = sum_lanes(lanes);                                                                                        \
+    } while (0)
 
-NLLK_INLINE double scaled_square(const REAL *x, ptrdiff_t n, double power){
-#define ADD_SQUARE(sum, i) mul_add_double((double)x[i] * power, (double)x[i] * power, sum)
-    LANE_SUM(n, ADD_SQUARE)
+NLLK_INLINE double scaled_square(const REAL *x, ptrdiff_t n, double power)
+{
+    double sum;
+#define ADD_SQUARE(lane, i) mul_add_double((double)x[i] * power, (double)x[i] * power, lane)
+    LANE_SUM(sum, n, ADD_SQUARE);
 #undef ADD_SQUARE
+    return sum;
 }
 
-NLLK_INLINE double row_product(const REAL *x, const REAL *y, ptrdiff_t n){
-#define ADD_PRODUCT(sum, i) mul_add_double((double)x[i], (double)y[i], sum)
-    LANE_SUM(n, ADD_PRODUCT)
+NLLK_INLINE double row_product(const REAL *x, const REAL *y, ptrdiff_t n)
+{
+    double sum;
+#define ADD_PRODUCT(lane, i) mul_add_double((double)x[i], (double)y[i], lane)
+    LANE_SUM(sum, n, ADD_PRODUCT);
 #undef ADD_PRODUCT
+    return sum;
 }
 
 /* 2^-e where the largest number of the row is 2^e m, 1/2 <= m < 1. */
