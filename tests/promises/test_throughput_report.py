@@ -1,5 +1,6 @@
 """The report of `pytest benchmarks`: a table a cell, with rates, also beside an earlier run."""
 
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,11 @@ def report(*options):
     command = [sys.executable, "-m", "pytest", "benchmarks", "-q", "-p", "no:cacheprovider"]
     command += ["-k", "test_throughput and huber and 65536 and float32", "--peers", "nllkern"]
     command += ["--benchmark-max-time=0.01", "--benchmark-min-rounds=2", *options]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    # pytest-benchmark measures nothing in a worker of pytest-xdist, which this run is none of.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    run = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
 
